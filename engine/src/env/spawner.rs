@@ -1,0 +1,77 @@
+//! Concurrency.
+
+use futures_util::future::FutureExt;
+use tokio::sync::oneshot;
+
+use super::BoxFuture;
+
+/// Starts tasks on one node.
+///
+/// Promises:
+/// 1. A spawned future is polled until it ends, is aborted, or its node dies.
+/// 2. After `abort`, the future is dropped at its next await point at the latest; it is never polled again after that.
+/// 3. A panic stays inside its task.
+/// 4. `spawn` itself never polls the future.
+pub trait Spawner: Send + Sync {
+    /// Starts a task. `name` is for people ("count/1@2.1").
+    /// Use [`dyn Spawner::start`](trait.Spawner.html#method.start) to learn how it ended.
+    fn spawn_raw(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort>;
+}
+
+/// Ends a task from outside.
+pub trait Abort: Send + Sync {
+    /// See promise 2 of [`Spawner`]. Does nothing if the task has ended.
+    fn abort(&self);
+}
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskExit {
+    /// It ran to its end.
+    Completed,
+    /// It panicked with this message.
+    Panicked(String),
+    /// It was aborted, or its node died.
+    Aborted,
+}
+
+/// A running task. Dropping the handle lets the task run on.
+pub struct TaskHandle {
+    abort: Box<dyn Abort>,
+    exit: oneshot::Receiver<TaskExit>,
+}
+
+impl TaskHandle {
+    /// Asks the task to end at its next await point.
+    pub fn abort(&self) {
+        self.abort.abort();
+    }
+
+    /// Waits for the end of the task. Cancel safe.
+    pub async fn join(&mut self) -> TaskExit {
+        (&mut self.exit).await.unwrap_or(TaskExit::Aborted)
+    }
+}
+
+impl dyn Spawner {
+    /// Starts a task and keeps hold of it.
+    pub fn start(&self, name: &str, future: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
+        let (tell, exit) = oneshot::channel();
+        let guarded = async move {
+            let end = match std::panic::AssertUnwindSafe(future).catch_unwind().await {
+                Ok(()) => TaskExit::Completed,
+                Err(panic) => TaskExit::Panicked(panic_message(&*panic)),
+            };
+            // Nobody may be listening any more; that is fine.
+            let _ = tell.send(end);
+        };
+        TaskHandle { abort: self.spawn_raw(name, Box::pin(guarded)), exit }
+    }
+}
+
+/// The text of a panic's payload.
+#[must_use]
+pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,5 @@
+//! What is computed.
+
+mod subtask;
+
+pub use subtask::{CompletionNotification, SourceStatus, SubtaskContext, SubtaskProgram};

@@ -1,0 +1,133 @@
+//! What the runtime runs: one subtask's chain, without its types.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{
+    env::Disk,
+    error::Result,
+    id::{AttemptId, CheckpointId, SubtaskId, TaskId},
+    key_group::KeyGroupRange,
+    probe::Reporter,
+    state::{RestoredState, SubtaskSnapshot},
+    stream::{AnyBatch, Outbox},
+};
+
+/// Where a subtask lives: who it is and what it may touch.
+#[derive(Clone)]
+pub struct SubtaskContext {
+    /// Which subtask.
+    pub subtask: SubtaskId,
+    /// In which attempt.
+    pub attempt: AttemptId,
+    /// "count/1", for messages and file names (with the slash replaced).
+    pub name: String,
+    /// How many subtasks the vertex has.
+    pub parallelism: u32,
+    /// How many key groups the job has.
+    pub max_parallelism: u32,
+    /// The parallelism of each consuming vertex, by output edge.
+    pub consumers: Vec<u32>,
+    /// How many records a batch should have.
+    pub batch_size: usize,
+    /// The file system, for connectors.
+    pub disk: Arc<dyn Disk>,
+    /// Reports in the name of this task.
+    pub reporter: Reporter,
+}
+
+impl SubtaskContext {
+    /// The key groups that this subtask owns.
+    #[must_use]
+    pub fn key_groups(&self) -> KeyGroupRange {
+        KeyGroupRange::of_subtask(self.subtask.index, self.parallelism, self.max_parallelism)
+    }
+
+    /// Subtask and attempt together.
+    #[must_use]
+    pub fn task(&self) -> TaskId {
+        TaskId { subtask: self.subtask, attempt: self.attempt }
+    }
+}
+
+/// Whether a source has more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceStatus {
+    /// Poll again.
+    More,
+    /// There will be no more records.
+    EndOfInput,
+}
+
+/// A notification that a checkpoint has completed. It may come late, twice, out of order or never; a later one implies
+/// all earlier ones of the same attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletionNotification {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// The attempt that took it.
+    pub attempt: AttemptId,
+}
+
+/// One subtask's chain from source reader or input batch to outbox or sink.
+///
+/// The order of calls: `open` once. Then, for a source, `poll_source` until it says `EndOfInput`; for others `process` for
+/// each batch. After the input's end `end_of_input` once. `flush` after each of these. At any time between two of them a
+/// checkpoint: `prepare_commit`, then `snapshot`, and some time later `notify_complete` or `notify_aborted`, also after
+/// `end_of_input`. A subtask that is canceled or fails is dropped without a further call.
+#[async_trait]
+pub trait SubtaskProgram: Send {
+    /// Puts the restored state in place. A sink commits again what the restored checkpoint holds, and discards what
+    /// earlier attempts left behind after it.
+    ///
+    /// # Errors
+    /// Those of connectors and of state that does not fit.
+    async fn open(&mut self, restored: RestoredState) -> Result<()>;
+
+    /// Reads the next batch and runs it through the chain. May wait for its device, but not for ever. Cancel safe in the
+    /// sense that the runtime drops the subtask if it drops this future.
+    ///
+    /// # Errors
+    /// Those of the source and of user code.
+    async fn poll_source(&mut self, out: &mut Outbox) -> Result<SourceStatus>;
+
+    /// Runs a batch through the chain.
+    ///
+    /// # Errors
+    /// Those of user code.
+    fn process(&mut self, batch: AnyBatch, out: &mut Outbox) -> Result<()>;
+
+    /// All input has been processed.
+    ///
+    /// # Errors
+    /// Those of user code.
+    fn end_of_input(&mut self, out: &mut Outbox) -> Result<()>;
+
+    /// Gives a sink the chance to write out what it has buffered.
+    ///
+    /// # Errors
+    /// Those of the sink's device.
+    async fn flush(&mut self) -> Result<()>;
+
+    /// Closes the sink's open transaction and makes it durable, not visible.
+    ///
+    /// # Errors
+    /// Those of the sink's device: the checkpoint is declined and the task fails.
+    async fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Result<()>;
+
+    /// All state at this moment, encoded. Short: the stream waits for it.
+    ///
+    /// # Errors
+    /// `UserCode` if state refuses to be encoded.
+    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<SubtaskSnapshot>;
+
+    /// Commits what the checkpoint allows. A notification of another attempt has no effect.
+    ///
+    /// # Errors
+    /// Those of the sink's device: the task fails, and recovery commits.
+    async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()>;
+
+    /// The checkpoint will not complete. What was prepared for it stays in doubt until a later one completes.
+    fn notify_aborted(&mut self, checkpoint: CheckpointId);
+}
