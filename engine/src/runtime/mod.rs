@@ -16,6 +16,7 @@ mod frame_stream;
 mod gate_registry;
 mod input_gate;
 mod job_manager;
+mod local_cluster;
 mod message_stream;
 mod options;
 mod restore;
@@ -30,5 +31,6 @@ mod task_manager;
 mod timer;
 
 pub use job_manager::run_job_manager;
+pub use local_cluster::LocalCluster;
 pub use options::{ClusterOptions, JobManagerConfig, TaskManagerConfig};
 pub use task_manager::run_task_manager;

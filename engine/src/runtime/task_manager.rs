@@ -218,7 +218,9 @@ impl TaskManager {
             senders.extend(channels.into_iter().zip(ways_in));
             gates.insert(*subtask, gate);
         }
-        self.host.gates.supersede(deployment.attempt, senders);
+        if !self.host.gates.supersede(deployment.attempt, senders) {
+            return;
+        }
         for subtask in deployment.tasks.keys() {
             let task = TaskId { subtask: *subtask, attempt: deployment.attempt };
             let reporter = self.reporter.named(Actor::Task(task));
