@@ -104,7 +104,7 @@ impl StreamTask {
                     self.pass_on(&mut outbox).await?;
                 }
                 Either::Right((channel, StreamElement::Barrier(barrier))) => {
-                    self.receive_barrier(channel, barrier, &gate, &mut aligner).await?;
+                    self.receive_barrier(channel, barrier, &mut gate, &mut aligner).await?;
                 }
                 Either::Right((_, StreamElement::EndOfInput)) => {
                     if gate.has_ended() && self.end_input(&mut outbox).await? == Flow::Finish {
@@ -119,7 +119,7 @@ impl StreamTask {
         &mut self,
         channel: usize,
         barrier: CheckpointBarrier,
-        gate: &InputGate,
+        gate: &mut InputGate,
         aligner: &mut BarrierAligner,
     ) -> Result<()> {
         let step = Step::BarrierReceived { channel: gate.channel(channel), records: gate.records(channel) };

@@ -102,14 +102,14 @@ impl Host {
     }
 
     fn subtask_context(&self, task: TaskId, name: &str, reporter: &Reporter) -> SubtaskContext {
-        let consumers = self.graph.outputs(task.subtask.vertex).iter().map(|e| self.graph.vertex(e.to).parallelism);
+        let outputs = self.graph.outputs(task.subtask.vertex);
         SubtaskContext {
             subtask: task.subtask,
             attempt: task.attempt,
             name: name.to_owned(),
             parallelism: self.graph.vertex(task.subtask.vertex).parallelism,
             max_parallelism: self.graph.max_parallelism,
-            consumers: consumers.collect(),
+            consumers: outputs.iter().map(|e| self.graph.vertex(e.to).parallelism).collect(),
             batch_size: self.options.batch_size,
             disk: self.env.disk.clone(),
             reporter: reporter.clone(),

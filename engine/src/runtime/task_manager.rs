@@ -24,7 +24,7 @@ use super::{
 use crate::{
     env::{Address, ByteStream, Env, spawner::panic_message},
     error::{Error, ErrorKind, Result},
-    id::{AttemptId, TaskId, TaskManagerId},
+    id::{AttemptId, TaskId},
     instant::Instant,
     job::FailureDetector,
     operator::CompletionNotification,
