@@ -1,0 +1,102 @@
+//! A source of elements that are part of the program.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{Source, SourceReader};
+use crate::{
+    error::{Error, Result},
+    graph::PrepareContext,
+    operator::{SourceStatus, SubtaskContext},
+    stream::Data,
+};
+
+/// A run of elements and how far it has been read. The item of the source's list state, in postcard's wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElementsSplit {
+    /// Index of the first element.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// The next one to be read, from `start` to `end`.
+    pub position: u64,
+    /// How many elements the whole source had when the split was made.
+    pub total: u64,
+}
+
+/// Emits given elements, each subtask a contiguous run of them.
+pub struct ElementsSource<T> {
+    elements: Arc<[T]>,
+}
+
+impl<T> ElementsSource<T> {
+    /// A source of these elements, in this order within a subtask.
+    pub fn new(elements: impl IntoIterator<Item = T>) -> Self {
+        Self { elements: elements.into_iter().collect() }
+    }
+}
+
+#[async_trait]
+impl<T: Data + Sync> Source<T> for ElementsSource<T> {
+    async fn list_splits(&self, context: &PrepareContext) -> Result<Vec<Vec<u8>>> {
+        let (total, parts) = (self.elements.len() as u64, u64::from(context.parallelism));
+        let split = |i: u64| {
+            let start = i * total / parts;
+            encode(&ElementsSplit { start, end: (i + 1) * total / parts, position: start, total })
+        };
+        Ok((0..parts).map(split).collect())
+    }
+
+    fn create_reader(&self, _: &SubtaskContext) -> Box<dyn SourceReader<T>> {
+        Box::new(ElementsReader { elements: self.elements.clone(), splits: Vec::new() })
+    }
+}
+
+fn encode(split: &ElementsSplit) -> Vec<u8> {
+    postcard::to_stdvec(split).expect("plain numbers can be encoded")
+}
+
+struct ElementsReader<T> {
+    elements: Arc<[T]>,
+    splits: Vec<ElementsSplit>,
+}
+
+#[async_trait]
+impl<T: Data + Sync> SourceReader<T> for ElementsReader<T> {
+    async fn open(&mut self, splits: Vec<Vec<u8>>) -> Result<()> {
+        let total = self.elements.len() as u64;
+        for bytes in splits {
+            let split: ElementsSplit = postcard::from_bytes(&bytes)
+                .map_err(|e| Error::damaged(format!("a split of elements cannot be decoded: {e}")))?;
+            if split.total != total {
+                return Err(Error::bad_input(format!(
+                    "the program has {total} elements, but the checkpoint was taken with {}: restore it with the same \
+                     elements, or start afresh",
+                    split.total
+                )));
+            }
+            if !(split.start <= split.position && split.position <= split.end && split.end <= total) {
+                return Err(Error::damaged(format!("{split:?} makes no sense")));
+            }
+            self.splits.push(split);
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, batch: &mut Vec<T>, max: usize) -> Result<SourceStatus> {
+        for split in &mut self.splits {
+            let room = (max - batch.len()) as u64;
+            let until = split.end.min(split.position + room);
+            batch.extend_from_slice(&self.elements[split.position as usize..until as usize]);
+            split.position = until;
+        }
+        let ended = self.splits.iter().all(|s| s.position == s.end);
+        Ok(if ended { SourceStatus::EndOfInput } else { SourceStatus::More })
+    }
+
+    fn snapshot(&self) -> Vec<Vec<u8>> {
+        self.splits.iter().map(encode).collect()
+    }
+}
