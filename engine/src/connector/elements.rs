@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Source, SourceReader};
+use super::{Source, SourceReader, decode_item};
 use crate::{
     error::{Error, Result},
     graph::PrepareContext,
@@ -68,8 +68,7 @@ impl<T: Data + Sync> SourceReader<T> for ElementsReader<T> {
     async fn open(&mut self, splits: Vec<Vec<u8>>) -> Result<()> {
         let total = self.elements.len() as u64;
         for bytes in splits {
-            let split: ElementsSplit = postcard::from_bytes(&bytes)
-                .map_err(|e| Error::damaged(format!("a split of elements cannot be decoded: {e}")))?;
+            let split: ElementsSplit = decode_item("a split of elements", &bytes)?;
             if split.total != total {
                 return Err(Error::bad_input(format!(
                     "the program has {total} elements, but the checkpoint was taken with {}: restore it with the same \

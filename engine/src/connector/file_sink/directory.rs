@@ -205,12 +205,13 @@ async fn create_durably(disk: &dyn Disk, directory: &Path) -> Result<()> {
             _ => {}
         }
     }
-    // Without these, the whole directory may be gone after loss of power, with all that was committed into it. Also if it
-    // was there: whoever created it may have died before this line. Outermost last, so that the marker comes after all.
-    let created = missing.iter().map(PathBuf::as_path);
-    for path in created.chain(missing.is_empty().then_some(directory)) {
-        if let Some(parent) = path.parent() {
-            disk.sync_dir(or_here(parent)).await.map_err(|e| failed("synced", parent, &e))?;
+    // Without this, the whole directory may be gone after loss of power, with all that was committed into it. All the way
+    // up, and also if nothing was missing: whoever created a directory may have died before it came to this line.
+    for parent in directory.ancestors().skip(1) {
+        match disk.sync_dir(or_here(parent)).await {
+            // Where we may not even look, we have not created anything.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|e| failed("synced", parent, &e))?,
         }
     }
     Ok(())
