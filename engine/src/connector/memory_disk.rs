@@ -26,6 +26,8 @@ struct State {
     fault: Option<Fault>,
     /// Bytes that can still be written.
     space: Option<u64>,
+    /// Operations until the node dies.
+    life: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,11 @@ impl MemoryDisk {
         self.state.lock().unwrap().fault = Some(Fault { operation, path: path.to_owned(), kind });
     }
 
+    /// Lets so many operations pass and no more, as if the node died then; `None` brings it back to life.
+    pub fn set_life(&self, operations: Option<u64>) {
+        self.state.lock().unwrap().life = operations;
+    }
+
     /// Lets so many bytes be written and no more; `None` for any number.
     pub fn set_space(&self, bytes: Option<u64>) {
         self.state.lock().unwrap().space = bytes;
@@ -127,6 +134,9 @@ fn is_root(path: &Path) -> bool {
 
 impl State {
     fn check(&mut self, operation: &'static str, path: &Path) -> io::Result<()> {
+        if let Some(life) = &mut self.life {
+            *life = life.checked_sub(1).ok_or_else(|| io::Error::other("the node is dead"))?;
+        }
         let hit = |f: &Fault| f.operation == operation && path.to_string_lossy().ends_with(&f.path);
         match self.fault.take_if(|f| hit(f)) {
             Some(fault) => Err(fault.kind.into()),

@@ -56,8 +56,9 @@ pub(super) async fn prepare(
         None => {
             create_durably(disk, directory).await?;
             let names = list(disk, directory).await?;
-            if let Some(foreign) = names.iter().find(|name| *name != MARKER_TEMPORARY) {
-                return Err(foreign_file(directory, foreign));
+            if let Some(name) = names.iter().find(|name| *name != MARKER_TEMPORARY) {
+                let part = PartFile::parse(name).is_some();
+                return Err(if part { unmarked(directory, name) } else { foreign_file(directory, name) });
             }
             write_marker(disk, directory, &Marker { format: MARKER_FORMAT, job: job.to_owned(), uid: uid.to_owned() })
                 .await?;
@@ -112,6 +113,14 @@ pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
 fn foreign_file(directory: &Path, name: &str) -> Error {
     Error::bad_input(format!(
         "the output directory {} holds {name}, which no sink wrote: choose an empty directory, or move the file away",
+        directory.display()
+    ))
+}
+
+fn unmarked(directory: &Path, name: &str) -> Error {
+    Error::bad_input(format!(
+        "the output directory {} holds {name}, but no {MARKER_FILE} that says whose it is: bring that file back, or choose \
+         an empty directory",
         directory.display()
     ))
 }

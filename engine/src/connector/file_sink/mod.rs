@@ -16,6 +16,8 @@
 
 mod directory;
 mod names;
+#[cfg(test)]
+mod tests;
 mod transactions;
 mod writer;
 
