@@ -287,3 +287,29 @@ fn a_program_that_does_not_fit_its_checkpoint_is_refused() {
     numbers.key_by(|n| *n).reduce(|_, b| b).uid("count").print();
     insta::assert_snapshot!(resumed(|_| (), env.job_graph("WordCount").unwrap()), @"Damaged: operator source, subtask 0: a split of elements cannot be decoded (14 bytes too many): is the checkpoint of a program with another connector?");
 }
+
+#[test]
+fn state_that_the_program_does_not_use_is_not_dropped() {
+    let rename = |checkpoint: &mut LocalCheckpoint| {
+        let operators = checkpoint.snapshots.iter_mut().flatten().flat_map(|s| &mut s.operators);
+        operators.flat_map(|o| &mut o.keyed).for_each(|state| state.name += "-of-old");
+    };
+    insta::assert_snapshot!(resumed(rename, word_count(2, 16)), @"BadInput: operator count, subtask 0: the checkpoint holds a state named sum-of-old, which the program does not use: restore it with the program that took it, or start afresh");
+
+    #[derive(Clone)]
+    struct Stateless;
+    impl KeyedProcessFunction<String, String, String> for Stateless {
+        fn open(&mut self, _: &mut KeyedStates<String>) -> Result<()> {
+            Ok(())
+        }
+        fn process(&mut self, word: String, _: &mut KeyedContext<'_, String>, out: &mut Vec<String>) -> Result<()> {
+            out.push(word);
+            Ok(())
+        }
+    }
+    let mut env = StreamExecutionEnvironment::new();
+    env.set_max_parallelism(16);
+    let lines = env.read_text_files(["in"]).uid("source");
+    lines.key_by(|line| line.clone()).process(Stateless).uid("count").print();
+    insta::assert_snapshot!(resumed(|_| (), env.job_graph("WordCount").unwrap()), @"BadInput: operator count, subtask 0: the checkpoint holds a state named sum, which the program does not use: restore it with the program that took it, or start afresh");
+}

@@ -396,3 +396,15 @@ fn the_marker_says_whose_the_directory_is_and_stays() {
         )
     );
 }
+
+/// The marker has its name, but whoever gave it died before that was durable: the next start makes up for it.
+#[test]
+fn a_marker_that_is_there_is_made_durable() {
+    let disk = MemoryDisk::default();
+    // The first directory to be synced under this name is the marker's; before that, only those above it are.
+    disk.fail_next("sync_dir", "a/out", IoKind::TimedOut);
+    prepare(&disk, None).unwrap_err();
+    prepare(&disk, None).unwrap();
+    disk.lose_power();
+    assert_eq!(disk.paths(), ["a/", "a/out/", "a/out/.tidegate-sink.json"]);
+}
