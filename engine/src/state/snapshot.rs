@@ -49,6 +49,7 @@ pub struct KeyGroupEntries {
     pub entries: u64,
     /// `(key, value)` after `(key, value)`, each in postcard's wire format, in ascending order of (key hash, encoded key):
     /// equal state gives equal bytes.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
 }
 

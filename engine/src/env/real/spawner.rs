@@ -1,0 +1,20 @@
+//! Concurrency, by tokio.
+
+use crate::env::{BoxFuture, Spawner, spawner::Abort};
+
+/// Spawns on the current runtime.
+pub(super) struct RealSpawner;
+
+struct RealAbort(tokio::task::AbortHandle);
+
+impl Spawner for RealSpawner {
+    fn spawn_raw(&self, _name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
+        Box::new(RealAbort(tokio::spawn(future).abort_handle()))
+    }
+}
+
+impl Abort for RealAbort {
+    fn abort(&self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,91 @@
+//! Where tasks put their snapshots, and get them back.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use super::{
+    atomic_file::{AtomicFile, read_file},
+    layout::{checkpoint_directory, snapshot_file},
+    snapshot_file::decode_snapshot,
+};
+use crate::{
+    checkpoint::SnapshotHandle,
+    env::Disk,
+    error::{Context, Error, Result},
+    id::{CheckpointId, TaskId},
+    probe::{Reporter, Step},
+    state::SubtaskSnapshot,
+    stream::hash_bytes,
+};
+
+/// The snapshots of one checkpoint directory. Cheap to clone.
+#[derive(Clone)]
+pub struct SnapshotStore {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+}
+
+impl SnapshotStore {
+    /// The snapshots in this checkpoint directory.
+    pub fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
+        Self { disk, root: directory.to_owned() }
+    }
+
+    /// Makes an encoded snapshot durable. The checkpoint's directory must exist. Reports each step.
+    ///
+    /// # Errors
+    /// `Unavailable`, naming the path, if the disk fails at any step.
+    pub async fn write(
+        &self,
+        checkpoint: CheckpointId,
+        vertex: &str,
+        task: TaskId,
+        encoded: Bytes,
+        reporter: &Reporter,
+    ) -> Result<SnapshotHandle> {
+        let name = snapshot_file(vertex, task);
+        let path = checkpoint_directory(&self.root, checkpoint).join(&name);
+        let handle = SnapshotHandle { file: name, len: encoded.len() as u64, digest: hash_bytes(&encoded).0 };
+        let written = async {
+            let mut file = AtomicFile::write(&*self.disk, &path, encoded).await?;
+            reporter.report_for(checkpoint, Step::SnapshotWritten).await;
+            file.sync().await?;
+            reporter.report_for(checkpoint, Step::SnapshotSynced).await;
+            file.rename().await?;
+            reporter.report_for(checkpoint, Step::SnapshotRenamed).await;
+            file.sync_directory().await?;
+            reporter.report_for(checkpoint, Step::SnapshotDirectorySynced).await;
+            Result::<_>::Ok(handle)
+        };
+        written.await.at(|| format!("writing snapshot file {}", path.display()))
+    }
+
+    /// Reads a snapshot and makes sure that it is the one that was acknowledged.
+    ///
+    /// # Errors
+    /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
+    pub async fn read(&self, checkpoint: CheckpointId, handle: &SnapshotHandle) -> Result<SubtaskSnapshot> {
+        let path = checkpoint_directory(&self.root, checkpoint).join(&handle.file);
+        let bytes = match read_file(&*self.disk, &path).await {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::damaged(format!("snapshot file {} is missing", path.display())));
+            }
+            Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
+        };
+        if bytes.len() as u64 != handle.len || hash_bytes(&bytes).0 != handle.digest {
+            return Err(Error::damaged(format!(
+                "snapshot file {} is not the one that checkpoint {checkpoint} was completed with: it has {} bytes \
+                 instead of {}, or another checksum; restore another checkpoint",
+                path.display(),
+                bytes.len(),
+                handle.len
+            )));
+        }
+        decode_snapshot(&bytes, &path)
+    }
+}
