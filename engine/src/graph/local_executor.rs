@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     operator::{CompletionNotification, SourceStatus, SubtaskContext, SubtaskProgram},
-    probe::{Actor, Fact, Probe, Reached, Reporter, Step},
+    probe::{Actor, Fact, NoProbe, Probe, Reached, Reporter, Step},
     state::{RestoredState, SubtaskSnapshot, redistribute_operator},
     stream::Outbox,
 };
@@ -55,7 +55,6 @@ pub(crate) struct LocalCheckpoint {
 /// A running job.
 pub(crate) struct LocalJob {
     pub graph: JobGraph,
-    pub recorder: Recorder,
     attempt: AttemptId,
     disk: MemoryDisk,
     programs: BTreeMap<SubtaskId, Box<dyn SubtaskProgram>>,
@@ -71,7 +70,6 @@ impl LocalJob {
         batch_size: usize,
         restored: Option<&LocalCheckpoint>,
     ) -> Result<Self> {
-        let recorder = Recorder::default();
         let mut programs = BTreeMap::new();
         for vertex in &graph.vertices {
             let splits = now(vertex.factory.prepare(&prepare_context(&graph, vertex.parallelism, disk, restored)))?;
@@ -87,7 +85,7 @@ impl LocalJob {
                     consumers: graph.outputs(vertex.id).iter().map(|e| graph.vertex(e.to).parallelism).collect(),
                     batch_size,
                     disk: Arc::new(disk.clone()),
-                    reporter: Reporter::new(Arc::new(recorder.clone()), actor),
+                    reporter: Reporter::new(Arc::new(NoProbe), actor),
                 });
                 let mut state = RestoredState { checkpoint: restored.map(|c| c.id), ..RestoredState::default() };
                 state.splits = splits.get(index as usize).cloned().unwrap_or_default();
@@ -105,7 +103,7 @@ impl LocalJob {
             }
         }
         let ended = graph.source_subtasks().into_iter().map(|s| (s, false)).collect();
-        Ok(Self { graph, recorder, attempt, disk: disk.clone(), programs, ended })
+        Ok(Self { graph, attempt, disk: disk.clone(), programs, ended })
     }
 
     /// Polls each source once and lets everything run dry. Says whether there is more.

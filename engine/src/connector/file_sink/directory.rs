@@ -13,6 +13,7 @@ use crate::{
     env::{Disk, EntryKind, OpenMode},
     error::{Error, Result},
     id::CheckpointId,
+    storage::read_file,
 };
 
 /// The file that says whose output a directory holds.
@@ -155,12 +156,7 @@ fn check_contents(names: &[String], directory: &Path, restored: Option<Checkpoin
 }
 
 async fn read_marker(disk: &dyn Disk, path: &Path) -> Result<Option<Marker>> {
-    let read = async {
-        let mut file = disk.open(path, OpenMode::Read).await?;
-        let len = file.length().await?;
-        file.read_at(0, len as usize).await
-    };
-    let bytes = match read.await {
+    let bytes = match read_file(disk, path).await {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed("read", path, &e)),

@@ -18,7 +18,6 @@ mod directory;
 mod names;
 #[cfg(test)]
 mod tests;
-mod transactions;
 mod writer;
 
 use std::{marker::PhantomData, path::PathBuf, sync::Arc};

@@ -121,7 +121,7 @@ fn run_attempt(disk: &MemoryDisk, number: u32, parallelism: u32, completed: &mut
     let mut next = u64::from(number) * 100;
     let mut record = restored.map_or(0, |c| c.position);
     loop {
-        if record % 3 == 0 || record == RECORDS {
+        if record.is_multiple_of(3) || record == RECORDS {
             next += 1;
             let mut items = Vec::new();
             for writer in &mut writers {

@@ -9,9 +9,9 @@ use super::{
     Committable, PartFile, PartId,
     directory::{failed, list, remove},
     is_newer,
-    transactions::SinkTransactions,
 };
 use crate::{
+    checkpoint::SinkTransactions,
     connector::SinkWriter,
     env::{DiskFile, OpenMode},
     error::{Error, Result},
@@ -247,6 +247,10 @@ impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for
 
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()> {
         let committables = self.transactions.complete(notification);
+        if committables.is_empty() && notification.attempt != self.context.attempt {
+            // It says nothing about this attempt, so there is nothing to report either.
+            return Ok(());
+        }
         self.commit(notification.checkpoint, committables).await
     }
 
