@@ -99,3 +99,53 @@ impl<T: Data + Sync> SourceReader<T> for ElementsReader<T> {
         self.splits.iter().map(encode).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{error::ErrorKind, graph::local_executor::now};
+
+    fn reader(total: u64, splits: Vec<Vec<u8>>) -> Result<ElementsReader<u64>> {
+        let mut reader = ElementsReader { elements: (0..total).collect(), splits: Vec::new() };
+        now(reader.open(splits)).map(|()| reader)
+    }
+
+    fn read(reader: &mut ElementsReader<u64>, max: usize) -> (Vec<u64>, SourceStatus) {
+        let mut batch = Vec::new();
+        let status = now(reader.read(&mut batch, max)).unwrap();
+        assert!(batch.len() <= max);
+        (batch, status)
+    }
+
+    proptest! {
+        #[test]
+        fn every_element_is_read_once_over_a_restart(
+            total in 0u64..40, parts in 1u64..6, max in 1usize..9, reads in 0usize..12,
+        ) {
+            let bound = |i: u64| i * total / parts;
+            let split = |i| encode(&ElementsSplit { start: bound(i), end: bound(i + 1), position: bound(i), total });
+            let mut first = reader(total, (0..parts).map(split).collect()).unwrap();
+            let mut elements: Vec<_> = (0..reads).flat_map(|_| read(&mut first, max).0).collect();
+            let mut second = reader(total, first.snapshot()).unwrap();
+            loop {
+                let (batch, status) = read(&mut second, max);
+                elements.extend(batch);
+                if status == SourceStatus::EndOfInput {
+                    break;
+                }
+            }
+            prop_assert_eq!(elements, (0..total).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn other_elements_than_the_checkpoints_are_refused() {
+        let split = ElementsSplit { start: 0, end: 3, position: 1, total: 3 };
+        let error = reader(4, vec![encode(&split)]).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::BadInput, "{error}");
+        let error = reader(3, vec![encode(&ElementsSplit { position: 4, ..split })]).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::Damaged, "{error}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod elements;
 mod file_sink;
+mod item;
 #[cfg(test)]
 pub(crate) mod memory_disk;
 mod print;
@@ -18,16 +19,4 @@ pub use sink::{Sink, SinkWriter};
 pub use source::{Source, SourceReader};
 pub use text_files::{DEFAULT_SPLIT_SIZE, TextFileSource, TextSplit};
 
-/// An item of a connector's list state, from a checkpoint.
-///
-/// # Errors
-/// `Damaged` if the bytes hold something else.
-fn decode_item<T: serde::de::DeserializeOwned>(what: &str, bytes: &[u8]) -> crate::error::Result<T> {
-    let damaged = |why: &dyn std::fmt::Display| {
-        let message =
-            format!("{what} cannot be decoded ({why}): is the checkpoint of a program with another connector?");
-        crate::error::Error::damaged(message)
-    };
-    let (item, rest) = postcard::take_from_bytes(bytes).map_err(|e| damaged(&e))?;
-    if rest.is_empty() { Ok(item) } else { Err(damaged(&format_args!("{} bytes too many", rest.len()))) }
-}
+use item::decode_item;

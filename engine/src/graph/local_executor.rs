@@ -188,3 +188,17 @@ fn prepare_context(
     let disk = Arc::new(disk.clone());
     PrepareContext { disk, job: graph.name.clone(), parallelism, restored: restored.map(|c| c.id) }
 }
+
+/// The sizes of the batches that the source of a job without checkpoints sends to its consumers.
+pub(crate) fn sizes_of_batches(graph: JobGraph, batch_size: usize) -> Vec<usize> {
+    let attempt = AttemptId { term: 1, number: 1 };
+    let mut job = LocalJob::start(graph, &MemoryDisk::default(), attempt, batch_size, None).expect("it starts");
+    let mut sizes = Vec::new();
+    for subtask in job.graph.source_subtasks() {
+        let program = job.programs.get_mut(&subtask).expect("it was built");
+        let mut outbox = Outbox::default();
+        while now(program.poll_source(&mut outbox)).expect("it can be read") == SourceStatus::More {}
+        sizes.extend(outbox.drain().map(|out| out.batch.len()));
+    }
+    sizes
+}

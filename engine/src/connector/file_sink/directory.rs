@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{PartFile, is_newer};
+use super::{PartFile, names::is_newer};
 use crate::{
     env::{Disk, EntryKind, OpenMode},
     error::{Error, Result},

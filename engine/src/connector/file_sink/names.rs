@@ -60,6 +60,11 @@ impl PartFile {
     }
 }
 
+/// Whether a checkpoint is newer than the restored one; any is, if the job starts afresh.
+pub(super) fn is_newer(checkpoint: CheckpointId, restored: Option<CheckpointId>) -> bool {
+    restored.is_none_or(|restored| checkpoint > restored)
+}
+
 fn split<const N: usize>(fields: &str) -> Option<[&str; N]> {
     fields.split('-').collect::<Vec<_>>().try_into().ok()
 }

@@ -4,11 +4,14 @@ use std::{collections::BTreeSet, io::ErrorKind as IoKind, path::Path, sync::Arc}
 
 use super::*;
 use crate::{
-    connector::memory_disk::MemoryDisk,
-    error::ErrorKind,
-    graph::local_executor::{Recorder, now},
-    id::{AttemptId, SubtaskId, TaskId, VertexId},
-    operator::CompletionNotification,
+    connector::{Sink, SinkWriter, memory_disk::MemoryDisk},
+    error::{ErrorKind, Result},
+    graph::{
+        PrepareContext,
+        local_executor::{Recorder, now},
+    },
+    id::{AttemptId, CheckpointId, SubtaskId, TaskId, VertexId},
+    operator::{CompletionNotification, SubtaskContext},
     probe::{Actor, Reporter},
 };
 

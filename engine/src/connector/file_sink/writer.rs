@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{
     Committable, PartFile, PartId,
     directory::{failed, list, remove},
-    is_newer,
+    names::is_newer,
 };
 use crate::{
     checkpoint::SinkTransactions,

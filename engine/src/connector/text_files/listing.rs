@@ -31,11 +31,20 @@ pub(super) async fn list_files(disk: &dyn Disk, paths: &[PathBuf]) -> Result<Vec
     Ok(files.into_iter().collect())
 }
 
+/// How deep directories may be nested: a link that leads back to where it came from would never end.
+const MAX_DEPTH: usize = 32;
+
 async fn list_below(disk: &dyn Disk, root: &Path) -> Result<BTreeMap<String, u64>> {
     let mut files = BTreeMap::new();
     let mut directories = Vec::new();
     visit(disk, root, &mut files, &mut directories).await?;
     while let Some(directory) = directories.pop() {
+        if directory.components().count() > root.components().count() + MAX_DEPTH {
+            return Err(Error::bad_input(format!(
+                "the input directory {} lies more than {MAX_DEPTH} levels deep: is there a link that leads back?",
+                directory.display()
+            )));
+        }
         for entry in disk.list(&directory).await.map_err(|e| unreadable(&directory, &e))? {
             if !entry.name.starts_with(['.', '_']) {
                 visit(disk, &directory.join(&entry.name), &mut files, &mut directories).await?;
@@ -121,6 +130,9 @@ mod tests {
         insta::assert_snapshot!(refused(&["in/a", "in/missing"]), @"the input in/missing does not exist");
         insta::assert_snapshot!(refused(&["no"]), @"the input directory no holds no files");
         insta::assert_snapshot!(refused(&["in"]), @"the name of the input in/b� is not UTF-8: rename it");
+        disk.put(format!("deep{}", "/d".repeat(34)), b"x");
+        assert!(refused(&["deep"]).contains("more than 32 levels"));
+        assert_eq!(list(&disk, &["deep/d"]).unwrap().len(), 1);
         insta::assert_snapshot!(refused(&[]), @"no input paths are given: name a file or a directory to read");
         disk.fail_next("metadata", "in/a", io::ErrorKind::PermissionDenied);
         insta::assert_snapshot!(refused(&["in/a"]), @"the input in/a may not be read: permission denied");
