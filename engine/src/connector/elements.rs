@@ -26,6 +26,27 @@ pub struct ElementsSplit {
     pub total: u64,
 }
 
+impl ElementsSplit {
+    /// The bytes that a checkpoint holds.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("plain numbers can be encoded")
+    }
+
+    /// The split that a checkpoint's bytes hold.
+    ///
+    /// # Errors
+    /// `Damaged` if they hold none.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let split: Self = decode_item("a split of elements", bytes)?;
+        if split.start <= split.position && split.position <= split.end && split.end <= split.total {
+            Ok(split)
+        } else {
+            Err(Error::damaged(format!("{split:?} makes no sense")))
+        }
+    }
+}
+
 /// Emits given elements, each subtask a contiguous run of them.
 pub struct ElementsSource<T> {
     elements: Arc<[T]>,
@@ -44,7 +65,7 @@ impl<T: Data + Sync> Source<T> for ElementsSource<T> {
         let (total, parts) = (self.elements.len() as u64, u64::from(context.parallelism));
         let split = |i: u64| {
             let start = i * total / parts;
-            encode(&ElementsSplit { start, end: (i + 1) * total / parts, position: start, total })
+            ElementsSplit { start, end: (i + 1) * total / parts, position: start, total }.encode()
         };
         Ok((0..parts).map(split).collect())
     }
@@ -52,10 +73,6 @@ impl<T: Data + Sync> Source<T> for ElementsSource<T> {
     fn create_reader(&self, _: &SubtaskContext) -> Box<dyn SourceReader<T>> {
         Box::new(ElementsReader { elements: self.elements.clone(), splits: Vec::new() })
     }
-}
-
-fn encode(split: &ElementsSplit) -> Vec<u8> {
-    postcard::to_stdvec(split).expect("plain numbers can be encoded")
 }
 
 struct ElementsReader<T> {
@@ -68,16 +85,13 @@ impl<T: Data + Sync> SourceReader<T> for ElementsReader<T> {
     async fn open(&mut self, splits: Vec<Vec<u8>>) -> Result<()> {
         let total = self.elements.len() as u64;
         for bytes in splits {
-            let split: ElementsSplit = decode_item("a split of elements", &bytes)?;
+            let split = ElementsSplit::decode(&bytes)?;
             if split.total != total {
                 return Err(Error::bad_input(format!(
                     "the program has {total} elements, but the checkpoint was taken with {}: restore it with the same \
                      elements, or start afresh",
                     split.total
                 )));
-            }
-            if !(split.start <= split.position && split.position <= split.end && split.end <= total) {
-                return Err(Error::damaged(format!("{split:?} makes no sense")));
             }
             self.splits.push(split);
         }
@@ -96,7 +110,7 @@ impl<T: Data + Sync> SourceReader<T> for ElementsReader<T> {
     }
 
     fn snapshot(&self) -> Vec<Vec<u8>> {
-        self.splits.iter().map(encode).collect()
+        self.splits.iter().map(ElementsSplit::encode).collect()
     }
 }
 
@@ -125,7 +139,7 @@ mod tests {
             total in 0u64..40, parts in 1u64..6, max in 1usize..9, reads in 0usize..12,
         ) {
             let bound = |i: u64| i * total / parts;
-            let split = |i| encode(&ElementsSplit { start: bound(i), end: bound(i + 1), position: bound(i), total });
+            let split = |i| ElementsSplit { start: bound(i), end: bound(i + 1), position: bound(i), total }.encode();
             let mut first = reader(total, (0..parts).map(split).collect()).unwrap();
             let mut elements: Vec<_> = (0..reads).flat_map(|_| read(&mut first, max).0).collect();
             let mut second = reader(total, first.snapshot()).unwrap();
@@ -143,9 +157,9 @@ mod tests {
     #[test]
     fn other_elements_than_the_checkpoints_are_refused() {
         let split = ElementsSplit { start: 0, end: 3, position: 1, total: 3 };
-        let error = reader(4, vec![encode(&split)]).err().unwrap();
+        let error = reader(4, vec![split.encode()]).err().unwrap();
         assert_eq!(error.kind, ErrorKind::BadInput, "{error}");
-        let error = reader(3, vec![encode(&ElementsSplit { position: 4, ..split })]).err().unwrap();
+        let error = reader(3, vec![ElementsSplit { position: 4, ..split }.encode()]).err().unwrap();
         assert_eq!(error.kind, ErrorKind::Damaged, "{error}");
     }
 }

@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 
 use super::{KeyGroupEntries, KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor};
 use crate::{
-    error::{Error, Result},
+    error::{Context, Error, Result},
     key_group::{KeyGroup, KeyGroupRange, KeyHash},
     stream::{Data, Key},
 };
@@ -151,11 +151,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             if !owned.contains(group.group) {
                 return Err(damaged(format!("outside the range {}..{} of this subtask", owned.start, owned.end)));
             }
-            let mut rest = &group.bytes[..];
-            for _ in 0..group.entries {
-                let ((key, value), after): ((K, V), _) =
-                    postcard::take_from_bytes(rest).map_err(|e| damaged(format!("an entry cannot be read: {e}")))?;
-                rest = after;
+            let entries = group.decode::<K, V>().at(|| format!("state {}", descriptor.name()))?;
+            for (key, value) in entries {
                 let hash = key.key_hash();
                 if KeyGroup::of(hash, max_parallelism) != group.group {
                     return Err(damaged(
@@ -166,9 +163,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
                     return Err(damaged("a key stands twice".to_owned()));
                 }
                 table.insert_new(hash, key, value);
-            }
-            if !rest.is_empty() {
-                return Err(damaged(format!("{} bytes follow the last entry", rest.len())));
             }
         }
         Ok(table)
@@ -360,8 +354,8 @@ group 125: 1 entries: \x03not\x01
         let none = KeyGroupRange { start: 0, end: 0 };
         insta::assert_snapshot!(refused(&|_| (), none), @"Damaged: state counts, key group 48: outside the range 0..0 of this subtask");
         insta::assert_snapshot!(refused(&|s| s.groups[0].group.0 ^= 1, ALL), @"Damaged: state counts, key group 49: a key of another group, or the hash of the key's type has changed");
-        insta::assert_snapshot!(refused(&|s| s.groups[0].entries = u64::MAX, ALL), @"Damaged: state counts, key group 48: an entry cannot be read: Hit the end of buffer, expected more data");
-        insta::assert_snapshot!(refused(&|s| s.groups[0].bytes.extend_from_within(..), ALL), @"Damaged: state counts, key group 48: 4 bytes follow the last entry");
+        insta::assert_snapshot!(refused(&|s| s.groups[0].entries = u64::MAX, ALL), @"Damaged: state counts: key group 48: an entry cannot be read: Hit the end of buffer, expected more data");
+        insta::assert_snapshot!(refused(&|s| s.groups[0].bytes.extend_from_within(..), ALL), @"Damaged: state counts: key group 48: 4 bytes follow the last entry");
         let double = |s: &mut KeyedStateSnapshot| {
             s.groups[0].bytes.extend_from_within(..);
             s.groups[0].entries *= 2;
