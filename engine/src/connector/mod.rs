@@ -4,6 +4,9 @@
 
 mod elements;
 mod file_sink;
+mod item;
+#[cfg(test)]
+pub(crate) mod memory_disk;
 mod print;
 mod sink;
 mod source;
@@ -15,3 +18,5 @@ pub use print::{PrintSink, SharedWriter};
 pub use sink::{Sink, SinkWriter};
 pub use source::{Source, SourceReader};
 pub use text_files::{DEFAULT_SPLIT_SIZE, TextFileSource, TextSplit};
+
+use item::decode_item;

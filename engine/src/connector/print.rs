@@ -104,3 +104,41 @@ impl<T: Data + Debug> SinkWriter<T> for PrintWriter {
 
     fn notify_aborted(&mut self, _: CheckpointId) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{error::ErrorKind, graph::local_executor::now};
+
+    /// Fails to print.
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn records_are_printed_as_lines_with_their_subtask() {
+        let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let mut writer = PrintWriter { writer: lines.clone(), prefix: "2> ".to_owned(), lines: String::new() };
+        writer.write(&mut vec![("a".to_owned(), 1), ("b".to_owned(), 2)]).unwrap();
+        now(SinkWriter::<u8>::flush(&mut writer)).unwrap();
+        now(SinkWriter::<u8>::flush(&mut writer)).unwrap();
+        assert_eq!(String::from_utf8(lines.lock().unwrap().clone()).unwrap(), "2> (\"a\", 1)\n2> (\"b\", 2)\n");
+    }
+
+    #[test]
+    fn what_cannot_be_printed_fails_the_job() {
+        let writer: SharedWriter = Arc::new(Mutex::new(Broken));
+        let mut writer = PrintWriter { writer, prefix: String::new(), lines: String::new() };
+        writer.write(&mut vec![1]).unwrap();
+        let error = now(SinkWriter::<u8>::flush(&mut writer)).unwrap_err();
+        assert_eq!((error.kind, error.to_string().as_str()), (ErrorKind::Unavailable, "printing: broken pipe"));
+    }
+}

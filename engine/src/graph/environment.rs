@@ -26,6 +26,23 @@ pub const DEFAULT_BATCH_SIZE: usize = 1024;
 /// The settings of a job and the streams that it is made of.
 ///
 /// A program names its streams; `job_graph` makes a job of them, and `execute` runs it.
+///
+/// ```
+/// use tidegate::graph::StreamExecutionEnvironment;
+///
+/// let env = StreamExecutionEnvironment::new();
+/// env.from_elements(["To be, or not to be".to_owned(), "that is the question".to_owned()])
+///     .map(|line| line.to_lowercase())
+///     .flat_map(|line| {
+///         let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+///         words.map(str::to_owned).collect::<Vec<_>>()
+///     })
+///     .key_by(|word| word.clone())
+///     .sum(|_| 1_u64)
+///     .print();
+/// env.execute("WordCount")?;
+/// # Ok::<(), tidegate::error::Error>(())
+/// ```
 pub struct StreamExecutionEnvironment {
     graph: SharedGraph,
     settings: JobSettings,

@@ -40,7 +40,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
                 ValueStateDescriptor::<N>::new("sum"),
                 move |record: T| first(&record),
                 move |sum: &mut N, record: T| add(sum, &fold(&record)),
-                |key: &K, sum: &N| (key.clone(), sum.clone()),
+                |key: K, sum: &N| (key, sum.clone()),
             )
         });
         self.connect("sum", transform)
@@ -60,7 +60,7 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
                     *value = f(value, record);
                     Ok(())
                 },
-                |_: &K, value: &T| value.clone(),
+                |_: K, value: &T| value.clone(),
             )
         });
         self.connect("reduce", transform)

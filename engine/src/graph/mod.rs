@@ -9,7 +9,11 @@ mod data_stream;
 mod environment;
 mod job_graph;
 mod keyed_stream;
+#[cfg(test)]
+pub(crate) mod local_executor;
 mod operator_graph;
+#[cfg(test)]
+mod tests;
 mod validation;
 
 pub use data_stream::{DataStream, DataStreamSink};

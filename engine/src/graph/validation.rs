@@ -112,3 +112,63 @@ fn described(graph: &OperatorGraph, id: NodeId) -> String {
         None => format!("operator {} (number {id})", node.name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::{
+        connector::FileSink,
+        error::ErrorKind,
+        graph::{DataStream, StreamExecutionEnvironment},
+    };
+
+    /// What is wrong with a job of one source and one sink after a change.
+    fn refused(change: impl FnOnce(&mut StreamExecutionEnvironment, DataStream<u32>)) -> String {
+        let mut env = StreamExecutionEnvironment::new();
+        let numbers = env.from_elements([1_u32]);
+        numbers.clone().uid("numbers").print().uid("printed");
+        change(&mut env, numbers);
+        let error = env.job_graph("job").err().expect("it is refused");
+        assert_eq!(error.kind, ErrorKind::BadInput);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_job_that_makes_sense_is_accepted() {
+        let env = StreamExecutionEnvironment::new();
+        env.from_elements([1_u32]).print();
+        env.job_graph("job").unwrap();
+    }
+
+    #[test]
+    fn streams_that_make_no_sense_are_refused() {
+        let env = StreamExecutionEnvironment::new();
+        insta::assert_snapshot!(env.job_graph("empty").err().unwrap(), @"the job has no source: begin with from_elements, read_text_files or from_source");
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.map(|n| n).name("nowhere"))), @"the stream of operator nowhere (number 2) leads nowhere: end it with print or sink_to, or remove it");
+        insta::assert_snapshot!(refused(|env, _| drop(env.from_elements([1_u8]).uid("unused"))), @r#"the stream of operator source (number 2, uid "unused") leads nowhere: end it with print or sink_to, or remove it"#);
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().uid("numbers"))), @r#"operator print (number 2, uid "numbers") and operator source (number 0, uid "numbers") have the same uid: their state could not be told apart"#);
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().uid("a/b"))), @r#"the uid of operator print (number 2, uid "a/b") is not usable: choose one of letters, digits, - and _"#);
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().uid(""))), @r#"the uid of operator print (number 2, uid "") is not usable: choose one of letters, digits, - and _"#);
+        // A uid that the environment would have given to another operator.
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.map(|n| n).print().uid("map-2"))), @r#"operator print (number 3, uid "map-2") and operator map (number 2) have the same uid: their state could not be told apart"#);
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().set_parallelism(0))), @"operator print (number 2) has parallelism 0: it would do nothing");
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().set_parallelism(129))), @"operator print (number 2) has parallelism 129, above the maximum parallelism 128: lower it, or raise the maximum of a job that has no state yet");
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.sink_to(FileSink::new("out", |_, _| ())))), @"operator sink (number 2) shows its output only when a checkpoint completes, and checkpoints are off: call enable_checkpointing");
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused() {
+        let second = Duration::from_secs(1);
+        insta::assert_snapshot!(refused(|env, _| _ = env.set_parallelism(0)), @r#"operator source (number 0, uid "numbers") has parallelism 0: it would do nothing"#);
+        insta::assert_snapshot!(refused(|env, _| _ = env.set_max_parallelism(0)), @"the maximum parallelism is 0: choose one from 1 to 32768");
+        insta::assert_snapshot!(refused(|env, _| _ = env.set_max_parallelism(32_769)), @"the maximum parallelism is 32769: choose one from 1 to 32768");
+        insta::assert_snapshot!(refused(|env, _| _ = env.set_batch_size(0)), @"the batch size is 0: a batch needs at least one record");
+        insta::assert_snapshot!(refused(|env, _| _ = env.enable_checkpointing(Duration::ZERO)), @"the checkpoint interval is zero: choose one, such as 5 s");
+        insta::assert_snapshot!(refused(|env, _| env.enable_checkpointing(second).checkpoint_options_mut().retained = 0), @"no checkpoint would be retained: keep at least 1 to recover from");
+        insta::assert_snapshot!(refused(|env, _| env.checkpoint_options_mut().timeout = Duration::ZERO), @"the checkpoint time-out is zero: no checkpoint could complete");
+        let mut env = StreamExecutionEnvironment::new();
+        env.from_elements([1_u32]).print();
+        insta::assert_snapshot!(env.set_max_parallelism(32_768).job_graph(" ").err().unwrap(), @"the job has no name: its checkpoints and outputs are known by it");
+    }
+}

@@ -84,7 +84,7 @@ where
     Out: Send + 'static,
     First: Fn(T) -> V + Send + 'static,
     Fold: Fn(&mut V, T) -> Result<()> + Send + 'static,
-    Emit: Fn(&K, &V) -> Out + Send + 'static,
+    Emit: Fn(K, &V) -> Out + Send + 'static,
 {
     fn open(&mut self, restored: Option<RestoredOperator>) -> Result<()> {
         let mut restored = restored.unwrap_or_default();
@@ -100,11 +100,12 @@ where
             let result = match self.table.get_mut(hash, &key) {
                 Some(value) => {
                     (self.fold)(value, record).at(|| self.context.place())?;
-                    (self.emit)(&key, value)
+                    // The table has its own copy of the key, so this one can go on.
+                    (self.emit)(key, value)
                 }
                 None => {
                     let value = (self.first)(record);
-                    let result = (self.emit)(&key, &value);
+                    let result = (self.emit)(key.clone(), &value);
                     self.table.insert_new(hash, key, value);
                     result
                 }

@@ -215,3 +215,93 @@ impl<T: Data> Stage<T> for Tail<T> {
 
     fn notify_aborted(&mut self, _: CheckpointId) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        connector::memory_disk::MemoryDisk,
+        id::{AttemptId, SubtaskId, TaskId, VertexId},
+        probe::{Actor, NoProbe, Reporter},
+    };
+
+    fn producer(index: u32, consumers: &[u32]) -> SubtaskContext {
+        let subtask = SubtaskId { vertex: VertexId(0), index };
+        let attempt = AttemptId { term: 1, number: 1 };
+        SubtaskContext {
+            subtask,
+            attempt,
+            name: format!("source/{index}"),
+            parallelism: 4,
+            max_parallelism: 128,
+            consumers: consumers.to_vec(),
+            batch_size: 4,
+            disk: Arc::new(MemoryDisk::default()),
+            reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
+        }
+    }
+
+    /// What batches of `T` leave in the outbox: edge, channel, records.
+    fn sent<T: Data, Out: Data>(tail: ErasedStage, batches: Vec<Vec<T>>) -> Vec<(usize, usize, Vec<Out>)> {
+        let (mut tail, mut outbox) = (tail.typed::<T>(), Outbox::default());
+        for mut batch in batches {
+            tail.process(&mut batch, &mut outbox).unwrap();
+            assert!(batch.is_empty());
+        }
+        outbox.drain().map(|out| (out.edge, out.channel, out.batch.downcast())).collect()
+    }
+
+    #[test]
+    fn every_edge_gets_every_batch_its_own_way() {
+        let edge = PlainEdge::<u8>::new();
+        let producer = producer(1, &[4, 3]);
+        let writers =
+            vec![edge.writer(Partitioning::Forward, 0, &producer), edge.writer(Partitioning::Rebalance, 1, &producer)];
+        let sent = sent::<u8, u8>(edge.tail(writers), vec![vec![1, 2], vec![], vec![3], vec![4]]);
+        let expected = [
+            (0, 0, vec![1, 2]),
+            (1, 1, vec![1, 2]),
+            (0, 0, vec![3]),
+            (1, 2, vec![3]),
+            (0, 0, vec![4]),
+            (1, 0, vec![4]),
+        ];
+        assert_eq!(sent, expected);
+    }
+
+    #[test]
+    fn rebalancing_begins_with_a_channel_of_its_own_in_each_subtask() {
+        let first = |index| {
+            let edge = PlainEdge::<u8>::new();
+            let writer = edge.writer(Partitioning::Rebalance, 0, &producer(index, &[2]));
+            sent::<u8, u8>(edge.tail(vec![writer]), vec![vec![7]])[0].1
+        };
+        assert_eq!([0, 1, 2, 3].map(first), [0, 1, 0, 1]);
+    }
+
+    proptest! {
+        /// I10, and known bug A-33: each record goes to the owner of its key and to nobody else, in order.
+        #[test]
+        fn records_go_to_the_owner_of_their_key_in_order(
+            batches in proptest::collection::vec(proptest::collection::vec(any::<(u8, u16)>(), 0..20), 0..6), parallelism in 1u32..9,
+        ) {
+            let edge = KeyedEdge { key_of: Arc::new(|r: &(u8, u16)| r.0) };
+            let writer = edge.writer(Partitioning::Hash, 0, &producer(0, &[parallelism]));
+            let (mut tail, mut outbox) = (edge.tail(vec![writer]).typed::<(u8, u16)>(), Outbox::default());
+            for batch in &batches {
+                tail.process(&mut batch.clone(), &mut outbox).unwrap();
+            }
+            let mut channels = vec![Vec::new(); parallelism as usize];
+            for out in outbox.drain() {
+                channels[out.channel].extend(out.batch.downcast::<Keyed<u8, (u8, u16)>>());
+            }
+            for (channel, records) in channels.iter().enumerate() {
+                let owner = |key: &u8| KeyGroup::of(key.key_hash(), 128).owner(parallelism, 128) as usize;
+                let expected = batches.concat().into_iter().filter(|r| owner(&r.0) == channel);
+                prop_assert_eq!(records.clone(), expected.map(|r| Keyed::new(r.0, r)).collect::<Vec<_>>());
+            }
+        }
+    }
+}

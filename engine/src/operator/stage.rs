@@ -199,3 +199,30 @@ impl ErasedStage {
         self.0.typed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::{
+        graph::{DataStream, StreamExecutionEnvironment, local_executor::sizes_of_batches},
+        stream::Data,
+    };
+
+    fn sizes<T: Data>(batch_size: usize, program: impl FnOnce(DataStream<u32>) -> DataStream<T>) -> Vec<usize> {
+        let env = StreamExecutionEnvironment::new();
+        program(env.from_elements(0..20_u32)).map(|_| 0_u8).print();
+        sizes_of_batches(env.job_graph("sizes").unwrap(), batch_size)
+    }
+
+    proptest! {
+        /// A record may become thousands: no batch grows with them, and none is empty.
+        #[test]
+        fn batches_stay_within_their_bound(batch_size in 1usize..9, fan_out in 0u32..30) {
+            let sizes = sizes(batch_size, |numbers| numbers.flat_map(move |n| 0..n * fan_out).filter(|n| n % 2 == 0));
+            prop_assert!(sizes.iter().all(|n| (1..=batch_size).contains(n)), "{sizes:?}");
+            let expected: u32 = (0..20).map(|n| (n * fan_out).div_ceil(2)).sum();
+            prop_assert_eq!(sizes.iter().sum::<usize>(), expected as usize);
+        }
+    }
+}

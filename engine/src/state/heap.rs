@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 
 use super::{KeyGroupEntries, KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor};
 use crate::{
-    error::{Error, Result},
+    error::{Context, Error, Result},
     key_group::{KeyGroup, KeyGroupRange, KeyHash},
     stream::{Data, Key},
 };
@@ -140,8 +140,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             )));
         }
         // Never grow while restoring: entries arrive in hash order, which makes growing quadratic in some layouts.
-        let count = snapshot.groups.iter().map(|g| g.entries).sum::<u64>();
-        let bytes = snapshot.groups.iter().map(|g| g.bytes.len() as u64).sum::<u64>();
+        let count = snapshot.groups.iter().fold(0_u64, |n, g| n.saturating_add(g.entries));
+        let bytes: u64 = snapshot.groups.iter().map(|g| g.bytes.len() as u64).sum();
         // A damaged count must not allocate the memory that it asks for; an entry takes a byte at least, but for `()`.
         let mut table = Self { entries: HashTable::with_capacity(count.min(bytes.max(1)) as usize) };
         for group in &snapshot.groups {
@@ -151,11 +151,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             if !owned.contains(group.group) {
                 return Err(damaged(format!("outside the range {}..{} of this subtask", owned.start, owned.end)));
             }
-            let mut rest = &group.bytes[..];
-            for _ in 0..group.entries {
-                let ((key, value), after): ((K, V), _) =
-                    postcard::take_from_bytes(rest).map_err(|e| damaged(format!("an entry cannot be read: {e}")))?;
-                rest = after;
+            let entries = group.decode::<K, V>().at(|| format!("state {}", descriptor.name()))?;
+            for (key, value) in entries {
                 let hash = key.key_hash();
                 if KeyGroup::of(hash, max_parallelism) != group.group {
                     return Err(damaged(
@@ -166,9 +163,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
                     return Err(damaged("a key stands twice".to_owned()));
                 }
                 table.insert_new(hash, key, value);
-            }
-            if !rest.is_empty() {
-                return Err(damaged(format!("{} bytes follow the last entry", rest.len())));
             }
         }
         Ok(table)
@@ -220,5 +214,152 @@ pub(crate) fn check_all_restored(left: &RestoredOperator) -> Result<()> {
             "the checkpoint holds a state named {name}, which the program does not use: restore it with the program that \
              took it, or start afresh"
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{error::ErrorKind, key_group::DEFAULT_MAX_PARALLELISM as MAX};
+
+    const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: MAX };
+
+    fn descriptor<V>() -> ValueStateDescriptor<V> {
+        ValueStateDescriptor::new("counts")
+    }
+
+    fn table<K: Key, V: Data>(entries: impl IntoIterator<Item = (K, V)>) -> ValueTable<K, V> {
+        let mut table = ValueTable::new();
+        entries.into_iter().for_each(|(key, value)| table.insert_new(key.key_hash(), key, value));
+        table
+    }
+
+    fn restore<K: Key, V: Data>(snapshot: &KeyedStateSnapshot, owned: KeyGroupRange) -> Result<ValueTable<K, V>> {
+        ValueTable::restore(&descriptor(), snapshot, MAX, owned)
+    }
+
+    /// A key type whose hashes are all the same.
+    #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    struct Colliding(u32);
+
+    impl Key for Colliding {
+        fn key_hash(&self) -> KeyHash {
+            KeyHash(7)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_is_a_map(operations: Vec<(u8, Option<u32>)>) {
+            let (mut table, mut model) = (ValueTable::new(), BTreeMap::new());
+            for (key, operation) in operations {
+                let hash = key.key_hash();
+                prop_assert_eq!(table.get(hash, &key), model.get(&key));
+                match operation {
+                    Some(value) => {
+                        match table.get_mut(hash, &key) {
+                            Some(old) => *old = value,
+                            None => table.insert_new(hash, key, value),
+                        }
+                        model.insert(key, value);
+                    }
+                    None => prop_assert_eq!(table.remove(hash, &key), model.remove(&key)),
+                }
+                prop_assert_eq!(table.len(), model.len());
+            }
+        }
+
+        /// Equal state gives equal bytes, whatever came before; and it is found again.
+        #[test]
+        fn a_snapshot_depends_on_the_entries_alone(
+            entries in proptest::collection::btree_map("[a-f]{0,4}", any::<u64>(), 0..200), removed: Vec<String>,
+        ) {
+            let mut forwards = table(entries.clone());
+            let backwards = table(entries.clone().into_iter().rev());
+            for key in removed.into_iter().filter(|k| !entries.contains_key(k)) {
+                forwards.insert_new(key.key_hash(), key.clone(), 1);
+                forwards.remove(key.key_hash(), &key);
+            }
+            let snapshot = forwards.snapshot(&descriptor(), MAX).unwrap();
+            prop_assert_eq!(&snapshot, &backwards.snapshot(&descriptor(), MAX).unwrap());
+            let restored = restore::<String, u64>(&snapshot, ALL).unwrap();
+            prop_assert_eq!(restored.len(), entries.len());
+            for (key, value) in &entries {
+                prop_assert_eq!(restored.get(key.key_hash(), key), Some(value));
+            }
+            prop_assert_eq!(restored.snapshot(&descriptor(), MAX).unwrap(), snapshot);
+        }
+
+        /// The documented order, checked against a plain sort; with many keys of one hash.
+        #[test]
+        fn entries_are_in_order_of_hash_and_encoded_key(keys in proptest::collection::btree_set(0u32..600, 0..60)) {
+            let same = table(keys.iter().rev().map(|n| (Colliding(*n), ())));
+            let snapshot = same.snapshot(&descriptor(), MAX).unwrap();
+            let mut encoded: Vec<_> = keys.iter().map(|n| postcard::to_stdvec(n).unwrap()).collect();
+            encoded.sort();
+            let bytes: Vec<u8> = snapshot.groups.into_iter().flat_map(|g| g.bytes).collect();
+            prop_assert_eq!(bytes, encoded.concat());
+
+            let spread = table(keys.iter().map(|n| (*n, ())));
+            let mut sorted: Vec<_> = keys.iter().map(|n| (n.key_hash(), postcard::to_stdvec(n).unwrap())).collect();
+            sorted.sort();
+            let snapshot = spread.snapshot(&descriptor(), MAX).unwrap();
+            prop_assert!(snapshot.groups.is_sorted_by(|a, b| a.group < b.group));
+            let bytes: Vec<u8> = snapshot.groups.into_iter().flat_map(|g| g.bytes).collect();
+            prop_assert_eq!(bytes, sorted.into_iter().flat_map(|(_, bytes)| bytes).collect::<Vec<_>>());
+        }
+    }
+
+    /// The bytes of a snapshot, for ever: checkpoints of released versions hold them.
+    #[test]
+    fn golden_bytes() {
+        let words = ["to", "be", "or", "not", "that", "is", "the", "question"].map(str::to_owned);
+        let counts = table(words.into_iter().zip([2_u64, 2, 1, 1, 300, 1, 1, 70_000]));
+        let snapshot = counts.snapshot(&descriptor(), MAX).unwrap();
+        assert_eq!(snapshot.type_name, "alloc::string::String -> u64");
+        let lines: Vec<_> = snapshot
+            .groups
+            .iter()
+            .map(|g| format!("group {:3}: {} entries: {}", g.group.0, g.entries, g.bytes.escape_ascii()))
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+group  12: 1 entries: \x04that\xac\x02
+group  48: 1 entries: \x02be\x02
+group  59: 1 entries: \x02to\x02
+group  65: 1 entries: \x02is\x01
+group  78: 1 entries: \x02or\x01
+group 101: 1 entries: \x03the\x01
+group 121: 1 entries: \x08question\xf0\xa2\x04
+group 125: 1 entries: \x03not\x01
+"#);
+    }
+
+    #[test]
+    fn state_that_does_not_fit_is_refused() {
+        let counts = table([("to".to_owned(), 2_u64), ("be".to_owned(), 2)]);
+        let good = counts.snapshot(&descriptor(), MAX).unwrap();
+        let refused = |change: &dyn Fn(&mut KeyedStateSnapshot), owned| {
+            let mut snapshot = good.clone();
+            change(&mut snapshot);
+            let error = restore::<String, u64>(&snapshot, owned).err().expect("it is refused");
+            format!("{:?}: {error}", error.kind)
+        };
+        let error = restore::<String, u32>(&good, ALL).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::BadInput);
+        insta::assert_snapshot!(error, @"state counts holds alloc::string::String -> u64 in the checkpoint but alloc::string::String -> u32 in the program: restore it with the types that it was taken with, or give the state another name");
+        let none = KeyGroupRange { start: 0, end: 0 };
+        insta::assert_snapshot!(refused(&|_| (), none), @"Damaged: state counts, key group 48: outside the range 0..0 of this subtask");
+        insta::assert_snapshot!(refused(&|s| s.groups[0].group.0 ^= 1, ALL), @"Damaged: state counts, key group 49: a key of another group, or the hash of the key's type has changed");
+        insta::assert_snapshot!(refused(&|s| s.groups[0].entries = u64::MAX, ALL), @"Damaged: state counts: key group 48: an entry cannot be read: Hit the end of buffer, expected more data");
+        insta::assert_snapshot!(refused(&|s| s.groups[0].bytes.extend_from_within(..), ALL), @"Damaged: state counts: key group 48: 4 bytes follow the last entry");
+        let double = |s: &mut KeyedStateSnapshot| {
+            s.groups[0].bytes.extend_from_within(..);
+            s.groups[0].entries *= 2;
+        };
+        insta::assert_snapshot!(refused(&double, ALL), @"Damaged: state counts, key group 48: a key stands twice");
     }
 }

@@ -170,3 +170,76 @@ impl<V: Data> ValueState<V> {
         registered.table.as_any_mut().downcast_mut().expect(UNREGISTERED)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: 128 };
+
+    fn states() -> KeyedStates<String> {
+        KeyedStates::new(128, ALL)
+    }
+
+    #[test]
+    fn state_is_read_and_written_under_the_current_key_alone() {
+        let mut states = states();
+        let count = states.value(ValueStateDescriptor::<u32>::new("count")).unwrap();
+        let note = states.value(ValueStateDescriptor::<String>::new("note")).unwrap();
+        let (a, b) = ("a".to_owned(), "b".to_owned());
+        let context = &mut KeyedContext::new(&mut states, a.key_hash(), &a);
+        assert_eq!(count.value(context), None);
+        count.update(context, 1);
+        count.update(context, 2);
+        note.update(context, "seen".into());
+        assert_eq!((count.value(context), context.current_key()), (Some(&2), &a));
+        let context = &mut KeyedContext::new(&mut states, b.key_hash(), &b);
+        assert_eq!(count.value(context), None);
+        count.update(context, 9);
+        count.clear(context);
+        count.clear(context);
+        assert_eq!(count.value(context), None);
+        let context = &mut KeyedContext::new(&mut states, a.key_hash(), &a);
+        assert_eq!((count.value(context), note.value(context)), (Some(&2), Some(&"seen".to_owned())));
+    }
+
+    #[test]
+    fn a_name_has_one_type() {
+        let mut states = states();
+        let first = states.value(ValueStateDescriptor::<u32>::new("count")).unwrap();
+        let again = states.value(ValueStateDescriptor::<u32>::new("count")).unwrap();
+        assert_eq!(first.index, again.index);
+        let error = states.value(ValueStateDescriptor::<u64>::new("count")).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::BadInput);
+        insta::assert_snapshot!(error, @"state count is registered as alloc::string::String -> u32 and as alloc::string::String -> u64: give one of the two another name");
+    }
+
+    #[test]
+    fn a_name_has_one_type_also_after_a_restore_and_nothing_is_left_behind() {
+        let mut old = states();
+        let count = old.value(ValueStateDescriptor::<u32>::new("count")).unwrap();
+        let key = "a".to_owned();
+        count.update(&mut KeyedContext::new(&mut old, key.key_hash(), &key), 7);
+        let keyed = old.snapshot().unwrap().into_iter().map(|s| (s.name.clone(), s)).collect();
+        let restored = RestoredOperator { keyed, ..RestoredOperator::default() };
+
+        let mut new = states();
+        new.restore(restored.clone());
+        insta::assert_snapshot!(new.check_all_restored().unwrap_err(), @"the checkpoint holds a state named count, which the program does not use: restore it with the program that took it, or start afresh");
+        let count = new.value(ValueStateDescriptor::<u32>::new("count")).unwrap();
+        assert_eq!(count.value(&KeyedContext::new(&mut new, key.key_hash(), &key)), Some(&7));
+        new.check_all_restored().unwrap();
+
+        let mut other = states();
+        other.restore(restored);
+        insta::assert_snapshot!(other.value(ValueStateDescriptor::<u8>::new("count")).err().unwrap(), @"state count holds alloc::string::String -> u32 in the checkpoint but alloc::string::String -> u8 in the program: restore it with the types that it was taken with, or give the state another name");
+    }
+
+    #[test]
+    #[should_panic(expected = "did not register")]
+    fn an_unregistered_state_is_a_bug_of_its_user() {
+        let key = "a".to_owned();
+        ValueState::<u8>::default().update(&mut KeyedContext::new(&mut states(), key.key_hash(), &key), 1);
+    }
+}

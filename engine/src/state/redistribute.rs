@@ -119,3 +119,96 @@ fn list_state(old: &[&OperatorSnapshot], index: u32, parallelism: u32) -> BTreeM
     }
     lists
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        error::ErrorKind,
+        key_group::KeyGroup,
+        state::{KeyGroupEntries, ListStateSnapshot},
+    };
+
+    /// The snapshots of an operator at some parallelism: key group g holds g as its bytes, subtask i holds `lists[i]`.
+    fn snapshots(lists: &[Vec<u8>], max: u32) -> Vec<OperatorSnapshot> {
+        let parallelism = lists.len() as u32;
+        let snapshot = |index: u32| {
+            let range = KeyGroupRange::of_subtask(index, parallelism, max);
+            let entries = |g: u32| KeyGroupEntries { group: KeyGroup(g), entries: 1, bytes: g.to_le_bytes().to_vec() };
+            // Some groups hold nothing.
+            let groups = (range.start..range.end).filter(|g| g % 3 != 1).map(entries).collect();
+            let items = lists[index as usize].iter().map(|n| vec![*n]).collect();
+            OperatorSnapshot {
+                uid: "count".into(),
+                key_groups: Some(range),
+                keyed: vec![KeyedStateSnapshot { name: "sum".into(), type_name: "u8".into(), groups }],
+                lists: vec![ListStateSnapshot { name: "splits".into(), items }],
+            }
+        };
+        (0..parallelism).map(snapshot).collect()
+    }
+
+    fn deal(old: &[OperatorSnapshot], parallelism: u32, max: u32) -> Result<Vec<RestoredOperator>> {
+        let old: Vec<_> = old.iter().collect();
+        (0..parallelism).map(|index| redistribute_operator(&old, index, parallelism, max)).collect()
+    }
+
+    proptest! {
+        /// I10 and I11, for every pair of parallelisms.
+        #[test]
+        fn everything_arrives_exactly_once(
+            max in 1u32..140, new in 1u32..12, lists in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..5), 1..12),
+        ) {
+            prop_assume!(new <= max && lists.len() as u32 <= max);
+            let dealt = deal(&snapshots(&lists, max), new, max).unwrap();
+            let mut groups = Vec::new();
+            for (index, operator) in dealt.iter().enumerate() {
+                for g in &operator.keyed["sum"].groups {
+                    prop_assert_eq!(g.group.owner(new, max), index as u32);
+                    prop_assert_eq!(&g.bytes, &g.group.0.to_le_bytes().to_vec());
+                    groups.push(g.group.0);
+                }
+            }
+            prop_assert_eq!(groups, (0..max).filter(|g| g % 3 != 1).collect::<Vec<_>>());
+
+            let mut items: Vec<u8> = dealt.iter().flat_map(|o| o.lists["splits"].iter().map(|i| i[0])).collect();
+            let mut before = lists.concat();
+            if new as usize == lists.len() {
+                for (own, list) in dealt.iter().zip(&lists) {
+                    prop_assert_eq!(own.lists["splits"].concat(), list.clone());
+                }
+            } else {
+                let sizes: Vec<_> = dealt.iter().map(|o| o.lists["splits"].len()).collect();
+                prop_assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1);
+            }
+            items.sort_unstable();
+            before.sort_unstable();
+            prop_assert_eq!(items, before);
+        }
+    }
+
+    #[test]
+    fn what_does_not_tile_is_damaged() {
+        let good = snapshots(&[vec![], vec![], vec![]], 8);
+        let refused = |change: &dyn Fn(&mut Vec<OperatorSnapshot>)| {
+            let mut old = good.clone();
+            change(&mut old);
+            let error = deal(&old, 2, 8).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Damaged);
+            error.to_string()
+        };
+        insta::assert_snapshot!(refused(&|old| drop(old.pop())), @"the key groups 6..8 are missing");
+        insta::assert_snapshot!(refused(&|old| drop(old.remove(1))), @"subtask 1 owns the key groups 6..8, but 3 is the next");
+        insta::assert_snapshot!(refused(&|old| old.swap(0, 1)), @"subtask 0 owns the key groups 3..6, but 0 is the next");
+        insta::assert_snapshot!(refused(&|old| old[2].key_groups = None), @"subtask 2 does not say which key groups it owns");
+        insta::assert_snapshot!(refused(&|old| old[1].keyed[0].groups[0].group.0 = 7), @"state sum of subtask 1 holds key group 7, which is not in its range 3..6");
+        insta::assert_snapshot!(refused(&|old| old[1].keyed[0].groups.swap(0, 1)), @"state sum of subtask 1: key groups out of order");
+        insta::assert_snapshot!(refused(&|old| old[1].keyed.clear()), @"subtasks 0 and 1 do not hold the same states");
+        insta::assert_snapshot!(refused(&|old| old[1].keyed[0].type_name.clear()), @"subtasks 0 and 1 do not hold the same states");
+        insta::assert_snapshot!(refused(&|old| old[2].lists.clear()), @"subtasks 0 and 2 do not hold the same states");
+        // Another maximum parallelism than the snapshots were taken with.
+        insta::assert_snapshot!(deal(&good, 2, 9).unwrap_err(), @"the key groups 8..9 are missing");
+    }
+}

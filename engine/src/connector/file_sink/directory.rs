@@ -8,11 +8,12 @@ use std::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{PartFile, is_newer};
+use super::{PartFile, names::is_newer};
 use crate::{
     env::{Disk, EntryKind, OpenMode},
     error::{Error, Result},
     id::CheckpointId,
+    storage::read_file,
 };
 
 /// The file that says whose output a directory holds.
@@ -56,8 +57,9 @@ pub(super) async fn prepare(
         None => {
             create_durably(disk, directory).await?;
             let names = list(disk, directory).await?;
-            if let Some(foreign) = names.iter().find(|name| *name != MARKER_TEMPORARY) {
-                return Err(foreign_file(directory, foreign));
+            if let Some(name) = names.iter().find(|name| *name != MARKER_TEMPORARY) {
+                let part = PartFile::parse(name).is_some();
+                return Err(if part { unmarked(directory, name) } else { foreign_file(directory, name) });
             }
             write_marker(disk, directory, &Marker { format: MARKER_FORMAT, job: job.to_owned(), uid: uid.to_owned() })
                 .await?;
@@ -116,6 +118,14 @@ fn foreign_file(directory: &Path, name: &str) -> Error {
     ))
 }
 
+fn unmarked(directory: &Path, name: &str) -> Error {
+    Error::bad_input(format!(
+        "the output directory {} holds {name}, but no {MARKER_FILE} that says whose it is: bring that file back, or choose \
+         an empty directory",
+        directory.display()
+    ))
+}
+
 fn check_contents(names: &[String], directory: &Path, restored: Option<CheckpointId>) -> Result<()> {
     for name in names {
         let path = || directory.join(name);
@@ -146,12 +156,7 @@ fn check_contents(names: &[String], directory: &Path, restored: Option<Checkpoin
 }
 
 async fn read_marker(disk: &dyn Disk, path: &Path) -> Result<Option<Marker>> {
-    let read = async {
-        let mut file = disk.open(path, OpenMode::Read).await?;
-        let len = file.length().await?;
-        file.read_at(0, len as usize).await
-    };
-    let bytes = match read.await {
+    let bytes = match read_file(disk, path).await {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(failed("read", path, &e)),
@@ -205,12 +210,13 @@ async fn create_durably(disk: &dyn Disk, directory: &Path) -> Result<()> {
             _ => {}
         }
     }
-    // Without these, the whole directory may be gone after loss of power, with all that was committed into it. Also if it
-    // was there: whoever created it may have died before this line. Outermost last, so that the marker comes after all.
-    let created = missing.iter().map(PathBuf::as_path);
-    for path in created.chain(missing.is_empty().then_some(directory)) {
-        if let Some(parent) = path.parent() {
-            disk.sync_dir(or_here(parent)).await.map_err(|e| failed("synced", parent, &e))?;
+    // Without this, the whole directory may be gone after loss of power, with all that was committed into it. All the way
+    // up, and also if nothing was missing: whoever created a directory may have died before it came to this line.
+    for parent in directory.ancestors().skip(1) {
+        match disk.sync_dir(or_here(parent)).await {
+            // Where we may not even look, we have not created anything.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|e| failed("synced", parent, &e))?,
         }
     }
     Ok(())

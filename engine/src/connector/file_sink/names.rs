@@ -4,7 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, CheckpointId};
+use crate::{
+    connector::decode_item,
+    error::Result,
+    id::{AttemptId, CheckpointId},
+};
 
 /// One part: a file under its three names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,6 +64,11 @@ impl PartFile {
     }
 }
 
+/// Whether a checkpoint is newer than the restored one; any is, if the job starts afresh.
+pub(super) fn is_newer(checkpoint: CheckpointId, restored: Option<CheckpointId>) -> bool {
+    restored.is_none_or(|restored| checkpoint > restored)
+}
+
 fn split<const N: usize>(fields: &str) -> Option<[&str; N]> {
     fields.split('-').collect::<Vec<_>>().try_into().ok()
 }
@@ -92,6 +101,20 @@ pub struct Committable {
 }
 
 impl Committable {
+    /// The bytes that a checkpoint holds.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("plain numbers can be encoded")
+    }
+
+    /// The committable that a checkpoint's bytes hold.
+    ///
+    /// # Errors
+    /// `Damaged` if they hold none.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        decode_item("a committable of the file sink", bytes)
+    }
+
     /// The name before the commit.
     #[must_use]
     pub fn pending_name(&self) -> String {

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use super::{
     Committable, PartFile, PartId,
     directory::{failed, list, remove},
-    is_newer,
-    transactions::SinkTransactions,
+    names::is_newer,
 };
 use crate::{
+    checkpoint::SinkTransactions,
     connector::SinkWriter,
     env::{DiskFile, OpenMode},
     error::{Error, Result},
@@ -188,10 +188,7 @@ fn lost(checkpoint: CheckpointId, pending: &std::path::Path, visible: &std::path
 #[async_trait]
 impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for FileSinkWriter<T, F> {
     async fn open(&mut self, restored: Option<CheckpointId>, items: Vec<Vec<u8>>) -> Result<()> {
-        let decode = |bytes: &Vec<u8>| {
-            postcard::from_bytes(bytes).map_err(|e| Error::damaged(format!("a committable cannot be decoded: {e}")))
-        };
-        let committables: Vec<Committable> = items.iter().map(decode).collect::<Result<_>>()?;
+        let committables: Vec<_> = items.iter().map(|bytes| Committable::decode(bytes)).collect::<Result<_>>()?;
         let names = list(&*self.context.disk, &self.directory).await?;
         let files: Vec<_> = names.iter().filter_map(|name| PartFile::parse(name)).collect();
         self.check_not_superseded(&files)?;
@@ -241,12 +238,15 @@ impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for
     }
 
     fn snapshot(&mut self, _: CheckpointId) -> Result<Vec<Vec<u8>>> {
-        let encode = |c: &Committable| postcard::to_stdvec(c).expect("plain numbers can be encoded");
-        Ok(self.transactions.in_doubt().iter().map(|(_, c)| encode(c)).collect())
+        Ok(self.transactions.in_doubt().iter().map(|(_, c)| c.encode()).collect())
     }
 
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()> {
         let committables = self.transactions.complete(notification);
+        if committables.is_empty() && notification.attempt != self.context.attempt {
+            // It says nothing about this attempt, so there is nothing to report either.
+            return Ok(());
+        }
         self.commit(notification.checkpoint, committables).await
     }
 

@@ -229,3 +229,116 @@ impl SourceReader<String> for TextReader {
         self.splits.iter().map(TextSplit::encode).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        connector::{memory_disk::MemoryDisk, text_files::split::cut},
+        error::ErrorKind,
+        graph::local_executor::now,
+    };
+
+    fn reader(disk: &MemoryDisk, block_size: usize, splits: Vec<Vec<u8>>) -> Result<TextReader> {
+        let mut reader = TextReader { block_size, max_line: 100, ..TextReader::new(Arc::new(disk.clone())) };
+        now(reader.open(splits)).map(|()| reader)
+    }
+
+    fn read_all(reader: &mut TextReader, max: usize) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        loop {
+            let mut batch = Vec::new();
+            let status = now(reader.read(&mut batch, max))?;
+            assert!(batch.len() <= max);
+            lines.extend(batch);
+            if status == SourceStatus::EndOfInput {
+                return Ok(lines);
+            }
+        }
+    }
+
+    fn splits(text: &[u8], size: u64) -> Vec<Vec<u8>> {
+        cut("in/f", text.len() as u64, size, 1).iter().map(TextSplit::encode).collect()
+    }
+
+    proptest! {
+        /// Against a plain reader: every line once and in order, for every cut into splits, blocks and batches.
+        #[test]
+        fn every_line_belongs_to_exactly_one_split(
+            text in "[ab\u{e9}\r\n\n\n]{0,40}", size in 1u64..45, block_size in 1usize..20, max in 1usize..5,
+        ) {
+            let disk = MemoryDisk::with([("in/f", &text)]);
+            let mut lines = Vec::new();
+            for split in splits(text.as_bytes(), size) {
+                lines.extend(read_all(&mut reader(&disk, block_size, vec![split]).unwrap(), max).unwrap());
+            }
+            prop_assert_eq!(lines, text.lines().map(str::to_owned).collect::<Vec<_>>());
+        }
+
+        /// A snapshot between any two reads leads to the lines that were not read, although the file has grown.
+        #[test]
+        fn reading_goes_on_where_the_snapshot_was_taken(
+            text in "[ab\r\n\n]{0,40}", size in 1u64..45, block_size in 1usize..20, max in 1usize..5, reads in 0usize..30,
+        ) {
+            let disk = MemoryDisk::with([("in/f", &text)]);
+            let mut first = reader(&disk, block_size, splits(text.as_bytes(), size)).unwrap();
+            let mut lines = Vec::new();
+            for _ in 0..reads {
+                let mut batch = Vec::new();
+                now(first.read(&mut batch, max)).unwrap();
+                lines.extend(batch);
+            }
+            disk.put("in/f", format!("{text}more\nlines").as_bytes());
+            lines.extend(read_all(&mut reader(&disk, 7, first.snapshot()).unwrap(), 3).unwrap());
+            prop_assert_eq!(lines, text.lines().map(str::to_owned).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn finished_splits_stay_in_the_snapshot() {
+        let disk = MemoryDisk::with([("in/f", "a\nb\nc\n")]);
+        let mut reader = reader(&disk, 4, splits(b"a\nb\nc\n", 2)).unwrap();
+        read_all(&mut reader, 2).unwrap();
+        let positions: Vec<_> = reader.snapshot().iter().map(|b| TextSplit::decode(b).unwrap().position).collect();
+        assert_eq!(positions, [2, 4, 6]);
+    }
+
+    #[test]
+    fn a_batch_of_long_lines_is_cut_off() {
+        let text = "x".repeat(99) + "\n";
+        let text = text.repeat(2 * BATCH_BYTES as usize / 100);
+        let disk = MemoryDisk::with([("in/f", &text)]);
+        let mut batch = Vec::new();
+        now(reader(&disk, BLOCK, splits(text.as_bytes(), 1 << 30)).unwrap().read(&mut batch, usize::MAX)).unwrap();
+        assert!(batch.len() as u64 <= BATCH_BYTES / 99 + 1, "{} lines", batch.len());
+    }
+
+    fn refused(disk: &MemoryDisk, splits: Vec<Vec<u8>>) -> String {
+        let error = reader(disk, 8, splits).and_then(|mut r| read_all(&mut r, 10)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::BadInput);
+        error.to_string()
+    }
+
+    #[test]
+    fn bad_input_is_refused_by_name() {
+        let fresh = splits(b"one\ntwo\n", 100);
+        let second_line = TextSplit { position: 4, ..TextSplit::decode(&fresh[0]).unwrap() }.encode();
+        let disk = |text: &[u8]| MemoryDisk::with([("in/f", text)]);
+        insta::assert_snapshot!(refused(&MemoryDisk::default(), fresh.clone()), @"the input in/f does not exist");
+        insta::assert_snapshot!(refused(&disk(b"one\n"), vec![second_line.clone()]), @"the input in/f has changed since the job started, when it had 8 bytes: it has 4 now. Bring the old file back to go on, or start afresh with new directories for checkpoints and output");
+        insta::assert_snapshot!(refused(&disk(b"other\ntw"), vec![second_line]), @"the input in/f has changed since the job started, when it had 8 bytes: no line ends where the checkpoint says. Bring the old file back to go on, or start afresh with new directories for checkpoints and output");
+        insta::assert_snapshot!(refused(&disk(b"one\nt\xffo\n"), fresh.clone()), @"the input in/f is not UTF-8 at byte 5: convert it, for example with `iconv -t UTF-8`");
+        insta::assert_snapshot!(refused(&disk(&[b'x'; 120]), splits(&[b'x'; 120], 200)), @"the input in/f has a line of more than 100 bytes, which begins at byte 0: is it a text file?");
+    }
+
+    /// The file shrinks between the check and the read.
+    #[test]
+    fn a_file_that_ends_early_is_refused() {
+        let disk = MemoryDisk::with([("in/f", "one\ntwo\n")]);
+        let mut reader = reader(&disk, 4, splits(b"one\ntwo\n", 100)).unwrap();
+        disk.put("in/f", b"one\n");
+        insta::assert_snapshot!(read_all(&mut reader, 10).unwrap_err(), @"the input in/f has changed since the job started, when it had 8 bytes: it ends at byte 4. Bring the old file back to go on, or start afresh with new directories for checkpoints and output");
+    }
+}
