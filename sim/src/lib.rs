@@ -8,4 +8,9 @@ compile_error!(
      and if RUSTFLAGS is set in your environment (it replaces the file), unset it or add `--cfg madsim` to it"
 );
 
+pub mod checker;
 pub mod env;
+pub mod fault;
+pub mod history;
+pub mod seed;
+pub mod workload;
