@@ -1,7 +1,21 @@
-//! How we survive. Pure state machines: no clock, no I/O, no `async`.
+//! How we survive: pure state machines around the life of a checkpoint. Events in, commands out.
+//!
+//! Deliberately absent: clocks, I/O, `async`. The time is an argument, and what is to be done is a value.
 
+mod barrier_aligner;
+mod coordinator;
 mod manifest;
 mod options;
+mod pending;
+mod recovery;
+mod retention;
+mod sink_transaction;
 
+pub use barrier_aligner::{AlignerCommand, BarrierAligner};
+pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent, CoordinatorJob};
 pub use manifest::{Manifest, SnapshotHandle, VertexManifest};
 pub use options::CheckpointOptions;
+pub use pending::PendingCheckpoint;
+pub use recovery::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest};
+pub use retention::Retention;
+pub use sink_transaction::SinkTransactions;

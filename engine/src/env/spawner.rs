@@ -53,7 +53,7 @@ impl TaskHandle {
     }
 }
 
-impl dyn Spawner {
+impl dyn Spawner + '_ {
     /// Starts a task and keeps hold of it.
     pub fn start(&self, name: &str, future: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
         let (tell, exit) = oneshot::channel();

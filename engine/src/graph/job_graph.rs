@@ -35,7 +35,7 @@ pub struct JobGraph {
 pub struct JobVertex {
     /// Its index in the graph.
     pub id: VertexId,
-    /// A short unique name for people, for fault plans and for file names: the uid of its last operator, or its name
+    /// A short unique name for people, for fault plans and for file names: the uid of its first operator, or its name
     /// ("source", "count", "sink"). Letters, digits, `-` and `_` only.
     pub name: String,
     /// The operators in the chain, first to last.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    error::{Error, Result},
     id::CheckpointId,
     key_group::{KeyGroup, KeyGroupRange},
+    stream::Data,
 };
 
 /// The state of one subtask at a barrier: local, as opposed to a checkpoint, which is global.
@@ -49,7 +51,31 @@ pub struct KeyGroupEntries {
     pub entries: u64,
     /// `(key, value)` after `(key, value)`, each in postcard's wire format, in ascending order of (key hash, encoded key):
     /// equal state gives equal bytes.
+    #[serde(with = "serde_bytes")]
     pub bytes: Vec<u8>,
+}
+
+impl KeyGroupEntries {
+    /// The entries, in the order in which they are stored.
+    ///
+    /// # Errors
+    /// `Damaged` if the bytes are not `entries` pairs of these types.
+    pub fn decode<K: Data, V: Data>(&self) -> Result<Vec<(K, V)>> {
+        let damaged = |what: String| Error::damaged(format!("key group {}: {what}", self.group.0));
+        // A damaged count must not allocate the memory that it asks for.
+        let mut pairs = Vec::with_capacity(self.entries.min(self.bytes.len() as u64) as usize);
+        let mut rest = &self.bytes[..];
+        for _ in 0..self.entries {
+            let (pair, after) =
+                postcard::take_from_bytes(rest).map_err(|e| damaged(format!("an entry cannot be read: {e}")))?;
+            pairs.push(pair);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            return Err(damaged(format!("{} bytes follow the last entry", rest.len())));
+        }
+        Ok(pairs)
+    }
 }
 
 /// One operator list state: items that may be redistributed one by one.

@@ -1,130 +1,93 @@
-//! The one way in which a file comes to its name: temporary name → write → sync → rename → sync the directory.
+//! The one way in which a file appears: whole or not at all, and for good.
 //!
-//! A crash between any two of these steps leaves either no file of that name (or the one that was there before), or the
-//! whole new file.
+//! ```text
+//!   write under a temporary name ─► sync the contents ─► rename ─► sync the directory
+//! ```
 //!
-//! Deliberately absent: part files of sinks, which take the same steps at different times (see `connector`).
+//! Each step is a method, so that its caller can report it and a crash can fall between any two.
 
-use std::{io, path::Path};
-
-use bytes::Bytes;
-
-use super::layout::parent_of;
-use crate::{
-    env::{Disk, DiskFile, OpenMode},
-    error::{Context, Error},
-    id::CheckpointId,
-    probe::{Reporter, Step},
+use std::{
+    io,
+    path::{Path, PathBuf},
 };
 
-/// The most that is handed to the disk at once.
-const PIECE: usize = 1 << 20;
+use bytes::{Bytes, BytesMut};
 
-/// The names under which the four steps are reported, each after it is true.
-pub struct StepNames<'a> {
-    /// Reports them.
-    pub reporter: &'a Reporter,
-    /// The checkpoint that the file belongs to.
-    pub checkpoint: CheckpointId,
-    /// All bytes are written under the temporary name.
-    pub written: Step,
-    /// They are synced.
-    pub synced: Step,
-    /// The file has its name.
-    pub renamed: Step,
-    /// The name is durable. `None` if the caller reports that itself.
-    pub directory_synced: Option<Step>,
+use super::layout::TEMPORARY_SUFFIX;
+use crate::env::{Disk, DiskFile, OpenMode};
+
+/// Files are read in pieces of this size.
+const READ_PIECE: usize = 1 << 20;
+
+/// A file on its way to its name. The steps are to be taken in the order of the methods.
+pub(super) struct AtomicFile<'a> {
+    disk: &'a dyn Disk,
+    target: &'a Path,
+    temporary: PathBuf,
+    file: Box<dyn DiskFile>,
 }
 
-/// How far a write that failed had come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The target is as it was before.
-    NotRenamed(Error),
-    /// The rename was tried: the target may be the old or the new file, now or after a crash.
-    Indeterminate(Error),
-}
+impl<'a> AtomicFile<'a> {
+    /// Writes the contents under the temporary name. What an earlier try left there is overwritten.
+    pub(super) async fn write(disk: &'a dyn Disk, target: &'a Path, contents: Bytes) -> io::Result<Self> {
+        let mut temporary = target.as_os_str().to_owned();
+        temporary.push(TEMPORARY_SUFFIX);
+        let temporary = PathBuf::from(temporary);
+        let mut file = disk.open(&temporary, OpenMode::Create).await?;
+        file.write_at(0, contents).await?;
+        Ok(Self { disk, target, temporary, file })
+    }
 
-impl From<WriteError> for Error {
-    fn from(e: WriteError) -> Self {
-        match e {
-            WriteError::NotRenamed(e) | WriteError::Indeterminate(e) => e,
-        }
+    /// Without this, the name could outlive a loss of power that the contents do not: a torn or empty file.
+    pub(super) async fn sync(&mut self) -> io::Result<()> {
+        self.file.sync().await
+    }
+
+    /// Gives the file its name. From here on a crash may leave it there or not.
+    pub(super) async fn rename(&mut self) -> io::Result<()> {
+        self.disk.rename(&self.temporary, self.target).await
+    }
+
+    /// Without this, the name could be gone after a loss of power, though others have acted upon it.
+    pub(super) async fn sync_directory(&mut self) -> io::Result<()> {
+        self.disk.sync_dir(parent(self.target)).await
     }
 }
 
-/// Writes `pieces`, one after the other, as the file `target`, replacing what had that name. `temporary`, in the same
-/// directory, must be a name that nobody else uses; what an earlier, interrupted write left under it is thrown away.
+/// All steps at once, for a file whose steps nobody waits for.
+pub(super) async fn write_durably(disk: &dyn Disk, target: &Path, contents: Bytes) -> io::Result<()> {
+    let mut file = AtomicFile::write(disk, target, contents).await?;
+    file.sync().await?;
+    file.rename().await?;
+    file.sync_directory().await
+}
+
+/// The directory that holds the path's name.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The whole contents of a file.
 ///
 /// # Errors
-/// `Unavailable`, naming the path and how far it came.
-pub async fn write(
-    disk: &dyn Disk,
-    target: &Path,
-    temporary: &Path,
-    pieces: &[Bytes],
-    names: Option<&StepNames<'_>>,
-) -> Result<(), WriteError> {
-    if let Err(e) = write_temporary(disk, temporary, pieces, names).await {
-        // Only tidiness: the name is never read, and the next write under it throws the file away as well.
-        let _ = disk.remove_file(temporary).await;
-        return Err(WriteError::NotRenamed(e));
+/// Those of the disk.
+pub async fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Bytes> {
+    let mut file = disk.open(path, OpenMode::Read).await?;
+    let length = file.length().await?;
+    let first = file.read_at(0, READ_PIECE).await?;
+    if first.len() as u64 >= length {
+        return Ok(first);
     }
-
-    let indeterminate = |e: Error| WriteError::Indeterminate(e);
-    disk.rename(temporary, target).await.at(|| format!("renaming to {}", target.display())).map_err(indeterminate)?;
-    reached(names, names.map(|n| &n.renamed)).await;
-
-    // The rename is only in memory until its directory is synced: without this, a loss of power takes the file away again
-    // after somebody has been told that it is there.
-    let directory = parent_of(target);
-    disk.sync_dir(directory)
-        .await
-        .at(|| format!("syncing directory {}", directory.display()))
-        .map_err(indeterminate)?;
-    reached(names, names.and_then(|n| n.directory_synced.as_ref())).await;
-    Ok(())
-}
-
-async fn write_temporary(
-    disk: &dyn Disk,
-    temporary: &Path,
-    pieces: &[Bytes],
-    names: Option<&StepNames<'_>>,
-) -> Result<(), Error> {
-    let mut file = create_anew(disk, temporary).await.at(|| format!("creating {}", temporary.display()))?;
-    let mut offset = 0;
-    for piece in pieces {
-        for start in (0..piece.len()).step_by(PIECE) {
-            let part = piece.slice(start..piece.len().min(start + PIECE));
-            let len = part.len() as u64;
-            file.write_at(offset, part).await.at(|| format!("writing {}", temporary.display()))?;
-            offset += len;
+    let mut contents = BytesMut::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
+    contents.extend_from_slice(&first);
+    loop {
+        let piece = file.read_at(contents.len() as u64, READ_PIECE).await?;
+        if piece.is_empty() {
+            return Ok(contents.freeze());
         }
-    }
-    reached(names, names.map(|n| &n.written)).await;
-
-    // Before the rename, not after: a rename can become durable before the contents do, and then the name would stand for
-    // a file of zeros or of half its length.
-    file.sync().await.at(|| format!("syncing {}", temporary.display()))?;
-    reached(names, names.map(|n| &n.synced)).await;
-    Ok(())
-}
-
-/// A new file, never an old one cut to length zero: after a failed sync an old file's unsynced contents are unknown
-/// (promise 5 of the disk), and they must not come back under the new contents.
-async fn create_anew(disk: &dyn Disk, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-    match disk.open(path, OpenMode::CreateNew).await {
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            disk.remove_file(path).await?;
-            disk.open(path, OpenMode::CreateNew).await
-        }
-        other => other,
-    }
-}
-
-async fn reached(names: Option<&StepNames<'_>>, step: Option<&Step>) {
-    if let (Some(names), Some(step)) = (names, step) {
-        names.reporter.report_for(names.checkpoint, step.clone()).await;
+        contents.extend_from_slice(&piece);
     }
 }

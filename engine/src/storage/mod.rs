@@ -1,33 +1,28 @@
-//! Where snapshots rest.
+//! Where snapshots rest. The files of a job's checkpoint directory:
 //!
 //! ```text
-//! DIRECTORY/                         one job's checkpoints
-//!   lock                             held by the living job manager
-//!   job.json                         whose directory this is
-//!   term-4                           the highest term that a job manager has claimed
-//!   chk-17/
-//!     count-0-4.1.snapshot           subtask 0 of vertex count, frozen by attempt 4.1
-//!     count-1-4.1.snapshot
-//!     manifest                       its durable presence makes checkpoint 17 exist
-//!   FINISHED                         the job has committed all it will ever commit
+//!   lock                       held by the job manager's process
+//!   job.json                   whose directory it is
+//!   term-3                     the newest term that a job manager has claimed
+//!   chk-7/count-1-3.2.snapshot the snapshot of subtask count/1, taken by attempt 3.2
+//!   chk-7/manifest             its durable presence makes checkpoint 7 exist
+//!   finished                   the job has committed all its output
 //! ```
 //!
-//! Every file but the lock and the terms comes to its name by one way ([`atomic_file`]): whoever finds a name finds the
-//! whole file behind it. Everything here says why each sync is where it is; a simulated disk tries what happens without.
+//! Every file gets its name by a rename of synced contents, and every name is made durable by syncing its directory.
 //!
-//! Deliberately absent: which checkpoint is taken, restored or deleted, and when (see `checkpoint`).
+//! Deliberately absent: decisions about checkpoints (see `checkpoint`), and what is inside a snapshot (see `state`).
 
-pub mod atomic_file;
+mod atomic_file;
 mod checkpoint_store;
-mod job_file;
-pub mod layout;
-mod publish;
-mod read_file;
-pub mod snapshot_file;
+mod layout;
+mod manifest_file;
+mod snapshot_file;
 mod snapshot_store;
-mod survey;
 
-pub use checkpoint_store::CheckpointStore;
-pub use publish::PublishError;
-pub use snapshot_store::{SnapshotStore, read_snapshot};
-pub use survey::{Survey, read_manifest};
+pub use atomic_file::read_file;
+pub use checkpoint_store::{CheckpointStore, PublishError, Survey};
+pub use layout::{CHECKPOINT_PREFIX, checkpoint_directory, parse_checkpoint_directory};
+pub use manifest_file::{decode_manifest, encode_manifest, read_manifest};
+pub use snapshot_file::{decode_snapshot, encode_snapshot};
+pub use snapshot_store::SnapshotStore;

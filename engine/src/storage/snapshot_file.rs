@@ -1,17 +1,10 @@
-//! The format of a subtask's snapshot file.
+//! The file that holds one subtask's snapshot.
 //!
 //! ```text
-//! bytes    what
-//! 8        "TIDESNAP"
-//! 4        format version, little endian
-//! any      SubtaskSnapshot in postcard's wire format (version 1)
-//! 8        XXH3 (64 bits, no seed) of all bytes before, little endian
+//!   "TGSNAPSH" | format version, u32 | the snapshot in postcard's wire format | XXH3 of all before, u64
 //! ```
 //!
-//! Every version, also a future one, begins with the first two and ends with the last, so that a file of another version
-//! can be told from a damaged one.
-//!
-//! Deliberately absent: what the bytes of a key group mean (see `state`).
+//! Numbers are little-endian.
 
 use std::path::Path;
 
@@ -20,84 +13,121 @@ use bytes::Bytes;
 use crate::{
     error::{Error, Result},
     state::SubtaskSnapshot,
+    stream::hash_bytes,
 };
 
-/// The version that this program writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+const MAGIC: [u8; 8] = *b"TGSNAPSH";
+const VERSION: u32 = 1;
+const HEADER_LEN: usize = MAGIC.len() + size_of::<u32>();
+const CHECKSUM_LEN: usize = size_of::<u64>();
 
-const MAGIC: &[u8; 8] = b"TIDESNAP";
-const HEADER: usize = MAGIC.len() + 4;
-const CHECKSUM: usize = 8;
-
-/// The digest by which a `SnapshotHandle` knows its file: XXH3 (64 bits, no seed) of the whole file.
-#[must_use]
-pub fn digest(file: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(file)
-}
-
-/// The file that holds the snapshot. Equal snapshots give equal bytes.
+/// The file's contents.
 ///
 /// # Errors
 /// `UserCode` if the snapshot refuses to be encoded.
-pub fn encode(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
-    let mut file = Vec::with_capacity(HEADER + upper_bound(snapshot) + CHECKSUM);
-    file.extend_from_slice(MAGIC);
-    file.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-    let refused = |e: postcard::Error| Error::user_code(format!("a snapshot cannot be encoded: {e}"));
-    let mut file = postcard::to_extend(snapshot, file).map_err(refused)?;
-    file.extend_from_slice(&digest(&file).to_le_bytes());
-    Ok(Bytes::from(file))
+pub fn encode_snapshot(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
+    let groups = snapshot.operators.iter().flat_map(|o| &o.keyed).flat_map(|k| &k.groups);
+    let room: usize = groups.map(|g| g.bytes.len() + 16).sum();
+    let mut bytes = Vec::with_capacity(room + 1024);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    let refused = |e: postcard::Error| Error::user_code(format!("the snapshot cannot be encoded: {e}"));
+    let mut bytes = postcard::to_extend(snapshot, bytes).map_err(refused)?;
+    let checksum = hash_bytes(&bytes).0;
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    Ok(bytes.into())
 }
 
-/// The snapshot that a file holds. `path` is for messages.
+/// The snapshot in the contents of the file at `path`.
 ///
 /// # Errors
-/// `Damaged` if the bytes are not exactly what `encode` gave; `BadInput` if they are whole, but of another format version.
-pub fn decode(file: &[u8], path: &Path) -> Result<SubtaskSnapshot> {
-    let damaged = |how: String| {
-        let remedy = "restore another checkpoint with --restore PATH, or bring the file back from a copy";
-        Error::damaged(format!("the snapshot file {} is damaged: {how}; {remedy}", path.display()))
+/// `BadInput` if the file was written by another version; `Damaged` if it is not whole.
+pub fn decode_snapshot(bytes: &[u8], path: &Path) -> Result<SubtaskSnapshot> {
+    let damaged = |what: &str| {
+        Err(Error::damaged(format!("snapshot file {} is damaged: {what}; restore another checkpoint", path.display())))
     };
-    if file.len() < HEADER + CHECKSUM {
-        return Err(damaged(format!("it has {} bytes, fewer than any snapshot", file.len())));
+    if bytes.len() < HEADER_LEN + CHECKSUM_LEN {
+        return damaged("it is cut short");
     }
-    let (content, checksum) = file.split_at(file.len() - CHECKSUM);
-    if &content[..MAGIC.len()] != MAGIC {
-        return Err(damaged("it does not begin as a snapshot does".to_owned()));
+    let Some(rest) = bytes.strip_prefix(&MAGIC) else { return damaged("it does not begin like a snapshot file") };
+    let version = u32::from_le_bytes(rest[..4].try_into().expect("four bytes"));
+    let (body, checksum) = bytes.split_at(bytes.len() - CHECKSUM_LEN);
+    if hash_bytes(body).0.to_le_bytes() != checksum {
+        return damaged("its checksum does not match");
     }
-    if digest(content).to_le_bytes() != checksum {
-        return Err(damaged("its checksum does not match its contents".to_owned()));
-    }
-    let version = u32::from_le_bytes(content[MAGIC.len()..HEADER].try_into().expect("four bytes"));
-    if version != FORMAT_VERSION {
+    if version != VERSION {
         return Err(Error::bad_input(format!(
-            "the snapshot file {} has format version {version}, but this program reads version {FORMAT_VERSION} only: \
-             restore it with the release of Tidegate that wrote it",
+            "snapshot file {} has format version {version}, this build reads version {VERSION}: restore it with the build \
+             that wrote it",
             path.display()
         )));
     }
-    let (snapshot, rest) = postcard::take_from_bytes(&content[HEADER..])
-        .map_err(|e| damaged(format!("its checksum matches, but it holds no snapshot: {e}")))?;
-    if !rest.is_empty() {
-        return Err(damaged(format!("{} bytes follow the snapshot", rest.len())));
+    match postcard::take_from_bytes(&body[HEADER_LEN..]) {
+        Ok((snapshot, [])) => Ok(snapshot),
+        Ok((_, rest)) => damaged(&format!("{} bytes follow the snapshot", rest.len())),
+        Err(e) => damaged(&e.to_string()),
     }
-    Ok(snapshot)
 }
 
-/// At least so many bytes as the snapshot encodes to, so that the buffer is allocated once: contents, and room for the
-/// lengths and numbers around each.
-fn upper_bound(snapshot: &SubtaskSnapshot) -> usize {
-    const NUMBERS: usize = 32;
-    let mut bytes = NUMBERS;
-    for operator in &snapshot.operators {
-        bytes += NUMBERS + operator.uid.len();
-        for keyed in &operator.keyed {
-            bytes += NUMBERS + keyed.name.len() + keyed.type_name.len();
-            bytes += keyed.groups.iter().map(|g| NUMBERS + g.bytes.len()).sum::<usize>();
-        }
-        for list in &operator.lists {
-            bytes += NUMBERS + list.name.len() + list.items.iter().map(|i| NUMBERS + i.len()).sum::<usize>();
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        key_group::{KeyGroup, KeyGroupRange},
+        state::{KeyGroupEntries, KeyedStateSnapshot, ListStateSnapshot, OperatorSnapshot},
+    };
+
+    fn sample() -> SubtaskSnapshot {
+        let group = KeyGroupEntries { group: KeyGroup(3), entries: 1, bytes: vec![1, 97, 5] };
+        let sum = KeyedStateSnapshot { name: "sum".into(), type_name: "(String, u64)".into(), groups: vec![group] };
+        let splits = ListStateSnapshot { name: "splits".into(), items: vec![vec![7, 8]] };
+        let key_groups = Some(KeyGroupRange { start: 0, end: 64 });
+        SubtaskSnapshot {
+            operators: vec![OperatorSnapshot {
+                uid: "count".into(),
+                key_groups,
+                keyed: vec![sum],
+                lists: vec![splits],
+            }],
         }
     }
-    bytes
+
+    #[test]
+    fn the_bytes_of_a_snapshot_are_a_promise() {
+        let bytes = encode_snapshot(&sample()).unwrap();
+        let hex: Vec<String> = bytes.chunks(16).map(|c| c.iter().map(|b| format!("{b:02x}")).collect()).collect();
+        insta::assert_snapshot!(hex.join("\n"));
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let mut bytes = encode_snapshot(&sample()).unwrap().to_vec();
+        bytes[8] = 2;
+        let end = bytes.len() - CHECKSUM_LEN;
+        let checksum = hash_bytes(&bytes[..end]).0.to_le_bytes();
+        bytes[end..].copy_from_slice(&checksum);
+        let error = decode_snapshot(&bytes, Path::new("f")).unwrap_err();
+        insta::assert_snapshot!(error, @"snapshot file f has format version 2, this build reads version 1: restore it with the build that wrote it");
+    }
+
+    #[test]
+    fn no_part_of_a_snapshot_passes_for_the_whole() {
+        let bytes = encode_snapshot(&sample()).unwrap();
+        assert_eq!(decode_snapshot(&bytes, Path::new("f")).unwrap(), sample());
+        for len in 0..bytes.len() {
+            assert!(decode_snapshot(&bytes[..len], Path::new("f")).is_err(), "the first {len} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_flipped_bit_is_noticed(at: prop::sample::Index, bit in 0u8..8) {
+            let mut bytes = encode_snapshot(&sample()).unwrap().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(decode_snapshot(&bytes, Path::new("f")).is_err());
+        }
+    }
 }

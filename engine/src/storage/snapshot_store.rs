@@ -1,7 +1,6 @@
-//! Snapshots of subtasks, as tasks write and read them.
+//! Where tasks put their snapshots, and get them back.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,44 +8,37 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    atomic_file::{self, StepNames},
-    layout::{self, CheckpointEntry, Layout},
-    read_file::read_file,
-    snapshot_file,
+    atomic_file::{AtomicFile, read_file},
+    layout::{checkpoint_directory, snapshot_file},
+    snapshot_file::decode_snapshot,
 };
 use crate::{
     checkpoint::SnapshotHandle,
     env::Disk,
-    error::{Error, Result},
+    error::{Context, Error, Result},
     id::{CheckpointId, TaskId},
     probe::{Reporter, Step},
     state::SubtaskSnapshot,
+    stream::hash_bytes,
 };
 
-/// Where the tasks of one job leave their snapshots. Cheap to clone.
+/// The snapshots of one checkpoint directory. Cheap to clone.
 #[derive(Clone)]
 pub struct SnapshotStore {
     disk: Arc<dyn Disk>,
-    layout: Layout,
+    root: PathBuf,
 }
 
 impl SnapshotStore {
-    /// The store in a job's checkpoint directory.
+    /// The snapshots in this checkpoint directory.
     pub fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
-        Self { disk, layout: Layout::new(directory) }
+        Self { disk, root: directory.to_owned() }
     }
 
-    /// The directory of one checkpoint.
-    #[must_use]
-    pub fn checkpoint_directory(&self, checkpoint: CheckpointId) -> PathBuf {
-        self.layout.checkpoint(checkpoint)
-    }
-
-    /// Writes a snapshot that [`snapshot_file::encode`] gave. When this returns it survives loss of power, and may be
-    /// acknowledged (I5). Reports `SnapshotWritten`, `SnapshotSynced`, `SnapshotRenamed` and `SnapshotDirectorySynced`, each after it is true.
+    /// Makes an encoded snapshot durable. The checkpoint's directory must exist. Reports each step.
     ///
     /// # Errors
-    /// `Unavailable` if the disk fails, or if the checkpoint's directory is gone because the checkpoint was given up.
+    /// `Unavailable`, naming the path, if the disk fails at any step.
     pub async fn write(
         &self,
         checkpoint: CheckpointId,
@@ -55,67 +47,45 @@ impl SnapshotStore {
         encoded: Bytes,
         reporter: &Reporter,
     ) -> Result<SnapshotHandle> {
-        let directory = self.layout.checkpoint(checkpoint);
-        let file = layout::snapshot(vertex, task);
-        let names = StepNames {
-            reporter,
-            checkpoint,
-            written: Step::SnapshotWritten,
-            synced: Step::SnapshotSynced,
-            renamed: Step::SnapshotRenamed,
-            directory_synced: Some(Step::SnapshotDirectorySynced),
+        let name = snapshot_file(vertex, task);
+        let path = checkpoint_directory(&self.root, checkpoint).join(&name);
+        let handle = SnapshotHandle { file: name, len: encoded.len() as u64, digest: hash_bytes(&encoded).0 };
+        let written = async {
+            let mut file = AtomicFile::write(&*self.disk, &path, encoded).await?;
+            reporter.report_for(checkpoint, Step::SnapshotWritten).await;
+            file.sync().await?;
+            reporter.report_for(checkpoint, Step::SnapshotSynced).await;
+            file.rename().await?;
+            reporter.report_for(checkpoint, Step::SnapshotRenamed).await;
+            file.sync_directory().await?;
+            reporter.report_for(checkpoint, Step::SnapshotDirectorySynced).await;
+            Result::<_>::Ok(handle)
         };
-        let handle = SnapshotHandle { file, len: encoded.len() as u64, digest: snapshot_file::digest(&encoded) };
-        let (target, temporary) = (directory.join(&handle.file), directory.join(layout::temporary(&handle.file)));
-        // Whether the rename was tried makes no difference here: no manifest names the file unless it is acknowledged.
-        atomic_file::write(&*self.disk, &target, &temporary, &[encoded], Some(&names)).await?;
-        Ok(handle)
+        written.await.at(|| format!("writing snapshot file {}", path.display()))
     }
 
-    /// Reads a snapshot that a manifest names.
+    /// Reads a snapshot and makes sure that it is the one that was acknowledged.
     ///
     /// # Errors
-    /// See [`read_snapshot`].
+    /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
     pub async fn read(&self, checkpoint: CheckpointId, handle: &SnapshotHandle) -> Result<SubtaskSnapshot> {
-        read_snapshot(&*self.disk, &self.layout.checkpoint(checkpoint), handle).await
+        let path = checkpoint_directory(&self.root, checkpoint).join(&handle.file);
+        let bytes = match read_file(&*self.disk, &path).await {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::damaged(format!("snapshot file {} is missing", path.display())));
+            }
+            Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
+        };
+        if bytes.len() as u64 != handle.len || hash_bytes(&bytes).0 != handle.digest {
+            return Err(Error::damaged(format!(
+                "snapshot file {} is not the one that checkpoint {checkpoint} was completed with: it has {} bytes \
+                 instead of {}, or another checksum; restore another checkpoint",
+                path.display(),
+                bytes.len(),
+                handle.len
+            )));
+        }
+        decode_snapshot(&bytes, &path)
     }
-}
-
-/// Reads a snapshot that the manifest in `checkpoint_directory` names.
-///
-/// # Errors
-/// `Damaged`, naming the path, if the file is missing, of another length or digest, or holds no snapshot; `BadInput` if
-/// it is of another format version; `Unavailable` if the disk fails.
-pub async fn read_snapshot(
-    disk: &dyn Disk,
-    checkpoint_directory: &Path,
-    handle: &SnapshotHandle,
-) -> Result<SubtaskSnapshot> {
-    // A name of our own making cannot lead out of the directory.
-    if !matches!(layout::parse_in_checkpoint(&handle.file), Some(CheckpointEntry::Snapshot { .. })) {
-        let directory = checkpoint_directory.display();
-        return Err(Error::damaged(format!(
-            "the manifest in {directory} names {:?}, which is no snapshot",
-            handle.file
-        )));
-    }
-    let path = checkpoint_directory.join(&handle.file);
-    let damaged = |how: String| {
-        let remedy = "restore another checkpoint with --restore PATH, or bring the file back from a copy";
-        Error::damaged(format!("the snapshot file {} {how}; {remedy}", path.display()))
-    };
-    let reading = |e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => damaged("is missing, but the checkpoint's manifest names it".to_owned()),
-        _ => Error::from(e).at(format!("reading {}", path.display())),
-    };
-    // The length first: a file that is much too long shall not be read into memory.
-    let found = disk.metadata(&path).await.map_err(reading)?.len;
-    if found != handle.len {
-        return Err(damaged(format!("has {found} bytes instead of {}", handle.len)));
-    }
-    let file = read_file(disk, &path).await.map_err(reading)?;
-    if file.len() as u64 != handle.len || snapshot_file::digest(&file) != handle.digest {
-        return Err(damaged("does not have the checksum that the checkpoint's manifest gives".to_owned()));
-    }
-    snapshot_file::decode(&file, &path)
 }

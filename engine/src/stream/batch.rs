@@ -13,7 +13,7 @@ pub struct AnyBatch {
 
 impl AnyBatch {
     /// Hides the type.
-    pub fn new<T: Data>(records: Vec<T>) -> Self {
+    pub fn new<T: Send + 'static>(records: Vec<T>) -> Self {
         Self { len: records.len(), records: Box::new(records) }
     }
 
@@ -34,13 +34,13 @@ impl AnyBatch {
     /// # Panics
     /// If the batch does not hold `T`: the graph connected two vertices of different types, a bug of this crate.
     #[must_use]
-    pub fn downcast<T: Data>(self) -> Vec<T> {
+    pub fn downcast<T: Send + 'static>(self) -> Vec<T> {
         *self.records.downcast().unwrap_or_else(|_| panic!("a batch is not of type {}", std::any::type_name::<T>()))
     }
 
     /// The records, left where they are. Panics as [`AnyBatch::downcast`] does.
     #[must_use]
-    pub fn as_slice<T: Data>(&self) -> &[T] {
+    pub fn as_slice<T: Send + 'static>(&self) -> &[T] {
         let vec: &Vec<T> = self
             .records
             .downcast_ref()

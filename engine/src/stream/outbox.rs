@@ -7,7 +7,8 @@ use super::AnyBatch;
 pub struct OutBatch {
     /// Which of the vertex's outgoing edges, in the order of `JobGraph::outputs`.
     pub edge: usize,
-    /// Which subtask of the consuming vertex.
+    /// Which of the edge's channels, in the order of `JobGraph::consumers`: the consuming subtask's index, but for a
+    /// forward edge, which has one channel only.
     pub channel: usize,
     /// The records.
     pub batch: AnyBatch,

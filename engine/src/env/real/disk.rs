@@ -1,7 +1,4 @@
-//! The real disk: the operating system's file systems, each operation one hop to tokio's blocking threads.
-//!
-//! `tokio::fs` is not used: its files keep written bytes in a background buffer, so that a write that has returned may
-//! still fail, and an error would come up at an operation that did not cause it.
+//! Files, by the operating system. Each operation runs to its end on the blocking pool, also if nobody waits for it.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -13,202 +10,158 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
 use crate::env::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
 
-/// All file systems that this process can reach.
-pub(super) struct LocalDisk {
-    runtime: Handle,
+/// The file system of this machine.
+pub(super) struct RealDisk;
+
+struct RealFile(Arc<File>);
+
+/// Released by the operating system when the file is closed.
+struct RealLock {
+    _file: File,
 }
 
-impl LocalDisk {
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime }
-    }
+impl DiskLock for RealLock {}
 
-    /// Runs `work` where it may block.
-    async fn hop<T: Send + 'static>(
-        &self,
-        path: &Path,
-        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let path = path.to_owned();
-        self.runtime.spawn_blocking(move || work(&path)).await.map_err(io::Error::other)?
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
+}
+
+/// `work` on an owned copy of the path.
+async fn at<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let path = path.to_owned();
+    blocking(move || work(&path)).await
+}
+
+fn kind(file_type: fs::FileType) -> EntryKind {
+    match (file_type.is_file(), file_type.is_dir()) {
+        (true, _) => EntryKind::File,
+        (_, true) => EntryKind::Directory,
+        _ => EntryKind::Other,
     }
+}
+
+/// An empty path means the working directory.
+fn directory(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 #[async_trait]
-impl Disk for LocalDisk {
+impl Disk for RealDisk {
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.hop(path, move |path| open_file(path, mode)).await?;
-        Ok(Box::new(LocalFile { runtime: self.runtime.clone(), file: Arc::new(file), unfinished: None }))
+        let file = at(path, move |path| {
+            let mut options = OpenOptions::new();
+            options.read(true);
+            match mode {
+                OpenMode::Read => &mut options,
+                OpenMode::Create => options.write(true).create(true).truncate(true),
+                OpenMode::CreateNew => options.write(true).create_new(true),
+                OpenMode::Write => options.write(true),
+            };
+            let file = options.open(path)?;
+            if file.metadata()?.is_dir() {
+                return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+            }
+            Ok(file)
+        });
+        Ok(Box::new(RealFile(Arc::new(file.await?))))
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let to = to.to_owned();
-        self.hop(from, move |from| fs::rename(from, to)).await
+        at(from, move |from| fs::rename(from, to)).await
     }
 
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.hop(path, |path| fs::remove_file(path)).await
+        at(path, |path| fs::remove_file(path)).await
     }
 
     async fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.hop(path, |path| fs::create_dir(path)).await
+        at(path, |path| fs::create_dir(path)).await
     }
 
     async fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.hop(path, |path| fs::remove_dir(path)).await
+        at(path, |path| fs::remove_dir(path)).await
     }
 
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        self.hop(path, list_dir).await
+        at(path, |path| {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(directory(path))? {
+                let entry = entry?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // Links count as what they lead to; one that leads nowhere is something else.
+                let kind = fs::metadata(entry.path()).map_or(EntryKind::Other, |m| kind(m.file_type()));
+                entries.push(DirEntry { name, kind });
+            }
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(entries)
+        })
+        .await
     }
 
     async fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        self.hop(path, |path| {
-            let found = fs::metadata(path)?;
-            let kind = entry_kind(found.file_type());
-            Ok(Metadata { kind, len: if kind == EntryKind::File { found.len() } else { 0 } })
-        })
-        .await
+        at(path, |path| fs::metadata(directory(path)).map(|m| Metadata { kind: kind(m.file_type()), len: m.len() }))
+            .await
     }
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.hop(path, |path| {
-            let directory = File::open(path)?;
-            if !directory.metadata()?.is_dir() {
-                return Err(io::ErrorKind::NotADirectory.into());
-            }
-            directory.sync_all()
-        })
-        .await
+        at(path, |path| File::open(directory(path))?.sync_all()).await
     }
 
     async fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        self.hop(path, |path| {
-            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let file = at(path, |path| {
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
             match file.try_lock() {
-                Ok(()) => Ok(Some(Box::new(LocalLock { _file: file }) as Box<dyn DiskLock>)),
+                Ok(()) => Ok(Some(file)),
                 Err(TryLockError::WouldBlock) => Ok(None),
                 Err(TryLockError::Error(e)) => Err(e),
             }
-        })
-        .await
-    }
-}
-
-fn open_file(path: &Path, mode: OpenMode) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    match mode {
-        OpenMode::Read => &mut options,
-        OpenMode::Create => options.write(true).create(true).truncate(true),
-        OpenMode::CreateNew => options.write(true).create_new(true),
-        OpenMode::Write => options.write(true),
-    };
-    let file = options.open(path)?;
-    // Unix opens a directory for reading and complains at the first read; here it is refused at once.
-    if file.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    Ok(file)
-}
-
-fn list_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let mut kind = entry.file_type()?;
-        if kind.is_symlink() {
-            // A link to nowhere stays a link, and so becomes `Other`.
-            kind = fs::metadata(entry.path()).map_or(kind, |target| target.file_type());
-        }
-        entries.push(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), kind: entry_kind(kind) });
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
-}
-
-fn entry_kind(of: fs::FileType) -> EntryKind {
-    if of.is_file() {
-        EntryKind::File
-    } else if of.is_dir() {
-        EntryKind::Directory
-    } else {
-        EntryKind::Other
-    }
-}
-
-struct LocalFile {
-    runtime: Handle,
-    file: Arc<File>,
-    /// The operation whose future was dropped before it was done. It cannot be called back, so the next one waits for
-    /// it: otherwise an abandoned write could overtake the one that replaced it.
-    unfinished: Option<JoinHandle<()>>,
-}
-
-impl LocalFile {
-    /// Runs `work` where it may block, after all that was begun before on this handle.
-    async fn hop<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        if let Some(earlier) = &mut self.unfinished {
-            // Its outcome is the business of whoever abandoned it.
-            let _ = earlier.await;
-            self.unfinished = None;
-        }
-        let (tell, outcome) = oneshot::channel();
-        let file = self.file.clone();
-        self.unfinished = Some(self.runtime.spawn_blocking(move || {
-            let _ = tell.send(work(&file));
-        }));
-        let outcome = outcome.await.map_err(|_| io::Error::other("the runtime is shutting down"))?;
-        self.unfinished = None;
-        outcome
+        });
+        Ok(file.await?.map(|file| Box::new(RealLock { _file: file }) as Box<dyn DiskLock>))
     }
 }
 
 #[async_trait]
-impl DiskFile for LocalFile {
+impl DiskFile for RealFile {
     async fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Bytes> {
-        self.hop(move |file| {
-            let mut buffer = vec![0; len];
+        let file = self.0.clone();
+        blocking(move || {
+            // Not more than there is, so that asking for much at the end of a file costs nothing.
+            let left = file.metadata()?.len().saturating_sub(offset);
+            let mut bytes = vec![0; len.min(usize::try_from(left).unwrap_or(usize::MAX))];
             let mut filled = 0;
-            // The system may give less than asked for at any time; only zero means the end.
-            while filled < len {
-                match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            while filled < bytes.len() {
+                match file.read_at(&mut bytes[filled..], offset + filled as u64) {
                     Ok(0) => break,
                     Ok(n) => filled += n,
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(e) => return Err(e),
                 }
             }
-            buffer.truncate(filled);
-            Ok(Bytes::from(buffer))
+            bytes.truncate(filled);
+            Ok(bytes.into())
         })
         .await
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> io::Result<()> {
-        self.hop(move |file| file.write_all_at(&data, offset)).await
+        let file = self.0.clone();
+        blocking(move || file.write_all_at(&data, offset)).await
     }
 
     async fn sync(&mut self) -> io::Result<()> {
-        // fdatasync: contents, and what is needed to read them back, the length among it; not the time stamps.
-        self.hop(|file| file.sync_data()).await
+        let file = self.0.clone();
+        blocking(move || file.sync_data()).await
     }
 
     async fn length(&mut self) -> io::Result<u64> {
-        self.hop(|file| Ok(file.metadata()?.len())).await
+        let file = self.0.clone();
+        blocking(move || Ok(file.metadata()?.len())).await
     }
 }
-
-/// The lock belongs to the open file; closing it, also by the end of the process, gives it back.
-struct LocalLock {
-    _file: File,
-}
-
-impl DiskLock for LocalLock {}

@@ -1,21 +1,15 @@
-//! The real world: tokio's multi-thread runtime, TCP, the operating system's files and random numbers.
+//! The real world: tokio, TCP, the disk.
 //!
-//! ```no_run
-//! use tidegate::env::real;
-//! real::block_on(async {
-//!     let env = real::env();
-//!     println!("{}", env.clock.wall_clock_ms());
-//! });
-//! ```
+//! This is the only place that names tokio's runtime, network, timers and blocking pool, or the standard library's clock
+//! and files; so it is the only one that the bans of `clippy.toml` do not bind.
 //!
-//! Deliberately absent: faults, and anything that decides something. Each file here is a thin shell over one trait.
-
-// The one folder that is exempt from the bans in `clippy.toml`: it is what the bans point to.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+//! Deliberately absent: anything that the simulated world does not have a twin of.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is the seam to the real world")]
 
 mod clock;
 mod disk;
 mod entropy;
+mod execute;
 mod network;
 mod spawner;
 
@@ -23,29 +17,23 @@ use std::sync::Arc;
 
 use super::Env;
 
-/// The real world as this process sees it. Its clock starts now. Call it once, inside [`block_on`] (or another tokio
-/// multi-thread runtime with time and I/O enabled), and clone the result; instants of two clocks are not comparable.
-///
-/// # Panics
-/// If called outside a tokio runtime, or if the operating system has no random numbers to give.
+/// This process's view of the real world. To be used inside of [`block_on`] or another multi-thread tokio runtime.
 #[must_use]
 pub fn env() -> Env {
-    let runtime = tokio::runtime::Handle::current();
     Env {
-        clock: Arc::new(clock::TokioClock::starting_now()),
-        spawner: Arc::new(spawner::TokioSpawner::new(runtime.clone())),
-        network: Arc::new(network::TcpNetwork),
-        disk: Arc::new(disk::LocalDisk::new(runtime)),
-        entropy: Arc::new(entropy::KernelEntropy::open()),
+        clock: Arc::new(clock::RealClock::new()),
+        spawner: Arc::new(spawner::RealSpawner),
+        network: Arc::new(network::RealNetwork),
+        disk: Arc::new(disk::RealDisk),
+        entropy: Arc::new(entropy::RealEntropy),
     }
 }
 
-/// Runs a future to its end on a new multi-thread runtime: the one place where a runtime is made. Tasks that still run
-/// are dropped when the future has ended; operations on files that have begun are waited for.
+/// Runs a future on a runtime of its own, with one worker thread per core.
 ///
 /// # Panics
-/// If the operating system gives no threads, or if the future panics.
+/// If the operating system gives no threads.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("the operating system gives a process threads and an event queue").block_on(future)
+    runtime.expect("the operating system gives threads").block_on(future)
 }

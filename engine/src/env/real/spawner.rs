@@ -1,30 +1,19 @@
-//! Real tasks: tokio's.
-
-use tokio::{runtime::Handle, task::AbortHandle};
+//! Concurrency, by tokio.
 
 use crate::env::{BoxFuture, Spawner, spawner::Abort};
 
-/// Starts tasks on the runtime that the environment was made in, from whichever thread.
-pub(super) struct TokioSpawner {
-    runtime: Handle,
-}
+/// Spawns on the current runtime.
+pub(super) struct RealSpawner;
 
-impl TokioSpawner {
-    pub(super) fn new(runtime: Handle) -> Self {
-        Self { runtime }
-    }
-}
+struct RealAbort(tokio::task::AbortHandle);
 
-impl Spawner for TokioSpawner {
-    /// The name is not used: tokio shows names only in unstable builds.
+impl Spawner for RealSpawner {
     fn spawn_raw(&self, _name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
-        Box::new(TokioAbort(self.runtime.spawn(future).abort_handle()))
+        Box::new(RealAbort(tokio::spawn(future).abort_handle()))
     }
 }
 
-struct TokioAbort(AbortHandle);
-
-impl Abort for TokioAbort {
+impl Abort for RealAbort {
     fn abort(&self) {
         self.0.abort();
     }

@@ -1,0 +1,483 @@
+//! When checkpoints begin, when they are complete, and what follows from that.
+//!
+//! ```text
+//!   due ─► create directory ─► trigger sources ─► acknowledgements ─► publish manifest ─► notify, retire old ones
+//!             (its number is        │ decline, time-out, failure          │
+//!              used from here)      ▼                                     ▼ nobody knows whether it was published
+//!                                aborted                          the attempt fails; recovery reads the files
+//! ```
+//!
+//! One checkpoint at a time. A bounded job ends with a final checkpoint, begun when all tasks have processed all input;
+//! its notification is repeated until every task has confirmed its commit.
+//!
+//! Feed it with `handle`, and with `on_deadline` when `next_deadline` has passed; carry out the commands in order.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{CheckpointOptions, Manifest, PendingCheckpoint, Retention, SnapshotHandle};
+use crate::{
+    error::Error,
+    id::{AttemptId, CheckpointId, SubtaskId, TaskId, VertexId},
+    instant::Instant,
+    probe::Step,
+    stream::CheckpointBarrier,
+};
+
+/// How often the notification of the final checkpoint is repeated, and the longest pause before it is tried again.
+const FINAL_RETRY: Duration = Duration::from_secs(1);
+
+/// What has happened.
+#[derive(Clone, Debug)]
+pub enum CoordinatorEvent {
+    /// All tasks of the attempt run.
+    AttemptRunning {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// The attempt has failed or was canceled; its tasks are gone.
+    AttemptEnded {
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// The task has processed all its input.
+    InputEnded {
+        /// The task.
+        task: TaskId,
+    },
+    /// The checkpoint's directory exists durably.
+    DirectoryCreated {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// It could not be created.
+    DirectoryFailed {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        error: Error,
+    },
+    /// The task's snapshot is durable.
+    Acknowledged {
+        /// The task.
+        task: TaskId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Where the snapshot rests.
+        handle: SnapshotHandle,
+    },
+    /// The task has no snapshot.
+    Declined {
+        /// The task.
+        task: TaskId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        error: Error,
+    },
+    /// The manifest's name is durable.
+    ManifestPublished {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// The manifest is surely not there.
+    ManifestNotPublished {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        error: Error,
+    },
+    /// The manifest may or may not be there after a crash.
+    ManifestIndeterminate {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        error: Error,
+    },
+    /// The task has committed all that the checkpoint allows.
+    Committed {
+        /// The task.
+        task: TaskId,
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CoordinatorCommand {
+    /// Create the directory of a new checkpoint durably.
+    CreateDirectory {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Tell the sources to emit the barrier.
+    TriggerSources {
+        /// The barrier.
+        barrier: CheckpointBarrier,
+        /// The source tasks.
+        tasks: Vec<TaskId>,
+    },
+    /// Make the checkpoint exist.
+    PublishManifest {
+        /// Everything but the wall-clock time.
+        manifest: Manifest,
+    },
+    /// Tell all tasks that the checkpoint has completed.
+    NotifyComplete {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The attempt that took it.
+        attempt: AttemptId,
+    },
+    /// Tell all tasks that the checkpoint will not complete.
+    NotifyAborted {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The attempt that took it.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// Delete all files of the checkpoint.
+    Retire {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// More checkpoints have failed than is tolerated.
+    FailAttempt {
+        /// The last reason.
+        error: Error,
+    },
+    /// Every task has committed the final checkpoint.
+    AllCommitted {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Report this step of the checkpoint.
+    Report {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+        /// The step.
+        step: Step,
+    },
+}
+
+/// What the coordinator knows of the job.
+#[derive(Clone, Debug)]
+pub struct CoordinatorJob {
+    /// Its name.
+    pub name: String,
+    /// How many key groups it has.
+    pub max_parallelism: u32,
+    /// Each vertex: its id and name, the uids of its stateful operators, its parallelism.
+    pub vertices: Vec<(VertexId, String, Vec<String>, u32)>,
+    /// The subtasks that emit barriers on their own.
+    pub sources: BTreeSet<SubtaskId>,
+}
+
+impl CoordinatorJob {
+    fn subtasks(&self) -> BTreeSet<SubtaskId> {
+        let subtasks = |(vertex, _, _, p): &(VertexId, String, Vec<String>, u32)| {
+            let vertex = *vertex;
+            (0..*p).map(move |index| SubtaskId { vertex, index })
+        };
+        self.vertices.iter().flat_map(subtasks).collect()
+    }
+}
+
+/// The manifest that is being published.
+#[derive(Clone, Debug)]
+struct Publication {
+    checkpoint: CheckpointId,
+    attempt: AttemptId,
+    is_final: bool,
+}
+
+/// The final checkpoint, until every task has confirmed its commit.
+#[derive(Clone, Debug)]
+struct FinalCommit {
+    checkpoint: CheckpointId,
+    attempt: AttemptId,
+    waiting: BTreeSet<SubtaskId>,
+    repeat_at: Instant,
+}
+
+/// The checkpoint coordinator of one job manager.
+#[derive(Debug)]
+pub struct Coordinator {
+    options: CheckpointOptions,
+    job: CoordinatorJob,
+    tasks: BTreeSet<SubtaskId>,
+    next_id: CheckpointId,
+    /// The attempt whose tasks all run.
+    attempt: Option<AttemptId>,
+    /// The tasks of an attempt that have processed all their input. May be ahead of `attempt`: a small input can be used
+    /// up before the last task says that it runs.
+    ended: Option<(AttemptId, BTreeSet<SubtaskId>)>,
+    /// When the next checkpoint is due.
+    due: Instant,
+    pending: Option<PendingCheckpoint>,
+    publication: Option<Publication>,
+    final_commit: Option<FinalCommit>,
+    retention: Retention,
+    /// How many checkpoints in a row have failed.
+    failures: u32,
+}
+
+impl Coordinator {
+    /// A coordinator whose first checkpoint gets the number `next_id`. `completed` are the checkpoints in storage.
+    #[must_use]
+    pub fn new(
+        options: CheckpointOptions,
+        job: CoordinatorJob,
+        next_id: CheckpointId,
+        completed: Vec<CheckpointId>,
+    ) -> Self {
+        assert!(completed.iter().all(|id| *id < next_id), "checkpoint {next_id} has been used");
+        Self {
+            tasks: job.subtasks(),
+            retention: Retention::new(options.retained, completed),
+            options,
+            job,
+            next_id,
+            attempt: None,
+            ended: None,
+            due: Instant(0),
+            pending: None,
+            publication: None,
+            final_commit: None,
+            failures: 0,
+        }
+    }
+
+    /// Whether a manifest is on its way to storage: until the result is known, nobody may choose a restore point.
+    #[must_use]
+    pub fn is_publishing(&self) -> bool {
+        self.publication.is_some()
+    }
+
+    /// When `on_deadline` wants to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let due = self.may_begin().then_some(self.due);
+        let timeout = self.pending.as_ref().map(|p| p.started + self.options.timeout);
+        let repeat = self.final_commit.as_ref().map(|f| f.repeat_at);
+        [due, timeout, repeat].into_iter().flatten().min()
+    }
+
+    /// The time that `next_deadline` gave may have come.
+    pub fn on_deadline(&mut self, now: Instant, out: &mut Vec<CoordinatorCommand>) {
+        if self.pending.as_ref().is_some_and(|p| p.started + self.options.timeout <= now) {
+            let limit = self.options.timeout;
+            let error = Error::unavailable(format!("the checkpoint did not complete within {limit:?}"));
+            self.abort_pending(now, &error, out);
+        }
+        if let Some(commit) = self.final_commit.as_mut().filter(|f| f.repeat_at <= now) {
+            commit.repeat_at = now + FINAL_RETRY;
+            let FinalCommit { checkpoint, attempt, .. } = *commit;
+            out.push(CoordinatorCommand::NotifyComplete { checkpoint, attempt });
+        }
+        if self.may_begin() && self.due <= now {
+            self.begin(now, out);
+        }
+    }
+
+    /// Something has happened.
+    pub fn handle(&mut self, now: Instant, event: CoordinatorEvent, out: &mut Vec<CoordinatorCommand>) {
+        match event {
+            CoordinatorEvent::AttemptRunning { attempt } => {
+                self.attempt = Some(attempt);
+                self.due = now + self.options.interval;
+                self.begin_if_all_ended(now, out);
+            }
+            CoordinatorEvent::AttemptEnded { attempt } => self.attempt_ended(attempt, out),
+            CoordinatorEvent::InputEnded { task } => self.input_ended(now, task, out),
+            CoordinatorEvent::DirectoryCreated { checkpoint } => self.directory_created(checkpoint, out),
+            CoordinatorEvent::DirectoryFailed { checkpoint, error } => {
+                if self.pending.as_ref().is_some_and(|p| p.id == checkpoint) {
+                    self.abort_pending(now, &error, out);
+                }
+            }
+            CoordinatorEvent::Acknowledged { task, checkpoint, handle } => {
+                self.acknowledged(now, task, checkpoint, handle, out);
+            }
+            CoordinatorEvent::Declined { task, checkpoint, error } => {
+                if self.pending.as_ref().is_some_and(|p| p.id == checkpoint && p.is_owed_by(task)) {
+                    self.abort_pending(now, &error.at(format!("declined by {}", task.subtask)), out);
+                }
+            }
+            CoordinatorEvent::ManifestPublished { checkpoint } => self.published(now, checkpoint, out),
+            CoordinatorEvent::ManifestNotPublished { checkpoint, error } => {
+                let publication = self.take_publication(checkpoint);
+                self.give_up(now, publication.checkpoint, publication.attempt, &error, out);
+            }
+            CoordinatorEvent::ManifestIndeterminate { checkpoint, error } => {
+                // Nothing of it may be deleted: it may be what recovery finds (known bug A-05).
+                let publication = self.take_publication(checkpoint);
+                self.retention.not_completed(checkpoint);
+                if self.attempt == Some(publication.attempt) {
+                    let place = format!("checkpoint {checkpoint}: it is not known whether its manifest is durable");
+                    out.push(CoordinatorCommand::FailAttempt { error: error.at(place) });
+                }
+            }
+            CoordinatorEvent::Committed { task, checkpoint } => self.committed(task, checkpoint, out),
+        }
+    }
+
+    /// What must hold between any two events.
+    pub fn assert_invariants(&self) {
+        assert!(self.pending.is_none() || self.publication.is_none(), "one checkpoint at a time");
+        assert!(self.pending.as_ref().is_none_or(|p| p.id < self.next_id && Some(p.attempt) == self.attempt));
+        assert!(self.publication.as_ref().is_none_or(|p| p.checkpoint < self.next_id));
+        assert!(self.final_commit.as_ref().is_none_or(|f| Some(f.attempt) == self.attempt && !f.waiting.is_empty()));
+    }
+
+    fn may_begin(&self) -> bool {
+        let idle = self.pending.is_none() && self.publication.is_none() && self.final_commit.is_none();
+        idle && self.attempt.is_some()
+    }
+
+    fn all_ended(&self) -> bool {
+        let ended = self.ended.as_ref().filter(|(attempt, _)| Some(*attempt) == self.attempt);
+        ended.is_some_and(|(_, tasks)| *tasks == self.tasks)
+    }
+
+    /// When there is nothing left to do but to commit, there is nothing to wait for.
+    fn begin_if_all_ended(&mut self, now: Instant, out: &mut Vec<CoordinatorCommand>) {
+        if self.may_begin() && self.all_ended() {
+            self.begin(now, out);
+        }
+    }
+
+    fn begin(&mut self, now: Instant, out: &mut Vec<CoordinatorCommand>) {
+        let attempt = self.attempt.expect("checkpoints begin only while an attempt runs");
+        let id = self.next_id;
+        self.next_id = id.next();
+        self.due = now + self.options.interval;
+        self.pending = Some(PendingCheckpoint::new(id, attempt, now, self.all_ended(), self.tasks.clone()));
+        out.push(CoordinatorCommand::CreateDirectory { checkpoint: id });
+    }
+
+    fn directory_created(&mut self, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
+        let Some(pending) = self.pending.as_mut().filter(|p| p.id == checkpoint && !p.triggered) else { return };
+        pending.triggered = true;
+        let barrier = CheckpointBarrier { checkpoint, mode: self.options.mode, is_final: pending.is_final };
+        let attempt = pending.attempt;
+        let tasks = self.job.sources.iter().map(|subtask| TaskId { subtask: *subtask, attempt }).collect();
+        out.push(CoordinatorCommand::TriggerSources { barrier, tasks });
+    }
+
+    fn acknowledged(
+        &mut self,
+        now: Instant,
+        task: TaskId,
+        checkpoint: CheckpointId,
+        handle: SnapshotHandle,
+        out: &mut Vec<CoordinatorCommand>,
+    ) {
+        let owed = |p: &&mut PendingCheckpoint| p.id == checkpoint && p.is_owed_by(task);
+        let Some(pending) = self.pending.as_mut().filter(owed) else { return };
+        pending.acknowledge(task.subtask, handle);
+        out.push(CoordinatorCommand::Report { checkpoint, step: Step::AcknowledgementReceived { task } });
+        if pending.is_acknowledged() {
+            let manifest = pending.manifest(&self.job, now);
+            self.publication = Some(Publication { checkpoint, attempt: pending.attempt, is_final: pending.is_final });
+            self.pending = None;
+            out.push(CoordinatorCommand::Report { checkpoint, step: Step::AllAcknowledged });
+            out.push(CoordinatorCommand::PublishManifest { manifest });
+        }
+    }
+
+    /// The checkpoint exists from here on, whatever becomes of the attempt.
+    fn published(&mut self, now: Instant, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
+        let Publication { attempt, is_final, .. } = self.take_publication(checkpoint);
+        self.failures = 0;
+        let obsolete = self.retention.completed(checkpoint);
+        if self.attempt == Some(attempt) {
+            out.push(CoordinatorCommand::NotifyComplete { checkpoint, attempt });
+            if is_final {
+                let waiting = self.tasks.clone();
+                self.final_commit = Some(FinalCommit { checkpoint, attempt, waiting, repeat_at: now + FINAL_RETRY });
+            }
+        }
+        out.extend(obsolete.into_iter().map(|checkpoint| CoordinatorCommand::Retire { checkpoint }));
+        self.due = self.due.max(now + self.options.min_pause);
+        self.begin_if_all_ended(now, out);
+    }
+
+    fn take_publication(&mut self, checkpoint: CheckpointId) -> Publication {
+        let publication = self.publication.take().expect("a result of a publication answers one");
+        assert_eq!(publication.checkpoint, checkpoint, "one publication at a time");
+        publication
+    }
+
+    fn input_ended(&mut self, now: Instant, task: TaskId, out: &mut Vec<CoordinatorCommand>) {
+        match &mut self.ended {
+            Some((attempt, tasks)) if *attempt == task.attempt => {
+                tasks.insert(task.subtask);
+            }
+            Some((attempt, _)) if *attempt > task.attempt => return,
+            _ => self.ended = Some((task.attempt, BTreeSet::from([task.subtask]))),
+        }
+        self.begin_if_all_ended(now, out);
+    }
+
+    fn committed(&mut self, task: TaskId, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
+        let this = |f: &&mut FinalCommit| f.checkpoint == checkpoint && f.attempt == task.attempt;
+        let Some(commit) = self.final_commit.as_mut().filter(this) else { return };
+        commit.waiting.remove(&task.subtask);
+        if commit.waiting.is_empty() {
+            self.final_commit = None;
+            // The job is over; nothing is begun any more.
+            self.attempt = None;
+            out.push(CoordinatorCommand::AllCommitted { checkpoint });
+        }
+    }
+
+    fn attempt_ended(&mut self, attempt: AttemptId, out: &mut Vec<CoordinatorCommand>) {
+        if self.attempt == Some(attempt) {
+            self.attempt = None;
+        }
+        self.ended = self.ended.take().filter(|(of, _)| *of > attempt);
+        self.final_commit = None;
+        if let Some(pending) = self.pending.take() {
+            self.retention.not_completed(pending.id);
+            let reason = format!("attempt {attempt} has ended");
+            out.push(CoordinatorCommand::Report { checkpoint: pending.id, step: Step::CheckpointAborted { reason } });
+        }
+    }
+
+    fn abort_pending(&mut self, now: Instant, error: &Error, out: &mut Vec<CoordinatorCommand>) {
+        let pending = self.pending.take().expect("there is something to abort");
+        self.give_up(now, pending.id, pending.attempt, error, out);
+    }
+
+    /// The checkpoint has failed by itself, not with its attempt.
+    fn give_up(
+        &mut self,
+        now: Instant,
+        checkpoint: CheckpointId,
+        attempt: AttemptId,
+        error: &Error,
+        out: &mut Vec<CoordinatorCommand>,
+    ) {
+        self.retention.not_completed(checkpoint);
+        let reason = error.to_string();
+        out.push(CoordinatorCommand::Report { checkpoint, step: Step::CheckpointAborted { reason: reason.clone() } });
+        if self.attempt != Some(attempt) {
+            return;
+        }
+        out.push(CoordinatorCommand::NotifyAborted { checkpoint, attempt, reason });
+        self.failures += 1;
+        if self.failures > self.options.tolerable_failures {
+            let place = format!("checkpoint {checkpoint} ({} failed in a row)", self.failures);
+            self.failures = 0;
+            out.push(CoordinatorCommand::FailAttempt { error: error.clone().at(place) });
+            return;
+        }
+        self.due = self.due.max(now + self.options.min_pause);
+        if self.all_ended() {
+            self.due = now + self.options.interval.min(FINAL_RETRY);
+        }
+    }
+}

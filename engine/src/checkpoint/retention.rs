@@ -1,0 +1,68 @@
+//! Which checkpoints may be deleted.
+//!
+//! Only what is older than the newest completed checkpoint is ever deleted. So the newest completed one is always there,
+//! and so is the highest directory, from which the next job manager learns which numbers are used (I8, known bug A-24).
+
+use std::collections::BTreeSet;
+
+use crate::id::CheckpointId;
+
+/// Keeps the newest completed checkpoints.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    keep: usize,
+    completed: BTreeSet<CheckpointId>,
+    /// Begun, and not known to have completed.
+    others: BTreeSet<CheckpointId>,
+}
+
+impl Retention {
+    /// Keeps so many, at least one, of those that are there and those to come.
+    #[must_use]
+    pub fn new(keep: u32, completed: impl IntoIterator<Item = CheckpointId>) -> Self {
+        Self { keep: keep.max(1) as usize, completed: completed.into_iter().collect(), others: BTreeSet::new() }
+    }
+
+    /// A checkpoint was given up, or nobody knows whether it exists.
+    pub fn not_completed(&mut self, id: CheckpointId) {
+        self.others.insert(id);
+    }
+
+    /// A checkpoint has completed: gives those that may be deleted now, ascending.
+    pub fn completed(&mut self, id: CheckpointId) -> Vec<CheckpointId> {
+        self.completed.insert(id);
+        let newest = *self.completed.last().expect("one was just inserted");
+        let surplus = self.completed.len().saturating_sub(self.keep);
+        let mut obsolete: BTreeSet<_> = self.completed.iter().copied().take(surplus).collect();
+        let later = self.others.split_off(&newest);
+        obsolete.extend(std::mem::replace(&mut self.others, later));
+        self.completed.retain(|id| !obsolete.contains(id));
+        obsolete.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: &[u64]) -> Vec<CheckpointId> {
+        ids.iter().copied().map(CheckpointId).collect()
+    }
+
+    #[test]
+    fn keeps_the_newest_and_drops_only_what_is_older() {
+        let mut retention = Retention::new(2, ids(&[3, 5]));
+        retention.not_completed(CheckpointId(6));
+        assert_eq!(retention.completed(CheckpointId(7)), ids(&[3, 6]));
+        retention.not_completed(CheckpointId(9));
+        assert_eq!(retention.completed(CheckpointId(8)), ids(&[5]), "9 is not older than the newest completed one");
+        assert_eq!(retention.completed(CheckpointId(10)), ids(&[7, 9]));
+    }
+
+    #[test]
+    fn one_is_always_kept() {
+        let mut retention = Retention::new(0, []);
+        assert_eq!(retention.completed(CheckpointId(1)), []);
+        assert_eq!(retention.completed(CheckpointId(2)), ids(&[1]));
+    }
+}

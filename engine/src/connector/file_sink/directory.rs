@@ -1,0 +1,228 @@
+//! The sink's directory: whose it is, and whether it fits the checkpoint that a job restores.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{PartFile, names::is_newer};
+use crate::{
+    env::{Disk, EntryKind, OpenMode},
+    error::{Error, Result},
+    id::CheckpointId,
+    storage::read_file,
+};
+
+/// The file that says whose output a directory holds.
+pub const MARKER_FILE: &str = ".tidegate-sink.json";
+const MARKER_TEMPORARY: &str = ".tidegate-sink.json.tmp";
+const MARKER_FORMAT: u32 = 1;
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Marker {
+    format: u32,
+    job: String,
+    uid: String,
+}
+
+/// Makes sure that the directory exists durably, belongs to this sink, and holds no output that the job would write again.
+///
+/// # Errors
+/// `BadInput` naming the path and the remedy; errors of the device.
+pub(super) async fn prepare(
+    disk: &dyn Disk,
+    directory: &Path,
+    job: &str,
+    uid: &str,
+    restored: Option<CheckpointId>,
+) -> Result<()> {
+    let marker_path = directory.join(MARKER_FILE);
+    match read_marker(disk, &marker_path).await? {
+        Some(marker) if marker.job != job || marker.uid != uid => {
+            return Err(Error::bad_input(format!(
+                "the output directory {} belongs to the sink {} of the job {}: choose another directory for this one",
+                directory.display(),
+                marker.uid,
+                marker.job
+            )));
+        }
+        Some(_) => {
+            // Whoever wrote the marker may have died before it was durable. Without it, a later start would take our own
+            // parts for foreign files.
+            disk.sync_dir(directory).await.map_err(|e| failed("synced", directory, &e))?;
+        }
+        None => {
+            create_durably(disk, directory).await?;
+            let names = list(disk, directory).await?;
+            if let Some(name) = names.iter().find(|name| *name != MARKER_TEMPORARY) {
+                let part = PartFile::parse(name).is_some();
+                return Err(if part { unmarked(directory, name) } else { foreign_file(directory, name) });
+            }
+            write_marker(disk, directory, &Marker { format: MARKER_FORMAT, job: job.to_owned(), uid: uid.to_owned() })
+                .await?;
+        }
+    }
+    check_contents(&list(disk, directory).await?, directory, restored)
+}
+
+/// Removes what is not visible. The marker stays: it guards the finished output against another job.
+///
+/// # Errors
+/// Those of the device.
+pub(super) async fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<()> {
+    for name in list(disk, directory).await? {
+        let left_over = matches!(PartFile::parse(&name), Some(PartFile::InProgress(_) | PartFile::Pending(..)));
+        if left_over || name == MARKER_TEMPORARY {
+            remove(disk, &directory.join(name)).await?;
+        }
+    }
+    // Without this, removed files come back after loss of power, and nobody looks again once the job has ended.
+    disk.sync_dir(directory).await.map_err(|e| failed("synced", directory, &e))
+}
+
+/// Removes a file that may be gone already.
+pub(super) async fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.remove_file(path).await {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("removed", path, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// The names in the directory.
+pub(super) async fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<String>> {
+    let entries = disk.list(directory).await.map_err(|e| failed("listed", directory, &e))?;
+    Ok(entries.into_iter().map(|e| e.name).collect())
+}
+
+/// What a failed access to the output means. Only a device in trouble is worth another try.
+pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
+    let message = format!("the output {} cannot be {what}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::ReadOnlyFilesystem => {
+            Error::bad_input(message)
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::unavailable(format!("{message}; nothing is lost: free some space, and the job goes on where it was"))
+        }
+        _ => Error::unavailable(message),
+    }
+}
+
+fn foreign_file(directory: &Path, name: &str) -> Error {
+    Error::bad_input(format!(
+        "the output directory {} holds {name}, which no sink wrote: choose an empty directory, or move the file away",
+        directory.display()
+    ))
+}
+
+fn unmarked(directory: &Path, name: &str) -> Error {
+    Error::bad_input(format!(
+        "the output directory {} holds {name}, but no {MARKER_FILE} that says whose it is: bring that file back, or choose \
+         an empty directory",
+        directory.display()
+    ))
+}
+
+fn check_contents(names: &[String], directory: &Path, restored: Option<CheckpointId>) -> Result<()> {
+    for name in names {
+        let path = || directory.join(name);
+        match (PartFile::parse(name), restored) {
+            (Some(PartFile::Visible(_, checkpoint)), None) => {
+                return Err(Error::bad_input(format!(
+                    "the output {} was committed by checkpoint {checkpoint}, but the job starts afresh and would write it \
+                     again: resume from the job's checkpoint directory, or move the output away",
+                    path().display()
+                )));
+            }
+            (Some(PartFile::Visible(_, checkpoint)), Some(restored)) if is_newer(checkpoint, Some(restored)) => {
+                return Err(Error::bad_input(format!(
+                    "the output {} was committed by checkpoint {checkpoint}, but the job restores checkpoint {restored} and \
+                     would write it again: restore the latest checkpoint, or move away the output of checkpoints after \
+                     {restored}",
+                    path().display()
+                )));
+            }
+            // Once the job has checkpoints, a file that somebody has put here must not keep it from going on.
+            (None, None) if name != MARKER_FILE && name != MARKER_TEMPORARY => {
+                return Err(foreign_file(directory, name));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn read_marker(disk: &dyn Disk, path: &Path) -> Result<Option<Marker>> {
+    let bytes = match read_file(disk, path).await {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed("read", path, &e)),
+    };
+    let unknown = |what: String| {
+        Error::bad_input(format!(
+            "the marker {} is not one of this version: {what}; choose another directory",
+            path.display()
+        ))
+    };
+    let marker: Marker = serde_json::from_slice(&bytes).map_err(|e| unknown(e.to_string()))?;
+    if marker.format != MARKER_FORMAT {
+        return Err(unknown(format!("it has format {}", marker.format)));
+    }
+    Ok(Some(marker))
+}
+
+async fn write_marker(disk: &dyn Disk, directory: &Path, marker: &Marker) -> Result<()> {
+    let (temporary, path) = (directory.join(MARKER_TEMPORARY), directory.join(MARKER_FILE));
+    let bytes = serde_json::to_vec_pretty(marker).expect("names can be encoded");
+    let write = async {
+        let mut file = disk.open(&temporary, OpenMode::Create).await?;
+        file.write_at(0, Bytes::from(bytes)).await?;
+        // Without this, the marker's name may survive loss of power with nothing in it: the directory is nobody's.
+        file.sync().await?;
+        disk.rename(&temporary, &path).await?;
+        // Without this, parts may survive loss of power where the marker does not: the job would refuse its own output.
+        disk.sync_dir(directory).await
+    };
+    write.await.map_err(|e| failed("written", &path, &e))
+}
+
+/// Creates a directory and those above it that are missing, so that it survives loss of power.
+async fn create_durably(disk: &dyn Disk, directory: &Path) -> Result<()> {
+    // The missing ones, innermost first.
+    let mut missing: Vec<PathBuf> = Vec::new();
+    for path in directory.ancestors() {
+        match disk.metadata(or_here(path)).await {
+            Ok(metadata) if metadata.kind == EntryKind::Directory => break,
+            Ok(_) => {
+                let message = format!("the output {} is not a directory: choose another one", path.display());
+                return Err(Error::bad_input(message));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(path.to_owned()),
+            Err(e) => return Err(failed("looked up", path, &e)),
+        }
+    }
+    for path in missing.iter().rev() {
+        match disk.create_dir(path).await {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed("created", path, &e)),
+            _ => {}
+        }
+    }
+    // Without this, the whole directory may be gone after loss of power, with all that was committed into it. All the way
+    // up, and also if nothing was missing: whoever created a directory may have died before it came to this line.
+    for parent in directory.ancestors().skip(1) {
+        match disk.sync_dir(or_here(parent)).await {
+            // Where we may not even look, we have not created anything.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|e| failed("synced", parent, &e))?,
+        }
+    }
+    Ok(())
+}
+
+/// The path that names the directory of a relative path without one.
+fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}

@@ -1,0 +1,307 @@
+//! The end of a chain: which record goes to which subtask of which consumer.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use async_trait::async_trait;
+
+use super::{
+    CompletionNotification, SubtaskContext, SubtaskProgram,
+    keyed::{KeySelector, Keyed, KeyedCodec},
+    program::OneInputProgram,
+    stage::{Erased, ErasedStage, Stage},
+};
+use crate::{
+    error::Result,
+    graph::Partitioning,
+    id::CheckpointId,
+    key_group::KeyGroup,
+    state::{RestoredState, SubtaskSnapshot},
+    stream::{AnyBatch, BatchCodec, Data, Key, Outbox, PostcardCodec},
+};
+
+/// Distributes batches over the channels of one outgoing edge.
+pub(crate) trait EdgeWriter<T>: Send {
+    /// Sends all records on, in order. Leaves the batch empty.
+    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox);
+}
+
+/// What is known of an edge before its subtasks exist: the type of its records, hidden.
+pub(crate) trait EdgeTemplate: Send + Sync {
+    /// The `EdgeWriter` of the producing subtask, for its output `output`.
+    fn writer(&self, partitioning: Partitioning, output: usize, producer: &SubtaskContext) -> Erased;
+
+    /// The end of the producer's chain, which sends to all of `writers`.
+    fn tail(&self, writers: Vec<Erased>) -> ErasedStage;
+
+    /// The program of a consuming subtask whose chain begins with `head`.
+    fn program(&self, head: ErasedStage) -> Box<dyn SubtaskProgram>;
+
+    /// How records cross the network.
+    fn codec(&self) -> Arc<dyn BatchCodec>;
+}
+
+/// An edge that does not look at the records.
+pub(crate) struct PlainEdge<T>(PhantomData<fn() -> T>);
+
+impl<T> PlainEdge<T> {
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Data> EdgeTemplate for PlainEdge<T> {
+    fn writer(&self, partitioning: Partitioning, output: usize, producer: &SubtaskContext) -> Erased {
+        let index = producer.subtask.index;
+        let writer: Box<dyn EdgeWriter<T>> = match partitioning {
+            Partitioning::Forward => Box::new(Forward { output }),
+            Partitioning::Rebalance => {
+                let channels = producer.consumers[output] as usize;
+                // Begin with different channels in different subtasks, or the first channels get more.
+                Box::new(Rebalance { output, channels, next: index as usize % channels })
+            }
+            Partitioning::Hash => panic!("a stream without keys cannot be partitioned by key"),
+        };
+        Erased::new(writer)
+    }
+
+    fn tail(&self, writers: Vec<Erased>) -> ErasedStage {
+        tail::<T>(writers)
+    }
+
+    fn program(&self, head: ErasedStage) -> Box<dyn SubtaskProgram> {
+        Box::new(OneInputProgram::<T>::new(head.typed()))
+    }
+
+    fn codec(&self) -> Arc<dyn BatchCodec> {
+        Arc::new(PostcardCodec::<T>::new())
+    }
+}
+
+/// An edge that sends each record to the owner of its key.
+pub(crate) struct KeyedEdge<T, K> {
+    pub key_of: KeySelector<T, K>,
+}
+
+impl<T: Data, K: Key> EdgeTemplate for KeyedEdge<T, K> {
+    fn writer(&self, partitioning: Partitioning, output: usize, producer: &SubtaskContext) -> Erased {
+        assert_eq!(partitioning, Partitioning::Hash, "a keyed stream is always partitioned by key");
+        let (parallelism, max) = (producer.consumers[output], producer.max_parallelism);
+        let writer: Box<dyn EdgeWriter<T>> = Box::new(HashPartitioner {
+            output,
+            key_of: self.key_of.clone(),
+            max_parallelism: max,
+            owners: (0..max).map(|group| KeyGroup(group).owner(parallelism, max)).collect(),
+            batches: (0..parallelism).map(|_| Vec::new()).collect(),
+        });
+        Erased::new(writer)
+    }
+
+    fn tail(&self, writers: Vec<Erased>) -> ErasedStage {
+        tail::<T>(writers)
+    }
+
+    fn program(&self, head: ErasedStage) -> Box<dyn SubtaskProgram> {
+        Box::new(OneInputProgram::<Keyed<K, T>>::new(head.typed()))
+    }
+
+    fn codec(&self) -> Arc<dyn BatchCodec> {
+        Arc::new(KeyedCodec { key_of: self.key_of.clone() })
+    }
+}
+
+/// Subtask i to subtask i: the edge has a single channel.
+struct Forward {
+    output: usize,
+}
+
+impl<T: Data> EdgeWriter<T> for Forward {
+    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox) {
+        out.push(self.output, 0, AnyBatch::new(std::mem::take(batch)));
+    }
+}
+
+/// Each batch to the next channel.
+struct Rebalance {
+    output: usize,
+    channels: usize,
+    next: usize,
+}
+
+impl<T: Data> EdgeWriter<T> for Rebalance {
+    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox) {
+        if batch.is_empty() {
+            return;
+        }
+        out.push(self.output, self.next, AnyBatch::new(std::mem::take(batch)));
+        self.next = (self.next + 1) % self.channels;
+    }
+}
+
+/// Each record to the subtask that owns its key group.
+struct HashPartitioner<T, K> {
+    output: usize,
+    key_of: KeySelector<T, K>,
+    max_parallelism: u32,
+    /// The owner of each key group: `KeyGroup::owner`, without a division per record.
+    owners: Vec<u32>,
+    batches: Vec<Vec<Keyed<K, T>>>,
+}
+
+impl<T: Data, K: Key> EdgeWriter<T> for HashPartitioner<T, K> {
+    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox) {
+        // Some room above the even share, so that most batches are allocated once.
+        let share = batch.len() / self.batches.len();
+        let room = share + share / 4 + 1;
+        for records in &mut self.batches {
+            records.reserve(room);
+        }
+        for record in batch.drain(..) {
+            let keyed = Keyed::new((self.key_of)(&record), record);
+            let owner = self.owners[KeyGroup::of(keyed.hash, self.max_parallelism).0 as usize];
+            self.batches[owner as usize].push(keyed);
+        }
+        for (channel, records) in self.batches.iter_mut().enumerate() {
+            if !records.is_empty() {
+                out.push(self.output, channel, AnyBatch::new(std::mem::take(records)));
+            }
+        }
+    }
+}
+
+fn tail<T: Data>(writers: Vec<Erased>) -> ErasedStage {
+    let edges = writers.into_iter().map(Erased::typed::<Box<dyn EdgeWriter<T>>>).collect();
+    ErasedStage::new::<T>(Box::new(Tail { edges }))
+}
+
+/// The last stage of a chain: every outgoing edge gets every record.
+struct Tail<T> {
+    edges: Vec<Box<dyn EdgeWriter<T>>>,
+}
+
+#[async_trait]
+impl<T: Data> Stage<T> for Tail<T> {
+    async fn open(&mut self, _: &mut RestoredState) -> Result<()> {
+        Ok(())
+    }
+
+    fn process(&mut self, batch: &mut Vec<T>, out: &mut Outbox) -> Result<()> {
+        let (last, others) = self.edges.split_last_mut().expect("a chain ends in a sink or in an edge");
+        for edge in others {
+            edge.send(&mut batch.clone(), out);
+        }
+        last.send(batch, out);
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, _: &mut Outbox) -> Result<()> {
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn prepare_commit(&mut self, _: CheckpointId) -> Result<()> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self, _: CheckpointId, _: &mut SubtaskSnapshot) -> Result<()> {
+        Ok(())
+    }
+
+    async fn notify_complete(&mut self, _: CompletionNotification) -> Result<()> {
+        Ok(())
+    }
+
+    fn notify_aborted(&mut self, _: CheckpointId) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        connector::memory_disk::MemoryDisk,
+        id::{AttemptId, SubtaskId, TaskId, VertexId},
+        probe::{Actor, NoProbe, Reporter},
+    };
+
+    fn producer(index: u32, consumers: &[u32]) -> SubtaskContext {
+        let subtask = SubtaskId { vertex: VertexId(0), index };
+        let attempt = AttemptId { term: 1, number: 1 };
+        SubtaskContext {
+            subtask,
+            attempt,
+            name: format!("source/{index}"),
+            parallelism: 4,
+            max_parallelism: 128,
+            consumers: consumers.to_vec(),
+            batch_size: 4,
+            disk: Arc::new(MemoryDisk::default()),
+            reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
+        }
+    }
+
+    /// What batches of `T` leave in the outbox: edge, channel, records.
+    fn sent<T: Data, Out: Data>(tail: ErasedStage, batches: Vec<Vec<T>>) -> Vec<(usize, usize, Vec<Out>)> {
+        let (mut tail, mut outbox) = (tail.typed::<T>(), Outbox::default());
+        for mut batch in batches {
+            tail.process(&mut batch, &mut outbox).unwrap();
+            assert!(batch.is_empty());
+        }
+        outbox.drain().map(|out| (out.edge, out.channel, out.batch.downcast())).collect()
+    }
+
+    #[test]
+    fn every_edge_gets_every_batch_its_own_way() {
+        let edge = PlainEdge::<u8>::new();
+        let producer = producer(1, &[4, 3]);
+        let writers =
+            vec![edge.writer(Partitioning::Forward, 0, &producer), edge.writer(Partitioning::Rebalance, 1, &producer)];
+        let sent = sent::<u8, u8>(edge.tail(writers), vec![vec![1, 2], vec![], vec![3], vec![4]]);
+        let expected = [
+            (0, 0, vec![1, 2]),
+            (1, 1, vec![1, 2]),
+            (0, 0, vec![3]),
+            (1, 2, vec![3]),
+            (0, 0, vec![4]),
+            (1, 0, vec![4]),
+        ];
+        assert_eq!(sent, expected);
+    }
+
+    #[test]
+    fn rebalancing_begins_with_a_channel_of_its_own_in_each_subtask() {
+        let first = |index| {
+            let edge = PlainEdge::<u8>::new();
+            let writer = edge.writer(Partitioning::Rebalance, 0, &producer(index, &[2]));
+            sent::<u8, u8>(edge.tail(vec![writer]), vec![vec![7]])[0].1
+        };
+        assert_eq!([0, 1, 2, 3].map(first), [0, 1, 0, 1]);
+    }
+
+    proptest! {
+        /// I10, and known bug A-33: each record goes to the owner of its key and to nobody else, in order.
+        #[test]
+        fn records_go_to_the_owner_of_their_key_in_order(
+            batches in proptest::collection::vec(proptest::collection::vec(any::<(u8, u16)>(), 0..20), 0..6), parallelism in 1u32..9,
+        ) {
+            let edge = KeyedEdge { key_of: Arc::new(|r: &(u8, u16)| r.0) };
+            let writer = edge.writer(Partitioning::Hash, 0, &producer(0, &[parallelism]));
+            let (mut tail, mut outbox) = (edge.tail(vec![writer]).typed::<(u8, u16)>(), Outbox::default());
+            for batch in &batches {
+                tail.process(&mut batch.clone(), &mut outbox).unwrap();
+            }
+            let mut channels = vec![Vec::new(); parallelism as usize];
+            for out in outbox.drain() {
+                channels[out.channel].extend(out.batch.downcast::<Keyed<u8, (u8, u16)>>());
+            }
+            for (channel, records) in channels.iter().enumerate() {
+                let owner = |key: &u8| KeyGroup::of(key.key_hash(), 128).owner(parallelism, 128) as usize;
+                let expected = batches.concat().into_iter().filter(|r| owner(&r.0) == channel);
+                prop_assert_eq!(records.clone(), expected.map(|r| Keyed::new(r.0, r)).collect::<Vec<_>>());
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The receiving end of a task's channels.
+//!
+//! All channels of a task share one queue, so that order of arrival is order of processing; a blocked channel's elements
+//! are parked until it is unblocked. The queue is bounded by credit: each channel starts with a number of credits, a batch
+//! costs one, and it comes back when the batch is taken out for processing. Barriers and the end of input cost none.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::{
+    error::{Error, Result},
+    id::ChannelId,
+    stream::StreamElement,
+};
+
+/// What a channel delivers: an element, or the reason why there will be none.
+type Delivery = (usize, Result<StreamElement>);
+
+/// How a taken batch's credit gets back to the sender.
+pub(crate) enum CreditReturn {
+    /// The sender is in this process.
+    Local(Arc<Semaphore>),
+    /// The connection's writer sends it in a frame.
+    Remote(mpsc::UnboundedSender<u32>),
+}
+
+impl CreditReturn {
+    fn give_back(&self) {
+        match self {
+            Self::Local(credits) => credits.add_permits(1),
+            // If the connection is gone, its reader has said so in the queue.
+            Self::Remote(credits) => drop(credits.send(1)),
+        }
+    }
+}
+
+/// Where producers put elements. One for each channel.
+#[derive(Clone)]
+pub(crate) struct GateSender {
+    channel: usize,
+    queue: mpsc::UnboundedSender<Delivery>,
+    attach: mpsc::UnboundedSender<(usize, CreditReturn)>,
+}
+
+impl GateSender {
+    /// Says how credit gets back; before the first element is sent.
+    pub(crate) fn attach(&self, credit: CreditReturn) -> Result<()> {
+        self.attach.send((self.channel, credit)).map_err(|_| consumer_gone())
+    }
+
+    /// Delivers an element; the caller has spent a credit if it is a batch.
+    pub(crate) fn deliver(&self, element: StreamElement) -> Result<()> {
+        self.queue.send((self.channel, Ok(element))).map_err(|_| consumer_gone())
+    }
+
+    /// Says that the channel is broken.
+    pub(crate) fn fail(&self, error: Error) {
+        // A consumer that is gone needs no reason any more.
+        let _ = self.queue.send((self.channel, Err(error)));
+    }
+}
+
+fn consumer_gone() -> Error {
+    Error::unavailable("the consuming task is gone")
+}
+
+struct Channel {
+    id: ChannelId,
+    credit: Option<CreditReturn>,
+    parked: VecDeque<Result<StreamElement>>,
+    /// Records taken out so far.
+    records: u64,
+    ended: bool,
+}
+
+/// The channels of one task.
+pub(crate) struct InputGate {
+    queue: mpsc::UnboundedReceiver<Delivery>,
+    attached: mpsc::UnboundedReceiver<(usize, CreditReturn)>,
+    channels: Vec<Channel>,
+}
+
+impl InputGate {
+    /// A gate over these channels, and the sender of each.
+    pub(crate) fn new(channels: &[ChannelId]) -> (Self, Vec<GateSender>) {
+        let (into_queue, queue) = mpsc::unbounded_channel();
+        let (attach, attached) = mpsc::unbounded_channel();
+        let sender = |channel| GateSender { channel, queue: into_queue.clone(), attach: attach.clone() };
+        let senders = (0..channels.len()).map(sender).collect();
+        let channel = |id| Channel { id, credit: None, parked: VecDeque::new(), records: 0, ended: false };
+        (Self { queue, attached, channels: channels.iter().copied().map(channel).collect() }, senders)
+    }
+
+    /// The next element of a channel that `is_blocked` lets through. Cancel safe.
+    ///
+    /// # Errors
+    /// `Unavailable` if a channel broke.
+    pub(crate) async fn next(&mut self, is_blocked: impl Fn(usize) -> bool) -> Result<(usize, StreamElement)> {
+        loop {
+            let ready = self.channels.iter().position(|c| !c.parked.is_empty());
+            // Unblocking is rare and all at once, so that the scan over parked channels finds nothing nearly always.
+            let unparked = ready.and_then(|_| {
+                (0..self.channels.len()).find(|i| !is_blocked(*i) && !self.channels[*i].parked.is_empty())
+            });
+            if let Some(channel) = unparked {
+                let element = self.channels[channel].parked.pop_front().expect("it is not empty");
+                return self.take(channel, element);
+            }
+            let Some((channel, element)) = self.queue.recv().await else {
+                if self.has_ended() {
+                    // The producers have left after the end of the job; this task is about to be told.
+                    std::future::pending::<()>().await;
+                }
+                return Err(Error::unavailable("all producers are gone"));
+            };
+            if is_blocked(channel) {
+                self.channels[channel].parked.push_back(element);
+            } else {
+                return self.take(channel, element);
+            }
+        }
+    }
+
+    fn take(&mut self, channel: usize, element: Result<StreamElement>) -> Result<(usize, StreamElement)> {
+        while let Ok((channel, credit)) = self.attached.try_recv() {
+            self.channels[channel].credit = Some(credit);
+        }
+        let state = &mut self.channels[channel];
+        let element = element.map_err(|e| e.at(format!("input channel {}", state.id)))?;
+        match &element {
+            StreamElement::Batch(batch) => {
+                assert!(!state.ended, "records after the end of input on channel {}", state.id);
+                state.records += batch.len() as u64;
+                state.credit.as_ref().expect("a channel is attached before it delivers").give_back();
+            }
+            StreamElement::EndOfInput => state.ended = true,
+            StreamElement::Barrier(_) => {}
+        }
+        Ok((channel, element))
+    }
+
+    /// How many channels there are.
+    pub(crate) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The channel's name.
+    pub(crate) fn channel(&self, channel: usize) -> ChannelId {
+        self.channels[channel].id
+    }
+
+    /// How many records were taken out of the channel.
+    pub(crate) fn records(&self, channel: usize) -> u64 {
+        self.channels[channel].records
+    }
+
+    /// For each channel, how many of its records are reflected in the task's state between two elements.
+    pub(crate) fn reflected(&self) -> Vec<(ChannelId, u64)> {
+        self.channels.iter().map(|c| (c.id, c.records)).collect()
+    }
+
+    /// Whether the end of input has come on all channels.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.channels.iter().all(|c| c.ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        id::{SubtaskId, VertexId},
+        stream::AnyBatch,
+    };
+
+    fn gate(channels: u32) -> (InputGate, Vec<GateSender>, Vec<Arc<Semaphore>>) {
+        let subtask = |vertex, index| SubtaskId { vertex: VertexId(vertex), index };
+        let ids: Vec<_> = (0..channels).map(|i| ChannelId { from: subtask(0, i), to: subtask(1, 0) }).collect();
+        let (gate, senders) = InputGate::new(&ids);
+        let credits: Vec<_> = senders.iter().map(|_| Arc::new(Semaphore::new(0))).collect();
+        for (sender, credit) in senders.iter().zip(&credits) {
+            sender.attach(CreditReturn::Local(credit.clone())).unwrap();
+        }
+        (gate, senders, credits)
+    }
+
+    fn batch(records: Vec<u64>) -> StreamElement {
+        StreamElement::Batch(AnyBatch::new(records))
+    }
+
+    fn next(gate: &mut InputGate, blocked: &[usize]) -> Option<(usize, Vec<u64>)> {
+        let (channel, element) = gate.next(|c| blocked.contains(&c)).now_or_never()?.unwrap();
+        let StreamElement::Batch(batch) = element else { panic!("only batches were sent") };
+        Some((channel, batch.downcast()))
+    }
+
+    #[test]
+    fn a_blocked_channel_waits_in_order_and_keeps_its_credit() {
+        let (mut gate, senders, credits) = gate(2);
+        senders[0].deliver(batch(vec![1])).unwrap();
+        senders[1].deliver(batch(vec![10])).unwrap();
+        senders[0].deliver(batch(vec![2])).unwrap();
+        assert_eq!(next(&mut gate, &[0]), Some((1, vec![10])));
+        assert_eq!(next(&mut gate, &[0]), None);
+        assert_eq!(credits[0].available_permits(), 0, "a parked batch still occupies its credit");
+        senders[0].deliver(batch(vec![3])).unwrap();
+        assert_eq!(next(&mut gate, &[]), Some((0, vec![1])));
+        assert_eq!(next(&mut gate, &[]), Some((0, vec![2])));
+        assert_eq!(next(&mut gate, &[]), Some((0, vec![3])));
+        assert_eq!((credits[0].available_permits(), gate.records(0), gate.records(1)), (3, 3, 1));
+    }
+
+    #[test]
+    fn a_broken_channel_is_named() {
+        let (mut gate, senders, _) = gate(1);
+        senders[0].fail(Error::unavailable("connection reset"));
+        let error = gate.next(|_| false).now_or_never().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "input channel v0/0->v1/0: connection reset");
+    }
+}

@@ -1,0 +1,389 @@
+//! The job manager's one loop: an event in, the machines decide, their commands out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    pin::pin,
+    sync::Arc,
+};
+
+use futures_util::future::{Either, FutureExt, select};
+use tokio::sync::{mpsc, oneshot};
+
+use super::peers::{Peers, SessionId};
+use crate::{
+    checkpoint::{Coordinator, CoordinatorCommand, CoordinatorEvent, CoordinatorJob, RestoreMode},
+    env::{ByteStream, Env},
+    error::{Error, Result},
+    graph::JobGraph,
+    id::{AttemptId, CheckpointId, SubtaskId, TaskId, TaskManagerId},
+    instant::Instant,
+    job::{Lifecycle, LifecycleCommand, LifecycleEvent},
+    probe::{JobStatus, Reporter, Step},
+    runtime::{
+        options::{ClusterOptions, JobManagerConfig},
+        restore_point::Prepared,
+        rpc::{Deployment, Location, Registration, ToJobManager, ToTaskManager},
+        session::SessionEvent,
+        timer::Timer,
+    },
+    storage::CheckpointStore,
+};
+
+/// Everything that can happen to a job manager.
+pub(crate) enum Event {
+    /// A peer has proved that it belongs to the job.
+    Connected(ByteStream),
+    /// Something came on a session.
+    Session(SessionId, SessionEvent<ToJobManager>),
+    /// The restore point is read.
+    Prepared(Result<Box<Prepared>>),
+    /// Storage has done, or not done, what the coordinator asked for.
+    Coordinator(CoordinatorEvent),
+    /// Old checkpoints are deleted, but for these.
+    Retired { left: Vec<CheckpointId> },
+    /// The job's end is recorded, or could not be.
+    CleanedUp(Result<()>),
+}
+
+/// The state of the loop.
+pub(crate) struct JobManager {
+    pub(super) env: Env,
+    pub(super) reporter: Reporter,
+    pub(super) graph: Arc<JobGraph>,
+    pub(super) options: ClusterOptions,
+    pub(super) checkpoint_directory: Option<PathBuf>,
+    pub(super) store: Option<Arc<CheckpointStore>>,
+    pub(super) events: mpsc::UnboundedSender<Event>,
+    /// The final checkpoint, once all its output is committed.
+    pub(super) committed: Option<CheckpointId>,
+    lifecycle: Lifecycle,
+    coordinator: Option<Coordinator>,
+    peers: Peers,
+    /// As configured; holds until a checkpoint of this life exists.
+    pub(super) restore: RestoreMode,
+    /// The first checkpoint that this job manager may take.
+    pub(super) first_id: CheckpointId,
+    cancel: Option<oneshot::Receiver<()>>,
+    /// What the next deployment needs.
+    prepared: Option<Box<Prepared>>,
+    /// A restore point may only be chosen when no publication is under way that might still make a newer one.
+    restore_point_wanted: bool,
+    /// Checkpoints whose deletion failed.
+    unretired: BTreeSet<CheckpointId>,
+    next_heartbeat: Instant,
+    ended: Option<JobStatus>,
+}
+
+impl JobManager {
+    #[expect(clippy::too_many_arguments, reason = "called once, with what was opened for it")]
+    pub(super) fn new(
+        env: Env,
+        reporter: Reporter,
+        config: JobManagerConfig,
+        store: Option<Arc<CheckpointStore>>,
+        term: u32,
+        found: &Prepared,
+        peers: Peers,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let graph = config.graph;
+        let shape = graph.vertices.iter().map(|v| (v.id, v.parallelism)).collect();
+        let first_id = found.highest_id.map_or(CheckpointId::FIRST, CheckpointId::next);
+        let coordinator = graph
+            .checkpoints
+            .clone()
+            .map(|options| Coordinator::new(options, coordinator_job(&graph), first_id, found.completed.clone()));
+        Self {
+            next_heartbeat: env.clock.now() + config.options.heartbeat_interval,
+            lifecycle: Lifecycle::new(term, shape, graph.restart.clone(), graph.checkpoints.is_some()),
+            env,
+            reporter,
+            graph,
+            options: config.options,
+            checkpoint_directory: config.checkpoint_directory,
+            store,
+            events,
+            committed: None,
+            coordinator,
+            peers,
+            restore: config.restore,
+            first_id,
+            cancel: config.cancel,
+            prepared: None,
+            restore_point_wanted: false,
+            unretired: BTreeSet::new(),
+            ended: None,
+        }
+    }
+
+    /// Runs until the job has ended.
+    pub(super) async fn run(mut self, mut incoming: mpsc::UnboundedReceiver<Event>) -> JobStatus {
+        let clock = self.env.clock.clone();
+        let mut timer = Timer::new();
+        loop {
+            if let Some(status) = self.ended.take() {
+                return self.leave(status).await;
+            }
+            let deadline = self.next_deadline();
+            let canceled = async {
+                match &mut self.cancel {
+                    // A canceler that is dropped will not cancel any more.
+                    Some(cancel) => cancel.map(|said| said.is_ok()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = pin!(incoming.recv());
+            let turn = match select(event, select(pin!(canceled), timer.until(&*clock, deadline))).await {
+                Either::Left((event, _)) => Turn::Event(event.expect("this actor holds a sender itself")),
+                Either::Right((Either::Left((said, _)), _)) => Turn::CancelerGone { cancel: said },
+                Either::Right((Either::Right(_), _)) => Turn::Deadline,
+            };
+            match turn {
+                Turn::Event(event) => self.on_event(event).await,
+                Turn::CancelerGone { cancel } => {
+                    self.cancel = None;
+                    if cancel {
+                        self.lifecycle_event(LifecycleEvent::CancelRequested).await;
+                    }
+                }
+                Turn::Deadline => {
+                    timer.reset();
+                    self.on_deadline().await;
+                }
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let coordinator = self.coordinator.as_ref().and_then(Coordinator::next_deadline);
+        let machines = [self.lifecycle.next_deadline(), coordinator];
+        machines.into_iter().flatten().fold(self.next_heartbeat, Instant::min)
+    }
+
+    async fn on_deadline(&mut self) {
+        let now = self.env.clock.now();
+        if self.next_heartbeat <= now {
+            self.next_heartbeat = now + self.options.heartbeat_interval;
+            self.peers.broadcast(&ToTaskManager::Heartbeat);
+            for session in self.peers.silent(now) {
+                let limit = self.options.heartbeat_timeout;
+                self.lose(session, &Error::unavailable(format!("no heartbeat for {limit:?}"))).await;
+            }
+        }
+        let mut commands = Vec::new();
+        self.lifecycle.on_deadline(now, &mut commands);
+        self.carry_out(commands).await;
+        if let Some(coordinator) = &mut self.coordinator {
+            let mut commands = Vec::new();
+            coordinator.on_deadline(now, &mut commands);
+            self.carry_out_checkpoint(commands).await;
+        }
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        let now = self.env.clock.now();
+        match event {
+            Event::Connected(stream) => self.peers.add(stream, now),
+            Event::Session(id, SessionEvent::Ended(error)) => self.lose(id, &error).await,
+            Event::Session(id, SessionEvent::Message(message)) => {
+                // Messages of a session that was given up are void.
+                if self.peers.contains(id) {
+                    self.peers.heard(id, now);
+                    self.on_message(id, message).await;
+                }
+            }
+            Event::Prepared(Ok(prepared)) => {
+                let restored = prepared.restore.as_ref().map(|r| r.manifest.checkpoint);
+                self.reporter.report(Step::RestorePointChosen { restored }).await;
+                self.prepared = Some(prepared);
+                self.lifecycle_event(LifecycleEvent::RestorePointRead).await;
+            }
+            Event::Prepared(Err(error)) => self.lifecycle_event(LifecycleEvent::RestoreFailed { error }).await,
+            Event::Coordinator(event) => self.coordinator_event(event).await,
+            Event::Retired { left } => self.unretired.extend(left),
+            Event::CleanedUp(Ok(())) => self.lifecycle_event(LifecycleEvent::CleanedUp).await,
+            Event::CleanedUp(Err(error)) => {
+                self.ended = Some(JobStatus::Failed(error.at("recording the end of the job")));
+            }
+        }
+    }
+
+    async fn on_message(&mut self, session: SessionId, message: ToJobManager) {
+        match message {
+            ToJobManager::Register(registration) => self.register(session, registration).await,
+            ToJobManager::Heartbeat => {}
+            ToJobManager::TaskRunning { task } => self.lifecycle_event(LifecycleEvent::TaskRunning { task }).await,
+            ToJobManager::TaskFinished { task } => self.lifecycle_event(LifecycleEvent::TaskFinished { task }).await,
+            ToJobManager::TaskFailed { task, error } => {
+                self.lifecycle_event(LifecycleEvent::TaskFailed { task, error }).await;
+            }
+            ToJobManager::InputEnded { task } => self.coordinator_event(CoordinatorEvent::InputEnded { task }).await,
+            ToJobManager::Acknowledge { task, checkpoint, handle } => {
+                self.coordinator_event(CoordinatorEvent::Acknowledged { task, checkpoint, handle }).await;
+            }
+            ToJobManager::Decline { task, checkpoint, error } => {
+                self.coordinator_event(CoordinatorEvent::Declined { task, checkpoint, error }).await;
+            }
+            ToJobManager::Committed { task, checkpoint } => {
+                self.coordinator_event(CoordinatorEvent::Committed { task, checkpoint }).await;
+            }
+        }
+    }
+
+    async fn register(&mut self, session: SessionId, registration: Registration) {
+        let (id, slots) = (registration.id.clone(), registration.slots);
+        if registration.fingerprint != self.graph.fingerprint() {
+            let message =
+                format!("task manager {id} runs another program or another version of job {}", self.graph.name);
+            self.peers
+                .refuse(session, Error::bad_input(message + ": start it with the job manager's program and arguments"));
+            return;
+        }
+        if let Some(earlier) = self.peers.register(session, registration) {
+            self.lose(earlier, &Error::unavailable("the task manager has registered anew")).await;
+        }
+        self.peers.send(&id, ToTaskManager::Welcome);
+        self.reporter.report(Step::TaskManagerRegistered { task_manager: id.clone() }).await;
+        self.lifecycle_event(LifecycleEvent::TaskManagerRegistered { id, slots }).await;
+    }
+
+    async fn lose(&mut self, session: SessionId, reason: &Error) {
+        let Some(id) = self.peers.remove(session) else { return };
+        self.reporter.report(Step::TaskManagerLost { task_manager: id.clone(), reason: reason.to_string() }).await;
+        self.lifecycle_event(LifecycleEvent::TaskManagerLost { id }).await;
+    }
+
+    async fn lifecycle_event(&mut self, event: LifecycleEvent) {
+        let mut commands = Vec::new();
+        self.lifecycle.handle(self.env.clock.now(), event, &mut commands);
+        self.carry_out(commands).await;
+    }
+
+    async fn coordinator_event(&mut self, event: CoordinatorEvent) {
+        let Some(coordinator) = &mut self.coordinator else { return };
+        let mut commands = Vec::new();
+        coordinator.handle(self.env.clock.now(), event, &mut commands);
+        self.carry_out_checkpoint(commands).await;
+        let settled = self.coordinator.as_ref().is_none_or(|c| !c.is_publishing());
+        if self.restore_point_wanted && settled {
+            self.restore_point_wanted = false;
+            self.read_restore_point();
+        }
+    }
+
+    async fn carry_out(&mut self, commands: Vec<LifecycleCommand>) {
+        for command in commands {
+            match command {
+                LifecycleCommand::ReadRestorePoint => {
+                    self.restore_point_wanted = self.coordinator.as_ref().is_some_and(Coordinator::is_publishing);
+                    if !self.restore_point_wanted {
+                        self.read_restore_point();
+                    }
+                }
+                LifecycleCommand::Deploy { attempt, assignment } => self.deploy(attempt, assignment).await,
+                LifecycleCommand::AttemptRunning { attempt } => {
+                    self.reporter.report(Step::AttemptRunning { attempt }).await;
+                    Box::pin(self.coordinator_event(CoordinatorEvent::AttemptRunning { attempt })).await;
+                }
+                LifecycleCommand::CancelTasks { attempt } => {
+                    self.peers.broadcast(&ToTaskManager::CancelTasks { attempt })
+                }
+                LifecycleCommand::EndAttempt { attempt } => {
+                    Box::pin(self.coordinator_event(CoordinatorEvent::AttemptEnded { attempt })).await;
+                }
+                LifecycleCommand::FinishTasks { attempt } => {
+                    self.peers.broadcast(&ToTaskManager::FinishTasks { attempt })
+                }
+                LifecycleCommand::CleanUp => self.clean_up(),
+                LifecycleCommand::End { status } => self.ended = Some(status),
+                LifecycleCommand::Report { step } => self.reporter.report(step).await,
+            }
+        }
+    }
+
+    async fn carry_out_checkpoint(&mut self, commands: Vec<CoordinatorCommand>) {
+        for command in commands {
+            match command {
+                CoordinatorCommand::CreateDirectory { checkpoint } => self.create_directory(checkpoint),
+                CoordinatorCommand::TriggerSources { barrier, tasks } => {
+                    self.peers.broadcast(&ToTaskManager::Trigger { barrier, tasks });
+                    let step = Step::CheckpointTriggered { is_final: barrier.is_final };
+                    self.reporter.report_for(barrier.checkpoint, step).await;
+                }
+                CoordinatorCommand::PublishManifest { manifest } => self.publish(manifest),
+                CoordinatorCommand::NotifyComplete { checkpoint, attempt } => {
+                    self.peers.broadcast(&ToTaskManager::NotifyComplete { checkpoint, attempt });
+                    self.reporter.report_for(checkpoint, Step::CompletionNotified).await;
+                }
+                CoordinatorCommand::NotifyAborted { checkpoint, attempt, reason } => {
+                    self.peers.broadcast(&ToTaskManager::NotifyAborted { checkpoint, attempt, reason });
+                }
+                CoordinatorCommand::Retire { checkpoint } => {
+                    let mut checkpoints = std::mem::take(&mut self.unretired);
+                    checkpoints.insert(checkpoint);
+                    self.retire(checkpoints.into_iter().collect());
+                }
+                CoordinatorCommand::FailAttempt { error } => {
+                    Box::pin(self.lifecycle_event(LifecycleEvent::AttemptFailed { error })).await;
+                }
+                CoordinatorCommand::AllCommitted { checkpoint } => {
+                    self.committed = Some(checkpoint);
+                    Box::pin(self.lifecycle_event(LifecycleEvent::AllCommitted)).await;
+                }
+                CoordinatorCommand::Report { checkpoint, step } => self.reporter.report_for(checkpoint, step).await,
+            }
+        }
+    }
+
+    async fn deploy(&mut self, attempt: AttemptId, assignment: BTreeMap<SubtaskId, TaskManagerId>) {
+        let prepared = self.prepared.take().expect("an attempt is deployed once its restore point is read");
+        let addresses: BTreeMap<_, _> =
+            self.peers.registered().map(|r| (r.id.clone(), r.data_address.clone())).collect();
+        let location = |task_manager: &TaskManagerId| Location {
+            task_manager: task_manager.clone(),
+            data_address: addresses[task_manager].clone(),
+        };
+        let locations: BTreeMap<_, _> = assignment.iter().map(|(s, tm)| (*s, location(tm))).collect();
+        let mut shares: BTreeMap<&TaskManagerId, BTreeMap<SubtaskId, Vec<Vec<u8>>>> = BTreeMap::new();
+        for (subtask, task_manager) in &assignment {
+            let splits = prepared.splits.get(&subtask.vertex).and_then(|s| s.get(subtask.index as usize));
+            shares.entry(task_manager).or_default().insert(*subtask, splits.cloned().unwrap_or_default());
+        }
+        for (task_manager, tasks) in shares {
+            for subtask in tasks.keys() {
+                let task = TaskId { subtask: *subtask, attempt };
+                self.reporter.report(Step::TaskDeployed { task, task_manager: task_manager.clone() }).await;
+            }
+            let (restore, locations) = (prepared.restore.clone(), locations.clone());
+            self.peers.send(task_manager, ToTaskManager::Deploy(Deployment { attempt, restore, tasks, locations }));
+        }
+    }
+
+    /// Tells everybody that it is over.
+    async fn leave(self, status: JobStatus) -> JobStatus {
+        self.reporter.report(Step::JobEnded { status: status.clone() }).await;
+        self.peers.broadcast(&ToTaskManager::JobEnded { status: status.clone() });
+        self.peers.flush().await;
+        status
+    }
+}
+
+/// What woke the loop.
+enum Turn {
+    Event(Event),
+    CancelerGone { cancel: bool },
+    Deadline,
+}
+
+fn coordinator_job(graph: &JobGraph) -> CoordinatorJob {
+    let stateful = |v: &crate::graph::JobVertex| {
+        v.operators.iter().filter(|o| o.stateful).map(|o| o.uid.clone()).collect::<Vec<_>>()
+    };
+    CoordinatorJob {
+        name: graph.name.clone(),
+        max_parallelism: graph.max_parallelism,
+        vertices: graph.vertices.iter().map(|v| (v.id, v.name.clone(), stateful(v), v.parallelism)).collect(),
+        sources: graph.source_subtasks(),
+    }
+}

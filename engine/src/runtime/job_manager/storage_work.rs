@@ -1,0 +1,113 @@
+//! What the job manager asks of storage: each in a task of its own, whose result comes back as an event.
+
+use std::sync::Arc;
+
+use super::actor::{Event, JobManager};
+use crate::{
+    checkpoint::{CoordinatorEvent, Manifest},
+    id::CheckpointId,
+    probe::Step,
+    runtime::restore_point::{clean_up, prepare},
+    storage::{CheckpointStore, PublishError},
+};
+
+/// How often cleaning up is tried before the job ends without it.
+const CLEAN_UP_ATTEMPTS: u32 = 5;
+
+impl JobManager {
+    fn start_work(&self, name: &str, work: impl Future<Output = Option<Event>> + Send + 'static) {
+        let events = self.events.clone();
+        self.env.spawner.start(name, async move {
+            if let Some(event) = work.await {
+                // Nobody listens any more if the job has ended.
+                let _ = events.send(event);
+            }
+        });
+    }
+
+    fn store(&self) -> Arc<CheckpointStore> {
+        self.store.clone().expect("a coordinator exists only where checkpoints are on")
+    }
+
+    /// Finds out where the next attempt starts.
+    pub(super) fn read_restore_point(&self) {
+        let (mode, own_from) = (self.restore.clone(), Some(self.first_id));
+        let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
+        let directory = self.checkpoint_directory.clone();
+        self.start_work("read restore point", async move {
+            let prepared = prepare(&disk, &graph, store.as_deref(), directory.as_deref(), &mode, own_from).await;
+            Some(Event::Prepared(prepared.map(Box::new)))
+        });
+    }
+
+    /// Uses up a checkpoint's number.
+    pub(super) fn create_directory(&self, checkpoint: CheckpointId) {
+        let (store, reporter) = (self.store(), self.reporter.clone());
+        self.start_work("create checkpoint directory", async move {
+            Some(Event::Coordinator(match store.create_checkpoint_directory(checkpoint).await {
+                Ok(()) => {
+                    reporter.report_for(checkpoint, Step::CheckpointDirectorySynced).await;
+                    CoordinatorEvent::DirectoryCreated { checkpoint }
+                }
+                Err(error) => CoordinatorEvent::DirectoryFailed { checkpoint, error },
+            }))
+        });
+    }
+
+    /// Makes the checkpoint exist.
+    pub(super) fn publish(&self, mut manifest: Manifest) {
+        let (store, reporter, clock) = (self.store(), self.reporter.clone(), self.env.clock.clone());
+        self.start_work("publish manifest", async move {
+            let checkpoint = manifest.checkpoint;
+            manifest.completed_at_ms = clock.wall_clock_ms();
+            Some(Event::Coordinator(match store.publish_manifest(&manifest, &reporter).await {
+                Ok(()) => {
+                    reporter.report_for(checkpoint, Step::CheckpointCompleted).await;
+                    CoordinatorEvent::ManifestPublished { checkpoint }
+                }
+                Err(PublishError::NotPublished(error)) => CoordinatorEvent::ManifestNotPublished { checkpoint, error },
+                Err(PublishError::Indeterminate(error)) => {
+                    CoordinatorEvent::ManifestIndeterminate { checkpoint, error }
+                }
+            }))
+        });
+    }
+
+    /// Deletes checkpoints that nothing needs any more.
+    pub(super) fn retire(&self, checkpoints: Vec<CheckpointId>) {
+        let (store, reporter) = (self.store(), self.reporter.clone());
+        self.start_work("retire checkpoints", async move {
+            let mut left = Vec::new();
+            for checkpoint in checkpoints {
+                match store.retire(checkpoint).await {
+                    Ok(()) => reporter.report_for(checkpoint, Step::CheckpointRetired).await,
+                    Err(_) => left.push(checkpoint),
+                }
+            }
+            Some(Event::Retired { left })
+        });
+    }
+
+    /// Tidies up after the last commit and records that the job is done.
+    pub(super) fn clean_up(&self) {
+        let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
+        let (clock, pause, last) = (self.env.clock.clone(), self.options.heartbeat_interval, self.committed);
+        self.start_work("clean up", async move {
+            let mut attempts = 0;
+            loop {
+                attempts += 1;
+                let result = async {
+                    clean_up(&disk, &graph, last).await?;
+                    match (&store, last) {
+                        (Some(store), Some(last)) => store.record_finished(last).await,
+                        _ => Ok(()),
+                    }
+                };
+                match result.await {
+                    Err(_) if attempts < CLEAN_UP_ATTEMPTS => clock.sleep_until(clock.now() + pause).await,
+                    result => return Some(Event::CleanedUp(result)),
+                }
+            }
+        });
+    }
+}

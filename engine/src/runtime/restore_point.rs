@@ -1,0 +1,88 @@
+//! Where the next attempt starts: read from storage, and checked against the job and the outside world.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use super::rpc::RestorePoint;
+use crate::{
+    checkpoint::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest},
+    env::Disk,
+    error::{Context, Result},
+    graph::{JobGraph, PrepareContext, SplitAssignment},
+    id::{CheckpointId, VertexId},
+    storage::{CheckpointStore, read_manifest},
+};
+
+/// All that an attempt needs before it can be deployed.
+pub(crate) struct Prepared {
+    pub restore: Option<RestorePoint>,
+    pub splits: BTreeMap<VertexId, SplitAssignment>,
+    /// The highest checkpoint id that was ever used in the directory.
+    pub highest_id: Option<CheckpointId>,
+    /// Completed checkpoints in the directory, ascending.
+    pub completed: Vec<CheckpointId>,
+    /// Whether the job's end is recorded there.
+    pub finished: bool,
+}
+
+/// Surveys the checkpoint directory, chooses, and prepares every vertex. `mode` holds until a checkpoint of this job
+/// manager's own life exists: from `own_from` on; `None` at its start.
+pub(crate) async fn prepare(
+    disk: &Arc<dyn Disk>,
+    graph: &JobGraph,
+    store: Option<&CheckpointStore>,
+    directory: Option<&Path>,
+    mode: &RestoreMode,
+    own_from: Option<CheckpointId>,
+) -> Result<Prepared> {
+    let mut prepared =
+        Prepared { restore: None, splits: BTreeMap::new(), highest_id: None, completed: Vec::new(), finished: false };
+    if let (Some(store), Some(directory)) = (store, directory) {
+        let survey = store.survey().await?;
+        prepared.highest_id = survey.highest_id;
+        prepared.completed.clone_from(&survey.completed);
+        prepared.finished = survey.finished;
+        let newest = survey.completed.last();
+        let own = own_from.is_some_and(|own| newest.is_some_and(|newest| *newest >= own));
+        let mode = if own { &RestoreMode::Latest } else { mode };
+        prepared.restore = match choose_restore_point(mode, &survey.completed, directory)? {
+            RestoreChoice::Fresh => None,
+            RestoreChoice::Newest => {
+                let manifest = survey.newest.expect("a directory with completed checkpoints has a newest one");
+                Some(RestorePoint { directory: directory.to_owned(), manifest })
+            }
+            RestoreChoice::At(path) => {
+                let manifest = read_manifest(&**disk, &path).await?;
+                let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+                Some(RestorePoint { directory, manifest })
+            }
+        };
+    }
+    if let Some(point) = &prepared.restore {
+        validate_manifest(&point.manifest, graph)?;
+    }
+    for vertex in &graph.vertices {
+        let context = prepare_context(disk, graph, vertex.id, prepared.restore.as_ref().map(|r| r.manifest.checkpoint));
+        let splits = vertex.factory.prepare(&context).await.at(|| format!("vertex {}", vertex.name))?;
+        prepared.splits.insert(vertex.id, splits);
+    }
+    Ok(prepared)
+}
+
+/// Leaves nothing behind that the finished job does not need.
+pub(crate) async fn clean_up(disk: &Arc<dyn Disk>, graph: &JobGraph, restored: Option<CheckpointId>) -> Result<()> {
+    for vertex in &graph.vertices {
+        let context = prepare_context(disk, graph, vertex.id, restored);
+        vertex.factory.clean_up(&context).await.at(|| format!("vertex {}", vertex.name))?;
+    }
+    Ok(())
+}
+
+fn prepare_context(
+    disk: &Arc<dyn Disk>,
+    graph: &JobGraph,
+    vertex: VertexId,
+    restored: Option<CheckpointId>,
+) -> PrepareContext {
+    let parallelism = graph.vertex(vertex).parallelism;
+    PrepareContext { disk: disk.clone(), job: graph.name.clone(), parallelism, restored }
+}

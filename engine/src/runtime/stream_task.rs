@@ -1,0 +1,229 @@
+//! One subtask at work: the loop around its chain.
+//!
+//! A task does one thing at a time, between two batches: a command from its mailbox, or the next input. That is what makes
+//! a barrier a clean cut.
+
+use std::{pin::pin, task::Poll};
+
+use futures_util::future::{Either, select};
+use tokio::sync::mpsc;
+
+use super::{
+    input_gate::InputGate, result_partition::ResultPartition, rpc::ToJobManager, subtask_checkpoint::SubtaskCheckpoint,
+};
+use crate::{
+    checkpoint::{AlignerCommand, BarrierAligner},
+    error::{Error, Result},
+    id::{CheckpointId, TaskId},
+    operator::{CompletionNotification, SourceStatus, SubtaskProgram},
+    probe::{Reporter, Step},
+    stream::{CheckpointBarrier, Outbox, StreamElement},
+};
+
+/// What the task manager tells a task.
+#[derive(Clone, Debug)]
+pub(crate) enum TaskCommand {
+    /// A source: emit this barrier.
+    Trigger(CheckpointBarrier),
+    /// A checkpoint has completed.
+    NotifyComplete(CompletionNotification),
+    /// A checkpoint will not complete.
+    NotifyAborted(CheckpointId),
+    /// The job is done.
+    Finish,
+}
+
+/// A deployed task with its state in place and its outputs connected.
+pub(crate) struct StreamTask {
+    pub task: TaskId,
+    pub program: Box<dyn SubtaskProgram>,
+    pub output: ResultPartition,
+    /// `None` for a job without checkpoints: the task then ends with its input.
+    pub checkpoint: Option<SubtaskCheckpoint>,
+    pub mailbox: mpsc::UnboundedReceiver<TaskCommand>,
+    pub to_job_manager: mpsc::UnboundedSender<ToJobManager>,
+    pub reporter: Reporter,
+}
+
+/// Whether to go on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    Continue,
+    Finish,
+}
+
+impl StreamTask {
+    /// Runs a task that reads its records from outside.
+    pub(crate) async fn run_source(mut self) -> Result<()> {
+        let mut outbox = Outbox::default();
+        let mut status = SourceStatus::More;
+        loop {
+            while let Ok(command) = self.mailbox.try_recv() {
+                if self.obey(command, None).await? == Flow::Finish {
+                    return self.finish().await;
+                }
+            }
+            if status == SourceStatus::EndOfInput {
+                let command = self.mailbox.recv().await.ok_or_else(abandoned)?;
+                if self.obey(command, None).await? == Flow::Finish {
+                    return self.finish().await;
+                }
+                continue;
+            }
+            status = self.program.poll_source(&mut outbox).await?;
+            self.pass_on(&mut outbox).await?;
+            if status == SourceStatus::EndOfInput && self.end_input(&mut outbox).await? == Flow::Finish {
+                return self.finish().await;
+            }
+            // A source that never has to wait must still let others run.
+            yield_now().await;
+        }
+    }
+
+    /// Runs a task that gets its records from other tasks.
+    pub(crate) async fn run_operator(mut self, mut gate: InputGate) -> Result<()> {
+        let mut outbox = Outbox::default();
+        let mut aligner = BarrierAligner::new(gate.channels());
+        loop {
+            // Commands first: they are rare, and a notification should not wait behind records.
+            let next = {
+                let input = gate.next(|channel| aligner.is_blocked(channel));
+                match select(pin!(self.mailbox.recv()), pin!(input)).await {
+                    Either::Left((command, _)) => Either::Left(command.ok_or_else(abandoned)?),
+                    Either::Right((input, _)) => Either::Right(input?),
+                }
+            };
+            match next {
+                Either::Left(command) => {
+                    if self.obey(command, Some(&mut aligner)).await? == Flow::Finish {
+                        return self.finish().await;
+                    }
+                }
+                Either::Right((_, StreamElement::Batch(batch))) => {
+                    self.program.process(batch, &mut outbox)?;
+                    self.pass_on(&mut outbox).await?;
+                }
+                Either::Right((channel, StreamElement::Barrier(barrier))) => {
+                    self.receive_barrier(channel, barrier, &mut gate, &mut aligner).await?;
+                }
+                Either::Right((_, StreamElement::EndOfInput)) => {
+                    if gate.has_ended() && self.end_input(&mut outbox).await? == Flow::Finish {
+                        return self.finish().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn receive_barrier(
+        &mut self,
+        channel: usize,
+        barrier: CheckpointBarrier,
+        gate: &mut InputGate,
+        aligner: &mut BarrierAligner,
+    ) -> Result<()> {
+        let step = Step::BarrierReceived { channel: gate.channel(channel), records: gate.records(channel) };
+        self.reporter.report_for(barrier.checkpoint, step).await;
+        let mut commands = Vec::new();
+        aligner.on_barrier(channel, barrier, &mut commands);
+        for command in commands {
+            match command {
+                AlignerCommand::Aligned(barrier) => {
+                    self.reporter.report_for(barrier.checkpoint, Step::Aligned).await;
+                    let checkpoint = self.checkpoint.as_mut().expect("barriers flow only where checkpoints are on");
+                    checkpoint.take(barrier, &mut *self.program, &mut self.output, gate.reflected()).await?;
+                }
+                // The gate asks the aligner itself which channels are blocked.
+                AlignerCommand::Block { .. } | AlignerCommand::Unblock => {}
+                AlignerCommand::Abandoned(id) => {
+                    self.checkpoint.as_mut().expect("barriers flow only where checkpoints are on").abort(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, command: TaskCommand, aligner: Option<&mut BarrierAligner>) -> Result<Flow> {
+        match command {
+            TaskCommand::Trigger(barrier) => self.trigger(barrier).await?,
+            TaskCommand::NotifyComplete(notification) => self.commit(notification).await?,
+            TaskCommand::NotifyAborted(id) => {
+                self.reporter.report_for(id, Step::AbortReceived).await;
+                if let Some(aligner) = aligner {
+                    aligner.on_aborted(id, &mut Vec::new());
+                }
+                if let Some(checkpoint) = &mut self.checkpoint {
+                    checkpoint.abort(id);
+                }
+                self.program.notify_aborted(id);
+            }
+            TaskCommand::Finish => return Ok(Flow::Finish),
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// A source emits a barrier at the position that it has now.
+    async fn trigger(&mut self, barrier: CheckpointBarrier) -> Result<()> {
+        let checkpoint = self.checkpoint.as_mut().expect("triggers come only where checkpoints are on");
+        // A trigger that was overtaken by a newer one is void (known bug A-21).
+        if checkpoint.last >= Some(barrier.checkpoint) {
+            return Ok(());
+        }
+        self.reporter.report_for(barrier.checkpoint, Step::TriggerReceived).await;
+        checkpoint.take(barrier, &mut *self.program, &mut self.output, Vec::new()).await
+    }
+
+    async fn commit(&mut self, notification: CompletionNotification) -> Result<()> {
+        let CompletionNotification { checkpoint, attempt } = notification;
+        self.reporter.report_for(checkpoint, Step::CompletionReceived).await;
+        self.program.notify_complete(notification).await?;
+        if attempt == self.task.attempt {
+            self.tell(ToJobManager::Committed { task: self.task, checkpoint });
+        }
+        Ok(())
+    }
+
+    /// Sends on what the chain has produced.
+    async fn pass_on(&mut self, outbox: &mut Outbox) -> Result<()> {
+        self.output.send(outbox).await?;
+        self.program.flush().await
+    }
+
+    /// All input is processed. With checkpoints the task lives on for the final one, which commits its last output.
+    async fn end_input(&mut self, outbox: &mut Outbox) -> Result<Flow> {
+        self.program.end_of_input(outbox)?;
+        self.pass_on(outbox).await?;
+        self.output.send_end_of_input()?;
+        self.reporter.report(Step::InputEnded).await;
+        self.tell(ToJobManager::InputEnded { task: self.task });
+        Ok(if self.checkpoint.is_some() { Flow::Continue } else { Flow::Finish })
+    }
+
+    async fn finish(self) -> Result<()> {
+        self.output.finish().await;
+        Ok(())
+    }
+
+    fn tell(&self, message: ToJobManager) {
+        // If the session is over, the task is about to be canceled.
+        let _ = self.to_job_manager.send(message);
+    }
+}
+
+fn abandoned() -> Error {
+    Error::superseded("the task manager has abandoned this task")
+}
+
+/// Lets every other ready task run once.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,137 @@
+//! The manifest's file: one line that says what it is and vouches for the rest, then the manifest as JSON, for people too.
+
+use std::path::Path;
+
+use super::{
+    atomic_file::read_file,
+    layout::{MANIFEST, parse_checkpoint_directory},
+};
+use crate::{
+    checkpoint::Manifest,
+    env::Disk,
+    error::{Context, Error, Result},
+    stream::hash_bytes,
+};
+
+const NAME: &str = "tidegate-manifest";
+const VERSION: &str = "1";
+
+/// The file's contents.
+#[must_use]
+pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
+    let json = serde_json::to_string_pretty(manifest).expect("a manifest is plain data") + "\n";
+    format!("{NAME} {VERSION} xxh3={:016x}\n{json}", hash_bytes(json.as_bytes()).0).into_bytes()
+}
+
+/// The manifest in the contents of the file at `path`.
+///
+/// # Errors
+/// `BadInput` if the file was written by another version; `Damaged` if it is not whole.
+pub fn decode_manifest(bytes: &[u8], path: &Path) -> Result<Manifest> {
+    let damaged = |what: &str| {
+        Err(Error::damaged(format!(
+            "manifest {} is damaged: {what}; it is not skipped, because output that its checkpoint has made visible would \
+             be made again: repair it, or restore an older checkpoint by its path",
+            path.display()
+        )))
+    };
+    let Some((header, json)) = bytes.iter().position(|b| *b == b'\n').map(|i| (&bytes[..i], &bytes[i + 1..])) else {
+        return damaged("it is cut short");
+    };
+    let header = String::from_utf8_lossy(header);
+    let fields: Vec<&str> = header.split(' ').collect();
+    let [NAME, version, checksum] = fields[..] else { return damaged("it does not begin like a manifest") };
+    if version != VERSION {
+        return Err(Error::bad_input(format!(
+            "manifest {} has format version {version}, this build reads version {VERSION}: restore it with the build that \
+             wrote it",
+            path.display()
+        )));
+    }
+    if checksum != format!("xxh3={:016x}", hash_bytes(json).0) {
+        return damaged("its checksum does not match");
+    }
+    match serde_json::from_slice(json) {
+        Ok(manifest) => Ok(manifest),
+        Err(e) => damaged(&e.to_string()),
+    }
+}
+
+/// The manifest in a checkpoint's directory, `…/chk-<id>`.
+///
+/// # Errors
+/// `BadInput` if there is none; those of [`decode_manifest`]; `Unavailable` if the disk fails.
+pub async fn read_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Result<Manifest> {
+    let path = checkpoint_directory.join(MANIFEST);
+    let bytes = match read_file(disk, &path).await {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let message =
+                format!("{} holds no completed checkpoint: it has no manifest", checkpoint_directory.display());
+            return Err(Error::bad_input(message));
+        }
+        Err(e) => return Err(e).at(|| format!("reading manifest {}", path.display())),
+    };
+    let manifest = decode_manifest(&bytes, &path)?;
+    let name = checkpoint_directory.file_name().and_then(|n| n.to_str());
+    if name.and_then(parse_checkpoint_directory) != Some(manifest.checkpoint) {
+        return Err(Error::bad_input(format!(
+            "{} holds checkpoint {}: its directory must be named chk-{}",
+            checkpoint_directory.display(),
+            manifest.checkpoint,
+            manifest.checkpoint
+        )));
+    }
+    Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        checkpoint::{SnapshotHandle, VertexManifest},
+        id::{AttemptId, CheckpointId},
+    };
+
+    fn sample() -> Manifest {
+        let snapshot = SnapshotHandle { file: "count-0-1.2.snapshot".into(), len: 81, digest: 5 };
+        let vertex =
+            VertexManifest { name: "count".into(), operators: vec!["count".into()], snapshots: vec![snapshot] };
+        Manifest {
+            job: "WordCount".into(),
+            checkpoint: CheckpointId(7),
+            attempt: AttemptId { term: 1, number: 2 },
+            is_final: false,
+            max_parallelism: 128,
+            vertices: vec![vertex],
+            completed_at_ms: 1_700_000_000_000,
+            duration_us: 1234,
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_manifest_is_a_promise() {
+        insta::assert_snapshot!(String::from_utf8(encode_manifest(&sample())).unwrap());
+    }
+
+    #[test]
+    fn no_part_of_a_manifest_passes_for_the_whole() {
+        let bytes = encode_manifest(&sample());
+        assert_eq!(decode_manifest(&bytes, Path::new("m")).unwrap(), sample());
+        for len in 0..bytes.len() {
+            assert!(decode_manifest(&bytes[..len], Path::new("m")).is_err(), "the first {len} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_flipped_bit_is_noticed(at: prop::sample::Index, bit in 0u8..8) {
+            let mut bytes = encode_manifest(&sample());
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            prop_assert!(decode_manifest(&bytes, Path::new("m")).is_err());
+        }
+    }
+}

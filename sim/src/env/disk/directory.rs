@@ -1,0 +1,92 @@
+//! A directory: the names that everybody sees, those that are durable, and what was done between.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    File(u64),
+    Directory,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Put { name: String, entry: Entry },
+    Remove { name: String },
+    Rename { from: String, to: String },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Directory {
+    pub visible: BTreeMap<String, Entry>,
+    pub durable: BTreeMap<String, Entry>,
+    journal: Vec<(Arc<str>, Change)>,
+}
+
+impl Directory {
+    /// Does something that everybody sees at once, and that is durable after the next sync.
+    pub(super) fn change(&mut self, node: &str, change: Change) {
+        apply(&mut self.visible, &change);
+        self.journal.push((node.into(), change));
+    }
+
+    /// Something that was always there.
+    pub(super) fn put_now(&mut self, name: &str, entry: Entry) {
+        self.visible.insert(name.to_owned(), entry);
+        self.durable.insert(name.to_owned(), entry);
+    }
+
+    pub(super) fn sync(&mut self) {
+        for (_, change) in self.journal.drain(..) {
+            apply(&mut self.durable, &change);
+        }
+    }
+
+    /// What the node had not synced is lost or kept: up to some point in order, or any of it. What follows from something
+    /// that was lost is lost too.
+    pub(super) fn lose_power(&mut self, node: &str, random: &mut ChaCha8Rng) {
+        let own = self.journal.iter().filter(|(by, _)| **by == *node).count() as u64;
+        if own == 0 {
+            return;
+        }
+        let prefix = (random.next_u64() % 2 == 0).then(|| random.next_u64() % (own + 1));
+        let mut names = self.durable.clone();
+        let mut seen = 0;
+        let mut kept = Vec::new();
+        for (by, change) in std::mem::take(&mut self.journal) {
+            if *by != *node {
+                kept.push((by, change));
+                continue;
+            }
+            let survives = prefix.map_or_else(|| random.next_u64() % 2 == 0, |prefix| seen < prefix);
+            seen += 1;
+            if survives {
+                apply(&mut names, &change);
+            }
+        }
+        self.durable = names;
+        self.visible = self.durable.clone();
+        kept.retain(|(_, change)| apply(&mut self.visible, change));
+        self.journal = kept;
+    }
+}
+
+/// Whether it could be done.
+fn apply(names: &mut BTreeMap<String, Entry>, change: &Change) -> bool {
+    match change {
+        Change::Put { name, entry } => {
+            names.insert(name.clone(), *entry);
+            true
+        }
+        Change::Remove { name } => names.remove(name).is_some(),
+        Change::Rename { from, to } => match names.remove(from) {
+            Some(entry) => {
+                names.insert(to.clone(), entry);
+                true
+            }
+            None => false,
+        },
+    }
+}

@@ -1,0 +1,108 @@
+//! The simulated twin of the engine's `env::real`: file for file, behind the same five traits.
+//!
+//! A [`World`] is what outlives a node: the network, the disk, the clock. A node's process is an incarnation: `boot`
+//! begins one, `crash` ends it, and handles of a dead incarnation have no effect any more, also while the futures that
+//! hold them are still being dropped.
+//!
+//! Deliberately absent: which faults happen when (see `fault`).
+
+mod clock;
+mod disk;
+mod entropy;
+mod incarnation;
+mod network;
+mod spawner;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tidegate::env::Env;
+
+pub use disk::{DiskOp, DiskSettings, SimDisk};
+pub use incarnation::Incarnation;
+pub use network::{NetworkSettings, SimNetwork};
+
+/// How a node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crash {
+    /// Its process is killed: what it wrote is in the operating system's hands, and its peers see their connections end.
+    Process,
+    /// It loses power: what was not synced is lost or torn, and its peers see silence.
+    Power,
+}
+
+/// The random streams of a world, each independent of the others.
+pub struct WorldStreams {
+    /// Latencies and short reads.
+    pub network: ChaCha8Rng,
+    /// Latencies, and what a loss of power leaves behind.
+    pub disk: ChaCha8Rng,
+    /// What the engine gets from `Env.entropy`.
+    pub entropy: ChaCha8Rng,
+}
+
+/// How the world behaves when nothing is broken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorldSettings {
+    /// The network.
+    pub network: NetworkSettings,
+    /// The disk.
+    pub disk: DiskSettings,
+}
+
+/// Everything that outlives a node. Cheap to clone. Must be made and used inside of one madsim runtime.
+#[derive(Clone)]
+pub struct World {
+    /// The network between all nodes.
+    pub network: Arc<SimNetwork>,
+    /// The one file system that all nodes see.
+    pub disk: Arc<SimDisk>,
+    entropy: Arc<entropy::SimEntropy>,
+    nodes: Arc<Mutex<BTreeMap<String, Incarnation>>>,
+}
+
+impl World {
+    /// A world without nodes.
+    #[must_use]
+    pub fn new(streams: WorldStreams, settings: WorldSettings) -> Self {
+        Self {
+            network: Arc::new(SimNetwork::new(streams.network, settings.network)),
+            disk: Arc::new(SimDisk::new(streams.disk, settings.disk)),
+            entropy: Arc::new(entropy::SimEntropy::new(streams.entropy)),
+            nodes: Arc::default(),
+        }
+    }
+
+    /// Begins a new incarnation of a node. Its `Env` spawns on the madsim node whose task uses it.
+    #[must_use]
+    pub fn boot(&self, node: &str) -> Env {
+        let mut nodes = self.nodes.lock().expect("nobody panics while holding this lock");
+        let number = nodes.get(node).map_or(1, |last| last.number() + 1);
+        let incarnation = Incarnation::new(node, number);
+        nodes.insert(node.to_owned(), incarnation.clone());
+        self.network.boot(&incarnation);
+        Env {
+            clock: Arc::new(clock::SimClock::new()),
+            spawner: Arc::new(spawner::SimSpawner),
+            network: self.network.of(incarnation.clone()),
+            disk: self.disk.of(incarnation),
+            entropy: self.entropy.clone(),
+        }
+    }
+
+    /// Ends the current incarnation of a node. Its madsim node is to be killed right after.
+    pub fn crash(&self, node: &str, crash: Crash) {
+        let nodes = self.nodes.lock().expect("nobody panics while holding this lock");
+        let Some(incarnation) = nodes.get(node).filter(|i| i.is_alive()) else { return };
+        incarnation.end();
+        self.network.crash(incarnation, crash);
+        if crash == Crash::Power {
+            self.disk.lose_power(incarnation);
+        }
+    }
+}
