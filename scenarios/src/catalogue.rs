@@ -61,7 +61,7 @@ fn wordcount(seed: Seed) -> Result<RunSpec> {
     let mut checkpoints = CheckpointOptions {
         interval: Duration::from_micros(settings.between(500, 6_000)),
         mode: CheckpointMode::ExactlyOnce,
-        timeout: Duration::from_millis(settings.between(30, 200)),
+        timeout: Duration::from_millis(settings.between(150, 600)),
         min_pause: Duration::ZERO,
         tolerable_failures: settings.between(0, 3) as u32,
         retained: settings.between(1, 3) as u32,

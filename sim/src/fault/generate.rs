@@ -33,6 +33,50 @@ const RECOVERY: &[StepKind] = &[
     StepKind::Committed,
 ];
 
+/// Steps that no task takes: there is no task to be killed at them.
+const FROM_OUTSIDE_OF_TASKS: &[StepKind] = &[
+    StepKind::JobManagerStarted,
+    StepKind::TermClaimed,
+    StepKind::RestorePointChosen,
+    StepKind::TaskManagerRegistered,
+    StepKind::TaskManagerLost,
+    StepKind::AttemptStarted,
+    StepKind::TaskDeployed,
+    StepKind::AttemptRunning,
+    StepKind::CheckpointDirectorySynced,
+    StepKind::CheckpointTriggered,
+    StepKind::AcknowledgementReceived,
+    StepKind::AllAcknowledged,
+    StepKind::ManifestWritten,
+    StepKind::ManifestSynced,
+    StepKind::ManifestRenamed,
+    StepKind::CheckpointCompleted,
+    StepKind::CheckpointAborted,
+    StepKind::CheckpointRetired,
+    StepKind::CompletionNotified,
+    StepKind::TaskFinished,
+    StepKind::TaskFailed,
+    StepKind::TaskCanceled,
+    StepKind::RestartScheduled,
+    StepKind::JobEnded,
+];
+
+/// Steps that a job without failures takes once.
+const ONCE: &[StepKind] = &[
+    StepKind::JobManagerStarted,
+    StepKind::TermClaimed,
+    StepKind::RestorePointChosen,
+    StepKind::AttemptStarted,
+    StepKind::AttemptRunning,
+    StepKind::TaskManagerLost,
+    StepKind::RestartScheduled,
+    StepKind::CheckpointAborted,
+    StepKind::Declined,
+    StepKind::TaskFailed,
+    StepKind::CheckpointRetired,
+    StepKind::JobEnded,
+];
+
 /// Which kinds of fault a seed has.
 struct Swarm {
     tasks: bool,
@@ -59,6 +103,9 @@ pub fn generate(random: &mut ChaCha8Rng, graph: &JobGraph, nodes: &[String]) -> 
         recovery: random.chance(60),
     };
     let mut faults = Vec::new();
+    for _ in 0..random.between(0, 2) {
+        aimed_crash(random, graph, nodes, &mut faults);
+    }
     for _ in 0..random.between(0, MAX_FAULTS) {
         let Some(action) = action(random, &swarm, nodes) else { continue };
         let deadly = matches!(action, Action::KillTask | Action::Crash { .. });
@@ -80,6 +127,44 @@ pub fn generate(random: &mut ChaCha8Rng, graph: &JobGraph, nodes: &[String]) -> 
         }
     }
     FaultPlan::new(faults)
+}
+
+/// A crash at a step that is drawn evenly over all steps, of a kind that is drawn evenly; after something that makes the step
+/// happen at all, where that takes a failure.
+fn aimed_crash(random: &mut ChaCha8Rng, graph: &JobGraph, nodes: &[String], faults: &mut Vec<Fault>) {
+    let step = *random.pick(StepKind::ALL);
+    let at = |step, occurrence| Anchor::Step { step, actor: None, checkpoint: None, occurrence };
+    let soon = |random: &mut ChaCha8Rng| random.between(500, 20_000);
+    match step {
+        StepKind::Declined | StepKind::AbortReceived | StepKind::CheckpointAborted => {
+            faults.push(Fault {
+                at: at(StepKind::SnapshotWritten, random.between(1, 6) as u32),
+                action: Action::KillTask,
+            });
+        }
+        StepKind::TaskFailed => {
+            faults.push(Fault { at: at(StepKind::Aligned, random.between(1, 6) as u32), action: Action::KillTask });
+        }
+        StepKind::TaskManagerLost | StepKind::RestartScheduled | StepKind::TaskCanceled | StepKind::SnapshotRead => {
+            let victim = Victim::TaskManager(random.pick(&nodes[1..]).clone());
+            let action = Action::Crash { victim, crash: Crash::Process, restart_after_us: soon(random) };
+            faults.push(Fault { at: at(StepKind::CommitDirectorySynced, random.between(1, 3) as u32), action });
+        }
+        _ => {}
+    }
+    let action = match random.between(0, 2) {
+        0 if !FROM_OUTSIDE_OF_TASKS.contains(&step) => Action::KillTask,
+        kind => {
+            let crash = if kind == 1 { Crash::Process } else { Crash::Power };
+            let late = random.chance(25);
+            let restart_after_us = if late { random.between(100_000, 400_000) } else { soon(random) };
+            Action::Crash { victim: Victim::Here, crash, restart_after_us }
+        }
+    };
+    // Some steps happen once in a job.
+    let most = if ONCE.contains(&step) { 1 } else { 2 * graph.subtasks().count() as u64 };
+    let occurrence = if random.chance(40) { 1 } else { random.between(1, most) as u32 };
+    faults.push(Fault { at: at(step, occurrence), action });
 }
 
 fn anchor(random: &mut ChaCha8Rng, steps: &[StepKind], graph: &JobGraph) -> Anchor {
