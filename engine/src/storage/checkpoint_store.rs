@@ -126,11 +126,21 @@ impl CheckpointStore {
             }
         }
         let newest = match completed.last() {
-            Some(id) => Some(read_manifest(&*self.disk, &checkpoint_directory(&self.root, *id)).await?),
+            Some(id) => Some(self.settle(*id).await?),
             None => None,
         };
         let finished = entries.iter().any(|e| e.name == FINISHED);
         Ok(Survey { highest_id: ids.last().copied(), completed, newest, finished })
+    }
+
+    /// Reads the manifest of a checkpoint that is about to be acted upon, and makes sure that it stays. The process that
+    /// published it may have died between the rename and the sync: then everybody can see the manifest, and the next loss
+    /// of power may still take it away, with output already committed on its word.
+    async fn settle(&self, id: CheckpointId) -> Result<Manifest> {
+        let directory = checkpoint_directory(&self.root, id);
+        let manifest = read_manifest(&*self.disk, &directory).await?;
+        self.disk.sync_dir(&directory).await.at(|| self.place())?;
+        Ok(manifest)
     }
 
     /// Uses up a checkpoint's number, for ever.
