@@ -8,4 +8,11 @@ compile_error!(
      and if RUSTFLAGS is set in your environment (it replaces the file), unset it or add `--cfg madsim` to it"
 );
 
+pub mod checker;
+pub mod cluster;
 pub mod env;
+pub mod fault;
+pub mod history;
+pub mod run;
+pub mod seed;
+pub mod workload;

@@ -472,6 +472,8 @@ impl Coordinator {
         if self.failures > self.options.tolerable_failures {
             let place = format!("checkpoint {checkpoint} ({} failed in a row)", self.failures);
             self.failures = 0;
+            // Nothing is begun any more that the failure would only abort.
+            self.attempt = None;
             out.push(CoordinatorCommand::FailAttempt { error: error.clone().at(place) });
             return;
         }

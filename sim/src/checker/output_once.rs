@@ -1,0 +1,117 @@
+//! I2: visible output is that of a sequential run: no record twice, at any moment; nothing visible ever changes or goes
+//! away; and in the end nothing is missing.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use tidegate::{
+    connector::PartFile,
+    probe::{Fact, Step},
+    stream::{CheckpointMode, hash_bytes},
+};
+
+use super::{Checker, Context, DiskView};
+use crate::workload::Lines;
+
+/// Reads part files as they become visible.
+pub(super) struct OutputOnce {
+    directory: PathBuf,
+    expected: Lines,
+    exact: bool,
+    /// Digest of each visible file that was read.
+    files: BTreeMap<String, u64>,
+    seen: Lines,
+}
+
+impl OutputOnce {
+    pub(super) fn new(context: &Context) -> Self {
+        Self {
+            directory: context.workload.output_directory().to_owned(),
+            expected: context.workload.expected_output(),
+            exact: context.mode() == CheckpointMode::ExactlyOnce,
+            files: BTreeMap::new(),
+            seen: Lines::new(),
+        }
+    }
+
+    /// Reads what has become visible since the last look.
+    fn look(&mut self, disk: &dyn DiskView) -> Result<(), String> {
+        for name in visible_parts(&self.directory, disk) {
+            if self.files.contains_key(&name) {
+                continue;
+            }
+            let contents = read(&self.directory, &name, disk)?;
+            self.files.insert(name.clone(), hash_bytes(&contents).0);
+            for line in lines(&contents) {
+                let times = self.seen.entry(line.to_vec()).or_default();
+                *times += 1;
+                let wanted = self.expected.get(line).copied().unwrap_or(0);
+                if wanted == 0 {
+                    return Err(format!("{name} holds {}, which no run can give", show(line)));
+                }
+                if self.exact && *times > wanted {
+                    return Err(format!("{} is visible {times} times instead of {wanted}, last in {name}", show(line)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names of the visible part files.
+pub(super) fn visible_parts(directory: &Path, disk: &dyn DiskView) -> Vec<String> {
+    let is_visible = |name: &String| matches!(PartFile::parse(name), Some(PartFile::Visible(..)));
+    disk.list(directory).into_iter().filter(is_visible).collect()
+}
+
+fn read(directory: &Path, name: &str, disk: &dyn DiskView) -> Result<Bytes, String> {
+    disk.read(&directory.join(name)).ok_or_else(|| format!("{name} is listed, but cannot be read"))
+}
+
+/// The lines of a part file.
+pub(super) fn lines(contents: &[u8]) -> impl Iterator<Item = &[u8]> {
+    contents.split_inclusive(|b| *b == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+}
+
+pub(super) fn show(line: &[u8]) -> String {
+    format!("{:?}", String::from_utf8_lossy(line))
+}
+
+impl Checker for OutputOnce {
+    fn id(&self) -> &'static str {
+        "I2"
+    }
+
+    fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
+        match fact.step {
+            // Only now the names are durable: a name that reverts at a loss of power before was never promised.
+            Step::CommitDirectorySynced => self.look(disk),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, finished: bool, disk: &dyn DiskView) -> Result<(), String> {
+        self.look(disk)?;
+        for (name, digest) in &self.files {
+            let contents = read(&self.directory, name, disk).map_err(|_| format!("{name} was visible, and is gone"))?;
+            if hash_bytes(&contents).0 != *digest {
+                return Err(format!("{name} has changed since it became visible"));
+            }
+        }
+        if finished {
+            let lacking =
+                self.expected.iter().find(|(line, times)| self.seen.get(*line).copied().unwrap_or(0) < **times);
+            if let Some((line, times)) = lacking {
+                let seen = self.seen.get(line).copied().unwrap_or(0);
+                return Err(format!(
+                    "{} is visible {seen} times instead of {times}, and the job is finished",
+                    show(line)
+                ));
+            }
+        }
+        Ok(())
+    }
+}

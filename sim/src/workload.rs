@@ -1,0 +1,37 @@
+//! A job with its input, and what must come of it. The expectation is computed by a reference of the workload's own, which
+//! shares no code with the engine's operators.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use tidegate::{error::Result, graph::JobGraph, state::OperatorSnapshot};
+
+/// How often each line stands in the output.
+pub type Lines = BTreeMap<Vec<u8>, u64>;
+
+/// A job to be run in the simulated world.
+pub trait Workload: Send + Sync {
+    /// The files that are there before the job starts.
+    fn input_files(&self) -> &BTreeMap<PathBuf, Vec<u8>>;
+
+    /// The job. Called once for a run; all nodes share it.
+    ///
+    /// # Errors
+    /// Those of a graph that makes no sense.
+    fn graph(&self) -> Result<JobGraph>;
+
+    /// Where the exactly-once sink leaves its part files.
+    fn output_directory(&self) -> &Path;
+
+    /// The whole output: each line, and how often it stands there.
+    fn expected_output(&self) -> Lines;
+
+    /// Whether the state of a checkpoint is the fold of exactly the input before its source positions (I1). Gets the
+    /// snapshots of each stateful operator, by uid, in order of the subtask's index.
+    ///
+    /// # Errors
+    /// What does not fit.
+    fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String>;
+}
