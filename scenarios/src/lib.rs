@@ -1,11 +1,13 @@
-//! Named Tidegate jobs, and the command line that runs them in the real and in the simulated world.
+//! Named jobs under named adversities, and the command line that runs them in the real and in the simulated world.
 //!
 //! ```text
-//!   main ──► cli ──► jobs ──► tidegate        (real world)
-//!                └─► jobs ──► tidegate-sim    (simulated world)
+//!   main ──► cli ──┬──────────────────────► jobs ──► tidegate        (real world)
+//!                  └─► catalogue ─► scenarios ─┴───► tidegate-sim    (simulated world)
 //! ```
 //!
-//! Deliberately absent: anything that a job could not do with the engine's public API.
+//! Deliberately absent: what a fault is and how it is judged (see `tidegate-sim`).
 
+pub mod catalogue;
 pub mod cli;
 pub mod jobs;
+pub mod scenarios;

@@ -9,8 +9,10 @@ compile_error!(
 );
 
 pub mod checker;
+pub mod cluster;
 pub mod env;
 pub mod fault;
 pub mod history;
+pub mod run;
 pub mod seed;
 pub mod workload;

@@ -5,13 +5,16 @@
 //!                                               └─ in the background: write, sync, rename, sync directory, acknowledge
 //! ```
 
+use std::panic::AssertUnwindSafe;
+
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use super::{abort_on_drop::AbortOnDrop, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
-    env::Env,
-    error::{Context, Result},
+    env::{Env, spawner::panic_message},
+    error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
@@ -67,7 +70,13 @@ impl SubtaskCheckpoint {
         let (store, vertex, task) = (self.store.clone(), self.vertex.clone(), self.task);
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
         async move {
-            let (message, step) = match store.write(checkpoint, &vertex, task, encoded, &reporter).await {
+            // A panic in here must not leave the coordinator waiting for the time-out.
+            let write =
+                AssertUnwindSafe(store.write(checkpoint, &vertex, task, encoded, &reporter)).catch_unwind().await;
+            let written = write.unwrap_or_else(|panic| {
+                Err(Error::user_code(format!("writing the snapshot panicked: {}", panic_message(&*panic))))
+            });
+            let (message, step) = match written {
                 Ok(handle) => (ToJobManager::Acknowledge { task, checkpoint, handle }, Step::Acknowledged),
                 Err(error) => {
                     let reason = error.to_string();

@@ -80,7 +80,7 @@ enum SessionEnd {
     /// The job has ended.
     JobEnded,
     /// The connection is gone, or the job manager is silent.
-    Lost(Error),
+    Lost,
 }
 
 struct TaskManager {
@@ -104,7 +104,7 @@ impl TaskManager {
                     self.cancel_tasks(None).await;
                     match end {
                         SessionEnd::JobEnded => return Ok(()),
-                        SessionEnd::Lost(_) => pause = RECONNECT_PAUSE,
+                        SessionEnd::Lost => pause = RECONNECT_PAUSE,
                     }
                 }
                 Err(error) if error.kind == ErrorKind::BadInput => return Err(error),
@@ -149,7 +149,7 @@ impl TaskManager {
                     timer.reset();
                     let now = clock.now();
                     if !silence.expired(now).is_empty() {
-                        return Ok(SessionEnd::Lost(Error::unavailable("the job manager is silent")));
+                        return Ok(SessionEnd::Lost);
                     }
                     let _ = to_job_manager.send(ToJobManager::Heartbeat);
                     next_heartbeat = now + self.host.options.heartbeat_interval;
@@ -158,7 +158,7 @@ impl TaskManager {
             };
             let message = match event {
                 SessionEvent::Message(message) => message,
-                SessionEvent::Ended(error) => return Ok(SessionEnd::Lost(error)),
+                SessionEvent::Ended(_) => return Ok(SessionEnd::Lost),
             };
             *reached = clock.now();
             silence.heard(&(), *reached);

@@ -14,7 +14,10 @@ use tidegate::{
     job::RestartStrategy,
 };
 
-use crate::jobs::wordcount::{self, WordCount};
+use crate::jobs::word_count::{NAME, WordCount};
+
+/// What the job is called on the command line.
+const WORDCOUNT: &str = "wordcount";
 
 /// Count words: every update becomes a line `word<TAB>n` in the output directory
 #[derive(Args, Clone, Debug)]
@@ -56,9 +59,8 @@ impl JobArgs {
                 max: Duration::from_secs(30),
                 reset_after: Duration::from_secs(60),
             });
-        let job = WordCount { inputs: args.input.clone(), output: args.output.clone(), ..WordCount::default() };
-        wordcount::build(&env, &job);
-        env.job_graph(wordcount::NAME).map(Arc::new)
+        WordCount::new(args.input.clone(), args.output.clone()).build(&env);
+        env.job_graph(NAME).map(Arc::new)
     }
 
     /// Where the job's checkpoints rest.
@@ -82,7 +84,7 @@ impl JobArgs {
     /// The arguments that parse to this, subcommand included.
     pub fn to_arguments(&self) -> Vec<OsString> {
         let Self::Wordcount(args) = self;
-        let mut arguments: Vec<OsString> = vec![wordcount::NAME.into(), "--input".into()];
+        let mut arguments: Vec<OsString> = vec![WORDCOUNT.into(), "--input".into()];
         arguments.extend(args.input.iter().map(Into::into));
         arguments.extend(["--output".into(), (&args.output).into()]);
         arguments.extend(["--checkpoint-dir".into(), (&args.checkpoint_dir).into()]);

@@ -1,5 +1,5 @@
-//! The jobs, each as a function that a real and a simulated cluster share.
+//! The jobs, as a user would write them: the same code runs in both worlds.
 //!
-//! Deliberately absent: where a job runs, and how it is told where its files are.
+//! Deliberately absent: anything that knows in which world it runs.
 
-pub mod wordcount;
+pub mod word_count;

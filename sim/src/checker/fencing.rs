@@ -72,10 +72,10 @@ impl Checker for Fencing {
                 }
             }
             (Step::StateFrozen { .. }, Some(id)) => {
-                if let (Actor::Task(task), Some(by)) = (&fact.actor, self.complete.get(&id)) {
-                    if *by != task.attempt {
-                        return Err(format!("{task} takes part in checkpoint {id}, which is attempt {by}'s"));
-                    }
+                if let (Actor::Task(task), Some(by)) = (&fact.actor, self.complete.get(&id))
+                    && *by != task.attempt
+                {
+                    return Err(format!("{task} takes part in checkpoint {id}, which is attempt {by}'s"));
                 }
             }
             _ => {}

@@ -18,9 +18,15 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use std::time::Duration;
+
+use madsim::time::TimeHandle;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use tidegate::env::Env;
+use tidegate::{
+    env::{BoxFuture, Env},
+    instant::Instant,
+};
 
 pub use disk::{DiskOp, DiskSettings, SimDisk};
 pub use incarnation::Incarnation;
@@ -93,6 +99,32 @@ impl World {
             disk: self.disk.of(incarnation),
             entropy: self.entropy.clone(),
         }
+    }
+
+    /// Whether the node has a living incarnation.
+    #[must_use]
+    pub fn is_alive(&self, node: &str) -> bool {
+        let nodes = self.nodes.lock().expect("nobody panics while holding this lock");
+        nodes.get(node).is_some_and(Incarnation::is_alive)
+    }
+
+    /// Ends a node's incarnation without anybody being told, at the end of a run.
+    pub fn end(&self, node: &str) {
+        if let Some(incarnation) = self.nodes.lock().expect("nobody panics while holding this lock").get(node) {
+            incarnation.end();
+        }
+    }
+
+    /// Ready after so much virtual time.
+    #[must_use]
+    pub fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.sleep_until(clock::now(&TimeHandle::current()) + duration)
+    }
+
+    /// Ready at a virtual time.
+    #[must_use]
+    pub fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(clock::SimSleep::new(&TimeHandle::current(), at))
     }
 
     /// Ends the current incarnation of a node. Its madsim node is to be killed right after.

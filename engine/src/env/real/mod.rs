@@ -37,3 +37,18 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("the operating system gives threads").block_on(future)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::conformance::{Scene, checks};
+
+    #[test]
+    fn the_real_world_keeps_its_promises() {
+        for (name, check) in checks() {
+            let directory = tempfile::tempdir().expect("a temporary directory");
+            let scene = Scene { directory: directory.path().to_owned(), host: "127.0.0.1".into() };
+            block_on(async move { check(env(), scene).await.unwrap_or_else(|broken| panic!("{name}: {broken}")) });
+        }
+    }
+}

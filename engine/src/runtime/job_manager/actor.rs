@@ -350,6 +350,8 @@ impl JobManager {
             let splits = prepared.splits.get(&subtask.vertex).and_then(|s| s.get(subtask.index as usize));
             shares.entry(task_manager).or_default().insert(*subtask, splits.cloned().unwrap_or_default());
         }
+        let restored = prepared.restore.as_ref().map(|r| r.manifest.checkpoint);
+        self.reporter.report(Step::AttemptStarted { attempt, restored }).await;
         for (task_manager, tasks) in shares {
             for subtask in tasks.keys() {
                 let task = TaskId { subtask: *subtask, attempt };

@@ -51,7 +51,7 @@ impl Directory {
         if own == 0 {
             return;
         }
-        let prefix = (random.next_u64() % 2 == 0).then(|| random.next_u64() % (own + 1));
+        let prefix = random.next_u64().is_multiple_of(2).then(|| random.next_u64() % (own + 1));
         let mut names = self.durable.clone();
         let mut seen = 0;
         let mut kept = Vec::new();
@@ -60,7 +60,7 @@ impl Directory {
                 kept.push((by, change));
                 continue;
             }
-            let survives = prefix.map_or_else(|| random.next_u64() % 2 == 0, |prefix| seen < prefix);
+            let survives = prefix.map_or_else(|| random.next_u64().is_multiple_of(2), |prefix| seen < prefix);
             seen += 1;
             if survives {
                 apply(&mut names, &change);

@@ -137,7 +137,11 @@ impl Disk for NodeDisk {
     }
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.operate(DiskOp::SyncDir, |state, _| Ok(state.directory_mut(path)?.sync())).await
+        self.operate(DiskOp::SyncDir, |state, _| {
+            let _: () = state.directory_mut(path)?.sync();
+            Ok(())
+        })
+        .await
     }
 
     async fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {

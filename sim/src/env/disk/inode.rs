@@ -104,7 +104,7 @@ impl Lottery {
         match self {
             Self::Drop => false,
             Self::Keep => true,
-            Self::Some => random.next_u64() % 2 == 0,
+            Self::Some => random.next_u64().is_multiple_of(2),
         }
     }
 }
@@ -116,7 +116,7 @@ fn write_torn(contents: &mut Vec<u8>, offset: usize, data: &[u8], lottery: Lotte
         let page = &data[at..page_end.min(data.len())];
         if lottery.keeps(random) {
             // Half of the pages that survive in a lottery do so in part.
-            let torn = lottery == Lottery::Some && random.next_u64() % 2 == 0;
+            let torn = lottery == Lottery::Some && random.next_u64().is_multiple_of(2);
             let sectors = page.len().div_ceil(SECTOR) as u64;
             let whole = if torn { (random.next_u64() % (sectors + 1)) as usize * SECTOR } else { page.len() };
             write_at(contents, offset + at, &page[..whole.min(page.len())]);

@@ -45,8 +45,10 @@ use super::{Incarnation, clock::now};
 pub struct DiskSettings {
     /// The shortest time that an operation takes, in microseconds.
     pub latency_min_us: u64,
-    /// The longest time of a read or write.
+    /// The longest time of an operation that is neither a read nor a sync.
     pub latency_max_us: u64,
+    /// The longest time of a read.
+    pub read_latency_max_us: u64,
     /// The longest time of a sync.
     pub sync_latency_max_us: u64,
     /// How many bytes fit on it; `None` for no bound.
@@ -55,7 +57,13 @@ pub struct DiskSettings {
 
 impl Default for DiskSettings {
     fn default() -> Self {
-        Self { latency_min_us: 20, latency_max_us: 200, sync_latency_max_us: 2_000, capacity: None }
+        Self {
+            latency_min_us: 20,
+            latency_max_us: 200,
+            read_latency_max_us: 200,
+            sync_latency_max_us: 2_000,
+            capacity: None,
+        }
     }
 }
 
@@ -125,6 +133,7 @@ impl SimDisk {
         let low = self.settings.latency_min_us;
         let high = match op {
             DiskOp::Sync | DiskOp::SyncDir => self.settings.sync_latency_max_us,
+            DiskOp::Read => self.settings.read_latency_max_us,
             _ => self.settings.latency_max_us,
         };
         let nanos = low * 1_000 + self.lock().random.next_u64() % ((high.max(low) - low) * 1_000 + 1);
@@ -166,6 +175,11 @@ impl SimDisk {
         let name = file_name(path).expect("a file has a name");
         let directory = state.directories.get_mut(parent).expect("it was just created");
         directory.put_now(&name, Entry::File(ino));
+    }
+
+    /// Puts a directory there, durably, with all directories above it.
+    pub fn create_directory_now(&self, path: &Path) {
+        self.lock().create_directories_now(path);
     }
 
     /// The contents of a file as everybody sees them.

@@ -209,7 +209,7 @@ impl SimNetwork {
     /// One time in eight a read gets less than there is.
     fn short_read(&self, available: usize) -> usize {
         let random = self.lock().random.next_u64();
-        if random % 8 == 0 { 1 + (random >> 8) as usize % available } else { available }
+        if random.is_multiple_of(8) { 1 + (random >> 8) as usize % available } else { available }
     }
 
     fn pipe(self: &Arc<Self>, writer: &Incarnation, reader: &Incarnation) -> (PipeWriter, PipeReader) {
