@@ -15,7 +15,7 @@ use std::{
 use support::{Numbers, Place, assert_exactly_once, count, eventually, kill, task_managers, text};
 
 /// Enough for dozens of checkpoints.
-const TEXT: usize = 6 << 20;
+const TEXT: usize = 24 << 20;
 
 /// A job that runs, and the lines that it has printed.
 struct Running {
@@ -26,7 +26,7 @@ struct Running {
 
 impl Running {
     fn start(place: &Place, arguments: &[&str]) -> Self {
-        let arguments = [&["--checkpoint-interval", "50ms"], arguments].concat();
+        let arguments = [&["--checkpoint-interval", "20ms"], arguments].concat();
         let mut child = place.word_count(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, lines) = mpsc::channel();
