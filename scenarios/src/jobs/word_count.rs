@@ -1,4 +1,6 @@
 //! WordCount, as in Flink's own introduction: lower-case, split on `[^A-Za-z0-9_]+`, drop empties, key by word, sum.
+//!
+//! Only ASCII letters are lower-cased, so that in the C locale `tr A-Z a-z | tr -cs a-z0-9_ '\n'` finds the same words.
 
 use std::path::PathBuf;
 
@@ -64,4 +66,16 @@ impl WordCount {
 fn words(line: String) -> Vec<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     line.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_that_tr_finds() {
+        assert_eq!(words("To be,or_not--to BE 2 \t be…".into()), ["to", "be", "or_not", "to", "be", "2", "be"]);
+        assert_eq!(words("café \u{212a}elvin".into()), ["caf", "elvin"]);
+        assert_eq!(words(" .-\u{fffd}".into()), [""; 0]);
+    }
 }

@@ -7,8 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 
-use super::check::{Broken, Outcome, Scene, bytes, ensure, fails_as, same_bytes, soon};
+use super::check::{Broken, Outcome, Scene, bytes, ensure, fails_as, pause, same_bytes, soon};
 use crate::env::{Env, OpenMode};
 
 /// Makes a file with these contents.
@@ -176,6 +177,24 @@ pub(super) async fn many_handles_write_one_file(env: Env, scene: Scene) -> Outco
         ensure!(exit == crate::env::TaskExit::Completed, "a writer is {exit:?}");
     }
     expect(&env, &path, &contents).await
+}
+
+/// Operations of one handle do not overlap, also if nobody waits for the first: it takes place before the second, or not at
+/// all.
+pub(super) async fn an_abandoned_write_does_not_come_late(env: Env, scene: Scene) -> Outcome {
+    let path = scene.path("file");
+    let mut file = env.disk.open(&path, OpenMode::CreateNew).await?;
+    for round in 0..20_u8 {
+        let abandoned = Bytes::from(vec![255; 1 << 20]);
+        let _ = file.write_at(0, abandoned).now_or_never();
+        file.write_at(0, Bytes::from(vec![round; 100])).await?;
+        for look in ["at once", "later"] {
+            let found = file.read_at(0, 100).await?;
+            ensure!(found[..] == [round; 100], "{look}, an abandoned write has replaced a later one: {found:?}");
+            pause(&env, 1).await;
+        }
+    }
+    Ok(())
 }
 
 /// On a new file, again without a change, and after another write.

@@ -124,7 +124,7 @@ pub(super) async fn what_is_missing_is_not_found(env: Env, scene: Scene) -> Outc
         fails_as(&format!("removing directory {what}"), not_found, env.disk.remove_dir(path).await)?;
         fails_as(&format!("listing {what}"), not_found, env.disk.list(path).await)?;
         fails_as(&format!("metadata of {what}"), not_found, env.disk.metadata(path).await)?;
-        fails_as(&format!("renaming {what}"), not_found, env.disk.rename(path, &there).await)?;
+        fails_as(&format!("renaming {what}"), not_found, env.disk.rename(path, &path.with_file_name("to")).await)?;
     }
     fails_as("a directory in a missing one", ErrorKind::NotFound, env.disk.create_dir(&deeper).await)?;
     fails_as("a lock in a missing directory", ErrorKind::NotFound, env.disk.try_lock(&deeper).await)?;

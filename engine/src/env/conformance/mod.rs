@@ -87,6 +87,7 @@ pub fn checks() -> Vec<(&'static str, Check)> {
             1 a_handle_for_reading_does_not_write,
             1 a_large_file_comes_back,
             1 many_handles_write_one_file,
+            1 an_abandoned_write_does_not_come_late,
             2 syncing_succeeds;
         "disk" in disk_names:
             3 syncing_a_directory_succeeds,

@@ -7,7 +7,11 @@ use crate::{
     instant::Instant,
 };
 
-/// Counts from when it was made.
+/// Tokio's timers reach about two years; a longer sleep is made of several.
+const LONGEST_SLEEP: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Counts from when it was made. A sleep ends up to a millisecond late, never early.
+#[derive(Clone, Copy)]
 pub(super) struct RealClock {
     start: StdInstant,
 }
@@ -20,14 +24,22 @@ impl RealClock {
 
 impl Clock for RealClock {
     fn now(&self) -> Instant {
-        Instant(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Instant::default() + self.start.elapsed()
     }
 
     fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
-        match self.start.checked_add(Duration::from_nanos(at.0)) {
-            Some(at) => Box::pin(tokio::time::sleep_until(at.into())),
-            None => Box::pin(std::future::pending()),
-        }
+        let clock = *self;
+        Box::pin(async move {
+            // The clock is asked before the timer: tokio rounds a deadline up to the next millisecond, and may put off a
+            // timer that has passed when the task has used up its budget; both would break promise 2 for past deadlines.
+            loop {
+                let left = at.since(clock.now());
+                if left.is_zero() {
+                    return;
+                }
+                tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
+            }
+        })
     }
 
     fn wall_clock_ms(&self) -> u64 {

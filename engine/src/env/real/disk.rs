@@ -1,4 +1,7 @@
 //! Files, by the operating system. Each operation runs to its end on the blocking pool, also if nobody waits for it.
+//!
+//! `tokio::fs` is not used: its files keep written bytes in a buffer of their own, so that a write that has returned may
+//! still fail, and an error would come up at an operation that did not cause it.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -10,13 +13,19 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::env::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
 
 /// The file system of this machine.
 pub(super) struct RealDisk;
 
-struct RealFile(Arc<File>);
+struct RealFile {
+    file: Arc<File>,
+    /// The operation that runs. If its future was dropped, it cannot be called back: the next one waits for it, so that an
+    /// abandoned write never lands on top of the one that replaced it.
+    running: Option<JoinHandle<()>>,
+}
 
 /// Released by the operating system when the file is closed.
 struct RealLock {
@@ -69,7 +78,7 @@ impl Disk for RealDisk {
             }
             Ok(file)
         });
-        Ok(Box::new(RealFile(Arc::new(file.await?))))
+        Ok(Box::new(RealFile { file: Arc::new(file.await?), running: None }))
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -127,15 +136,38 @@ impl Disk for RealDisk {
     }
 }
 
+impl RealFile {
+    /// Runs `work` on the blocking pool, after all that was begun before on this handle.
+    async fn run<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        if let Some(abandoned) = &mut self.running {
+            // What became of it is the business of whoever abandoned it.
+            let _ = abandoned.await;
+            self.running = None;
+        }
+        let (tell, result) = oneshot::channel();
+        let file = self.file.clone();
+        self.running = Some(tokio::task::spawn_blocking(move || {
+            // Nobody may be listening any more; that is fine.
+            let _ = tell.send(work(&file));
+        }));
+        let result = result.await.unwrap_or_else(|_| Err(io::Error::other("the runtime is shutting down")));
+        self.running = None;
+        result
+    }
+}
+
 #[async_trait]
 impl DiskFile for RealFile {
     async fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Bytes> {
-        let file = self.0.clone();
-        blocking(move || {
+        let read = self.run(move |file| {
             // Not more than there is, so that asking for much at the end of a file costs nothing.
             let left = file.metadata()?.len().saturating_sub(offset);
             let mut bytes = vec![0; len.min(usize::try_from(left).unwrap_or(usize::MAX))];
             let mut filled = 0;
+            // The system may give less than was asked for at any time; only nothing means the end.
             while filled < bytes.len() {
                 match file.read_at(&mut bytes[filled..], offset + filled as u64) {
                     Ok(0) => break,
@@ -146,22 +178,20 @@ impl DiskFile for RealFile {
             }
             bytes.truncate(filled);
             Ok(bytes.into())
-        })
-        .await
+        });
+        read.await
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> io::Result<()> {
-        let file = self.0.clone();
-        blocking(move || file.write_all_at(&data, offset)).await
+        self.run(move |file| file.write_all_at(&data, offset)).await
     }
 
     async fn sync(&mut self) -> io::Result<()> {
-        let file = self.0.clone();
-        blocking(move || file.sync_data()).await
+        // fdatasync: the contents and what is needed to find them, the length among it; not the time stamps.
+        self.run(|file| file.sync_data()).await
     }
 
     async fn length(&mut self) -> io::Result<u64> {
-        let file = self.0.clone();
-        blocking(move || Ok(file.metadata()?.len())).await
+        self.run(|file| Ok(file.metadata()?.len())).await
     }
 }

@@ -1,0 +1,68 @@
+//! The command line.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | the job finished; all guarantees held |
+//! | 1 | a guarantee was broken (`sim`) |
+//! | 2 | wrong use, bad input, or a failed job, which can be resumed |
+//! | 3 | a run was not deterministic (`sim`) |
+//! | 130 | canceled by a signal; the job can be resumed |
+//!
+//! Deliberately absent: anything about streams and checkpoints; that is the engine's.
+#![allow(clippy::disallowed_methods, reason = "the command line runs in the real world, on tokio's runtime")]
+
+mod job_args;
+mod progress;
+mod run;
+mod task_manager;
+mod task_manager_processes;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+/// The job finished, or all guarantees held.
+pub(crate) const SUCCESS: u8 = 0;
+/// Wrong use, bad input or a failed job.
+pub(crate) const FAILURE: u8 = 2;
+/// Canceled by a signal.
+pub(crate) const CANCELED: u8 = 130;
+
+/// A stateful stream engine with exactly-once results, and the simulated world that proves it.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a job for real: on this machine's files, processes and network
+    Run(run::RunArgs),
+    /// Run the tasks of a job; started by `run --task-managers`
+    #[command(hide = true)]
+    TaskManager(task_manager::TaskManagerArgs),
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    ExitCode::from(match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::TaskManager(args) => task_manager::run(&args),
+    })
+}
+
+/// Prints a line to standard output. A reader that has gone away is no reason to fail.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Prints a line to standard error, likewise.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

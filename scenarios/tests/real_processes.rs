@@ -1,0 +1,161 @@
+//! Real processes over real files and TCP, killed with SIGKILL again and again until the job ends: exactly once.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "these tests run real processes in real time")]
+
+mod support;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
+
+use support::{Numbers, Place, assert_exactly_once, count, eventually, kill, task_managers, text};
+
+/// Enough for dozens of checkpoints.
+const TEXT: usize = 24 << 20;
+
+/// A job that runs, and the lines that it has printed.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    log: Vec<String>,
+}
+
+impl Running {
+    fn start(place: &Place, arguments: &[&str]) -> Self {
+        let arguments = [&["--checkpoint-interval", "20ms"], arguments].concat();
+        let mut child = place.word_count(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        Self { child, lines, log: Vec::new() }
+    }
+
+    /// Reads lines until one contains the text; false if the process ends before.
+    fn wait_for_line(&mut self, text: &str) -> bool {
+        loop {
+            match self.lines.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) => {
+                    let found = line.contains(text);
+                    self.log.push(line);
+                    if found {
+                        return true;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => panic!("nothing for a minute after {:#?}", self.log),
+            }
+        }
+    }
+
+    /// Whether it ended well by itself; then nothing is killed.
+    fn kill(&mut self) -> bool {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap().success()
+    }
+
+    fn assert_ends_well(&mut self) {
+        self.wait_for_line("no such line");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {:#?}", self.log);
+    }
+}
+
+/// Kills the whole job at moments of all kinds: before it has done anything, in the middle of a checkpoint, right after.
+fn kill_until_it_ends(arguments: &[&str]) {
+    let place = Place::new();
+    let text = text(TEXT);
+    place.write("in", &text);
+    let mut numbers = Numbers(arguments.len() as u64);
+    let mut kills = 0;
+    let mut resumed = 0;
+    loop {
+        let mut job = Running::start(&place, arguments);
+        let checkpoints = numbers.below(4);
+        let alive = (0..checkpoints).all(|_| job.wait_for_line("completed"));
+        if alive {
+            thread::sleep(Duration::from_micros(numbers.below(60_000)));
+        }
+        let ended_well = job.kill();
+        job.wait_for_line("no such line");
+        assert!(!job.log.iter().any(|line| line.contains("error")), "{:#?}", job.log);
+        resumed += usize::from(job.log.iter().any(|line| line.contains("goes on from checkpoint")));
+        if ended_well {
+            break;
+        }
+        kills += 1;
+        assert!(kills < 500, "the job gets nowhere: {:#?}", job.log);
+    }
+    assert!(kills >= 5 && resumed >= 3, "killed {kills} times, resumed {resumed} times: more text is needed");
+    assert_exactly_once(&place.path("out"), &count(text.as_bytes()));
+    eventually("the end of all task managers", || task_managers(&place).is_empty());
+}
+
+#[test]
+fn one_process_killed_again_and_again() {
+    kill_until_it_ends(&[]);
+}
+
+#[test]
+fn three_processes_killed_again_and_again() {
+    kill_until_it_ends(&["--task-managers", "2", "--parallelism", "3"]);
+}
+
+/// The job manager and the other task manager go on; the lost one is replaced.
+#[test]
+fn task_managers_killed_one_by_one() {
+    let place = Place::new();
+    let text = text(TEXT);
+    place.write("in", &text);
+    let mut job = Running::start(&place, &["--task-managers", "2"]);
+    let mut numbers = Numbers(3);
+    for kills in 0..4 {
+        assert!(job.wait_for_line("completed"), "ended after {kills} kills: more text is needed; {:#?}", job.log);
+        thread::sleep(Duration::from_micros(numbers.below(60_000)));
+        let others = task_managers(&place);
+        let victim = others[numbers.below(others.len() as u64) as usize].clone();
+        kill(victim.0);
+        assert!(job.wait_for_line("goes on from checkpoint"), "{:#?}", job.log);
+        let now = task_managers(&place);
+        assert!(!now.contains(&victim), "{} was not replaced: {now:?}", victim.1);
+        let survivors = others.iter().filter(|other| **other != victim);
+        survivors.for_each(|other| assert!(now.contains(other), "{} did not go on: {now:?}", other.1));
+    }
+    job.assert_ends_well();
+    assert_exactly_once(&place.path("out"), &count(text.as_bytes()));
+    eventually("the end of all task managers", || task_managers(&place).is_empty());
+}
+
+/// Task managers must not outlive the process that started them.
+#[test]
+fn task_managers_end_with_their_parent() {
+    let place = Place::new();
+    place.write("in", text(TEXT));
+    let mut job = Running::start(&place, &["--task-managers", "2"]);
+    assert!(job.wait_for_line("completed"), "{:#?}", job.log);
+    assert_eq!(task_managers(&place).len(), 2);
+    job.kill();
+    eventually("the end of all task managers", || task_managers(&place).is_empty());
+}
+
+/// Ctrl-C ends the job in order; it can be resumed.
+#[test]
+fn a_canceled_job_goes_on_where_it_was() {
+    let place = Place::new();
+    let text = text(TEXT);
+    place.write("in", &text);
+    for arguments in [&[][..], &["--task-managers", "2"]] {
+        let mut job = Running::start(&place, arguments);
+        assert!(job.wait_for_line("completed"), "{:#?}", job.log);
+        let interrupt = std::process::Command::new("kill").args(["-INT", &job.child.id().to_string()]).status();
+        assert!(interrupt.unwrap().success());
+        assert!(job.wait_for_line("to go on, run: tidegate run wordcount --input in"), "{:#?}", job.log);
+        assert_eq!(job.child.wait().unwrap().code(), Some(130), "{:#?}", job.log);
+        eventually("the end of all task managers", || task_managers(&place).is_empty());
+    }
+    Running::start(&place, &[]).assert_ends_well();
+    assert_exactly_once(&place.path("out"), &count(text.as_bytes()));
+}
