@@ -9,5 +9,6 @@
 
 pub mod catalogue;
 pub mod cli;
+pub mod corpus;
 pub mod jobs;
 pub mod scenarios;

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod env;
 pub mod fault;
 pub mod history;
+pub mod many;
 pub mod run;
 pub mod seed;
 pub mod workload;

@@ -9,11 +9,17 @@
 //! | 130 | canceled by a signal; the job can be resumed |
 //!
 //! Deliberately absent: anything about streams and checkpoints; that is the engine's.
-#![allow(clippy::disallowed_methods, reason = "the command line runs in the real world, on tokio's runtime")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the command line runs in the real world, on tokio's runtime"
+)]
 
 mod job_args;
 mod progress;
 mod run;
+mod sim;
+mod sim_report;
 mod task_manager;
 mod task_manager_processes;
 
@@ -43,6 +49,12 @@ struct Cli {
 enum Command {
     /// Run a job for real: on this machine's files, processes and network
     Run(run::RunArgs),
+    /// Run a scenario in the simulated world, and judge it
+    Sim(sim::SimArgs),
+    /// Run a saved run again
+    Replay(sim::ReplayArgs),
+    /// Name the scenarios
+    List,
     /// Run the tasks of a job; started by `run --task-managers`
     #[command(hide = true)]
     TaskManager(task_manager::TaskManagerArgs),
@@ -53,6 +65,9 @@ enum Command {
 pub fn main() -> ExitCode {
     ExitCode::from(match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Sim(args) => sim::sim(&args),
+        Command::Replay(args) => sim::replay(&args),
+        Command::List => sim::list(),
         Command::TaskManager(args) => task_manager::run(&args),
     })
 }

@@ -1,0 +1,165 @@
+//! `tidegate sim`, `tidegate replay` and `tidegate list`: the simulated world.
+
+use std::{num::NonZero, ops::Range, path::PathBuf, time::Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tidegate::error::Result;
+use tidegate_sim::{
+    many::run_many,
+    run::{RunReport, RunSpec, Verdict, check_determinism},
+};
+
+use super::{FAILURE, SUCCESS, complain, say, sim_report};
+use crate::{
+    catalogue::{SCENARIOS, Scenario, find},
+    corpus::SavedRun,
+};
+
+/// A guarantee was broken.
+const BROKEN: u8 = 1;
+/// Two runs of one seed differ.
+const NONDETERMINISTIC: u8 = 3;
+
+#[derive(Args, Debug)]
+pub(crate) struct SimArgs {
+    /// Which scenario; `tidegate list` names them
+    scenario: String,
+    /// Run this seed, twice, and tell its story [default: 1]
+    #[arg(long, value_name = "S", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Run these seeds, the second not included
+    #[arg(long, value_name = "A..B", value_parser = parse_range)]
+    seeds: Option<Range<u64>>,
+    /// How many runs at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+    /// Print one JSON object a line and run
+    #[arg(long)]
+    json: bool,
+    /// Print every event of the run
+    #[arg(long, conflicts_with_all = ["seeds", "json"])]
+    trace: bool,
+    /// Save the seed with its fault plan, to be replayed on later builds
+    #[arg(long, value_name = "FILE", conflicts_with = "seeds")]
+    save: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// A file that `tidegate sim --save` has written
+    file: PathBuf,
+    /// Print the run as a JSON object
+    #[arg(long)]
+    json: bool,
+    /// Print every event of the run
+    #[arg(long, conflicts_with = "json")]
+    trace: bool,
+}
+
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let bad = || format!("{text:?} is not a range of seeds: write the first and the one after the last, as in 0..1000");
+    let (first, end) = text.split_once("..").ok_or_else(bad)?;
+    let range = first.parse().map_err(|_| bad())?..end.parse().map_err(|_| bad())?;
+    if range.is_empty() { Err(format!("{text} holds no seed")) } else { Ok(range) }
+}
+
+/// Names the scenarios.
+pub(crate) fn list() -> u8 {
+    let width = SCENARIOS.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    for Scenario { name, summary, .. } in SCENARIOS {
+        say(&format!("{name:width$}  {summary}"));
+    }
+    SUCCESS
+}
+
+/// Runs one seed or many; gives the exit code.
+pub(crate) fn sim(args: &SimArgs) -> u8 {
+    exit_code(find(&args.scenario).and_then(|scenario| match &args.seeds {
+        Some(seeds) => many(scenario, seeds.clone(), args),
+        None => single(scenario, args.seed.unwrap_or(1), args),
+    }))
+}
+
+/// Runs a saved run; gives the exit code.
+pub(crate) fn replay(args: &ReplayArgs) -> u8 {
+    let replay = format!("tidegate replay {}", args.file.display());
+    exit_code(SavedRun::read(&args.file).and_then(|saved| tell(&saved.spec()?, &replay, args.json, args.trace)))
+}
+
+fn exit_code(verdict: Result<Verdict>) -> u8 {
+    match verdict {
+        Ok(Verdict::Held) => SUCCESS,
+        Ok(Verdict::Broken) => BROKEN,
+        Ok(Verdict::Nondeterministic) => NONDETERMINISTIC,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            FAILURE
+        }
+    }
+}
+
+fn single(scenario: &Scenario, seed: u64, args: &SimArgs) -> Result<Verdict> {
+    let spec = scenario.spec(seed)?;
+    if let Some(path) = &args.save {
+        let (name, plan) = (scenario.name.to_owned(), spec.plan.clone());
+        SavedRun { about: format!("seed {seed} of {name}"), scenario: name, seed, plan }.write(path)?;
+    }
+    tell(&spec, &replay_command(scenario.name, seed), args.json, args.trace)
+}
+
+fn tell(spec: &RunSpec, replay: &str, json: bool, trace: bool) -> Result<Verdict> {
+    let report = check_determinism(spec)?;
+    if json {
+        say(&sim_report::json(&spec.scenario, spec.seed.0, &report));
+    } else {
+        say(&sim_report::story(spec, &report, trace));
+    }
+    if report.verdict != Verdict::Held {
+        complain(&format!("replay: {replay}"));
+    }
+    Ok(report.verdict)
+}
+
+fn many(scenario: &Scenario, seeds: Range<u64>, args: &SimArgs) -> Result<Verdict> {
+    let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let jobs = args.jobs.unwrap_or_else(cores).get();
+    let bar = ProgressBar::new(seeds.end - seeds.start);
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {per_sec}, {eta} left  {msg}");
+    bar.set_style(style.expect("the template is valid"));
+    if args.json {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let started = Instant::now();
+    let mut summary = sim_report::Summary::default();
+    let result = run_many(
+        seeds,
+        jobs,
+        |seed| scenario.spec(seed),
+        |seed, report: RunReport| {
+            summary.add(&report);
+            if args.json {
+                say(&sim_report::json(scenario.name, seed, &report));
+            }
+            if report.verdict != Verdict::Held {
+                bar.suspend(|| {
+                    complain(&sim_report::failure(seed, &report));
+                    complain(&format!("replay: {}", replay_command(scenario.name, seed)));
+                });
+                bar.set_message(format!("{} failed", summary.failed()));
+            }
+            bar.inc(1);
+            true
+        },
+    );
+    bar.finish_and_clear();
+    result?;
+    if !args.json {
+        say(&summary.render(started.elapsed()));
+    }
+    Ok(summary.verdict())
+}
+
+fn replay_command(scenario: &str, seed: u64) -> String {
+    format!("tidegate sim {scenario} --seed {seed}")
+}
