@@ -12,12 +12,17 @@
 //!
 //! Feed it with `handle`, and with `on_deadline` when `next_deadline` has passed; carry out the commands in order.
 
+mod message;
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{CheckpointOptions, Manifest, PendingCheckpoint, Retention, SnapshotHandle};
+pub use self::message::{CoordinatorCommand, CoordinatorEvent, CoordinatorJob};
+use super::{CheckpointOptions, PendingCheckpoint, Retention, SnapshotHandle};
 use crate::{
     error::Error,
-    id::{AttemptId, CheckpointId, SubtaskId, TaskId, VertexId},
+    id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     instant::Instant,
     probe::Step,
     stream::CheckpointBarrier,
@@ -25,165 +30,6 @@ use crate::{
 
 /// How often the notification of the final checkpoint is repeated, and the longest pause before it is tried again.
 const FINAL_RETRY: Duration = Duration::from_secs(1);
-
-/// What has happened.
-#[derive(Clone, Debug)]
-pub enum CoordinatorEvent {
-    /// All tasks of the attempt run.
-    AttemptRunning {
-        /// The attempt.
-        attempt: AttemptId,
-    },
-    /// The attempt has failed or was canceled; its tasks are gone.
-    AttemptEnded {
-        /// The attempt.
-        attempt: AttemptId,
-    },
-    /// The task has processed all its input.
-    InputEnded {
-        /// The task.
-        task: TaskId,
-    },
-    /// The checkpoint's directory exists durably.
-    DirectoryCreated {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
-    /// It could not be created.
-    DirectoryFailed {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// Why.
-        error: Error,
-    },
-    /// The task's snapshot is durable.
-    Acknowledged {
-        /// The task.
-        task: TaskId,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// Where the snapshot rests.
-        handle: SnapshotHandle,
-    },
-    /// The task has no snapshot.
-    Declined {
-        /// The task.
-        task: TaskId,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// Why.
-        error: Error,
-    },
-    /// The manifest's name is durable.
-    ManifestPublished {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
-    /// The manifest is surely not there.
-    ManifestNotPublished {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// Why.
-        error: Error,
-    },
-    /// The manifest may or may not be there after a crash.
-    ManifestIndeterminate {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// Why.
-        error: Error,
-    },
-    /// The task has committed all that the checkpoint allows.
-    Committed {
-        /// The task.
-        task: TaskId,
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CoordinatorCommand {
-    /// Create the directory of a new checkpoint durably.
-    CreateDirectory {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
-    /// Tell the sources to emit the barrier.
-    TriggerSources {
-        /// The barrier.
-        barrier: CheckpointBarrier,
-        /// The source tasks.
-        tasks: Vec<TaskId>,
-    },
-    /// Make the checkpoint exist.
-    PublishManifest {
-        /// Everything but the wall-clock time.
-        manifest: Manifest,
-    },
-    /// Tell all tasks that the checkpoint has completed.
-    NotifyComplete {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// The attempt that took it.
-        attempt: AttemptId,
-    },
-    /// Tell all tasks that the checkpoint will not complete.
-    NotifyAborted {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// The attempt that took it.
-        attempt: AttemptId,
-        /// Why.
-        reason: String,
-    },
-    /// Delete all files of the checkpoint.
-    Retire {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
-    /// More checkpoints have failed than is tolerated.
-    FailAttempt {
-        /// The last reason.
-        error: Error,
-    },
-    /// Every task has committed the final checkpoint.
-    AllCommitted {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
-    /// Report this step of the checkpoint.
-    Report {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// The step.
-        step: Step,
-    },
-}
-
-/// What the coordinator knows of the job.
-#[derive(Clone, Debug)]
-pub struct CoordinatorJob {
-    /// Its name.
-    pub name: String,
-    /// How many key groups it has.
-    pub max_parallelism: u32,
-    /// Each vertex: its id and name, the uids of its stateful operators, its parallelism.
-    pub vertices: Vec<(VertexId, String, Vec<String>, u32)>,
-    /// The subtasks that emit barriers on their own.
-    pub sources: BTreeSet<SubtaskId>,
-}
-
-impl CoordinatorJob {
-    fn subtasks(&self) -> BTreeSet<SubtaskId> {
-        let subtasks = |(vertex, _, _, p): &(VertexId, String, Vec<String>, u32)| {
-            let vertex = *vertex;
-            (0..*p).map(move |index| SubtaskId { vertex, index })
-        };
-        self.vertices.iter().flat_map(subtasks).collect()
-    }
-}
 
 /// The manifest that is being published.
 #[derive(Clone, Debug)]
