@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::Serialize;
-use tidegate::probe::StepKind;
+use tidegate::{probe::StepKind, stream::CheckpointMode};
 use tidegate_sim::{
     checker::Violation,
     history::describe,
@@ -82,7 +82,7 @@ pub(crate) fn story(spec: &RunSpec, report: &RunReport, trace: bool) -> String {
     let _ = writeln!(text, "virtual time {:?}, {} events", report.virtual_time, report.history.entries.len());
     let _ = writeln!(text, "trace hash {}", hash(report));
     match report.verdict {
-        Verdict::Held => text += "verdict    held: exactly once",
+        Verdict::Held => text += &format!("verdict    held: {}", promise(report)),
         Verdict::Broken => text += "verdict    BROKEN",
         Verdict::Nondeterministic => text += "verdict    NOT DETERMINISTIC",
     }
@@ -90,6 +90,14 @@ pub(crate) fn story(spec: &RunSpec, report: &RunReport, trace: bool) -> String {
         text += &format!("\n{}", describe_violation(violation, report));
     }
     text
+}
+
+fn promise(report: &RunReport) -> &'static str {
+    match report.graph.checkpoints.as_ref().map(|c| c.mode) {
+        Some(CheckpointMode::ExactlyOnce) => "exactly once",
+        Some(CheckpointMode::AtLeastOnce) => "at least once",
+        None => "no checkpoints, no promise",
+    }
 }
 
 fn describe_violation(violation: &Violation, report: &RunReport) -> String {

@@ -2,4 +2,7 @@
 //!
 //! Deliberately absent: anything that knows in which world it runs.
 
+pub mod entry_log;
+pub mod ledger;
+pub mod relay;
 pub mod word_count;

@@ -3,41 +3,54 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
 };
 
 use rand_chacha::ChaCha8Rng;
 use tidegate::{
-    checkpoint::CheckpointOptions,
-    connector::TextSplit,
-    error::Result,
-    graph::{JobGraph, StreamExecutionEnvironment},
-    job::RestartStrategy,
-    operator::SPLITS_STATE,
-    state::OperatorSnapshot,
+    checkpoint::CheckpointOptions, connector::TextSplit, error::Result, graph::JobGraph, operator::SPLITS_STATE,
+    state::OperatorSnapshot, stream::CheckpointMode,
 };
 use tidegate_sim::{
-    seed::Draw,
+    run::RunSpec,
+    seed::{Draw, Seed, Stream},
     workload::{Lines, Workload},
 };
 
+use super::draws;
 use crate::jobs::word_count::{NAME, WordCount};
 
+/// The run of a seed.
+///
+/// # Errors
+/// Those of a job graph that makes no sense.
+pub fn spec(seed: Seed) -> Result<RunSpec> {
+    let mut draws = seed.stream(Stream::Settings);
+    let parallelism = draws::parallelism(&mut draws);
+    let settings = Settings {
+        parallelism,
+        checkpoints: draws::checkpoints(&mut draws, CheckpointMode::ExactlyOnce),
+        split_size: draws.between(100, 500),
+        batch_size: draws.between(1, 64) as usize,
+    };
+    let batch_size = settings.batch_size;
+    let workload = WordCountWorkload::generate(&mut seed.stream(Stream::Workload), settings);
+    draws::run(seed, parallelism, batch_size, Arc::new(workload))
+}
+
 /// The job's settings in a simulated run.
-#[derive(Clone, Debug)]
-pub struct Settings {
+struct Settings {
     /// Subtasks of source, count and sink.
-    pub parallelism: [u32; 3],
+    parallelism: [u32; 3],
+    checkpoints: CheckpointOptions,
     /// Bytes in a split: small, so that reading takes many steps.
-    pub split_size: u64,
+    split_size: u64,
     /// Records in a batch.
-    pub batch_size: usize,
-    /// Checkpoints.
-    pub checkpoints: CheckpointOptions,
+    batch_size: usize,
 }
 
 /// Text, and the job that counts its words.
-pub struct WordCountWorkload {
+struct WordCountWorkload {
     settings: Settings,
     inputs: BTreeMap<PathBuf, Vec<u8>>,
     output: PathBuf,
@@ -45,8 +58,7 @@ pub struct WordCountWorkload {
 
 impl WordCountWorkload {
     /// Draws the text.
-    #[must_use]
-    pub fn generate(random: &mut ChaCha8Rng, settings: Settings) -> Self {
+    fn generate(random: &mut ChaCha8Rng, settings: Settings) -> Self {
         let files = random.between(1, 3);
         let inputs = (0..files).map(|i| (PathBuf::from(format!("/input/text-{i}")), text(random))).collect();
         Self { settings, inputs, output: "/output".into() }
@@ -106,16 +118,9 @@ impl Workload for WordCountWorkload {
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let mut env = StreamExecutionEnvironment::new();
-        env.set_parallelism(self.settings.parallelism[0]).set_batch_size(self.settings.batch_size);
-        *env.checkpoint_options_mut() = self.settings.checkpoints.clone();
-        let ms = Duration::from_millis;
-        env.set_restart_strategy(RestartStrategy::ExponentialDelay {
-            initial: ms(5),
-            max: ms(40),
-            reset_after: ms(500),
-        });
-        let [_, counters, writers] = self.settings.parallelism;
+        let mut env = draws::environment(&self.settings.checkpoints, self.settings.batch_size);
+        let [readers, counters, writers] = self.settings.parallelism;
+        env.set_parallelism(readers);
         let job = WordCount {
             split_size: Some(self.settings.split_size),
             counters: Some(counters),

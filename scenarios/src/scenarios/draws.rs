@@ -1,0 +1,82 @@
+//! What the scenarios draw alike: a cluster, a world, and settings of checkpoints that suit jobs of a fraction of a virtual
+//! second.
+
+use std::{sync::Arc, time::Duration};
+
+use rand_chacha::ChaCha8Rng;
+use tidegate::{
+    checkpoint::CheckpointOptions, error::Result, graph::StreamExecutionEnvironment, job::RestartStrategy,
+    stream::CheckpointMode,
+};
+use tidegate_sim::{
+    cluster::node_names,
+    env::{DiskSettings, NetworkSettings, WorldSettings},
+    fault::generate,
+    run::{ClusterShape, RunSpec},
+    seed::{Draw, Seed, Stream},
+    workload::Workload,
+};
+
+/// A parallelism for each of source, middle and sink.
+pub(super) fn parallelism(settings: &mut ChaCha8Rng) -> [u32; 3] {
+    [settings.between(1, 3) as u32, settings.between(1, 3) as u32, settings.between(1, 2) as u32]
+}
+
+/// Checkpoints at short intervals.
+pub(super) fn checkpoints(settings: &mut ChaCha8Rng, mode: CheckpointMode) -> CheckpointOptions {
+    let mut checkpoints = CheckpointOptions {
+        interval: Duration::from_micros(settings.between(500, 6_000)),
+        mode,
+        // Long enough for a slow disk under back-pressure: a job whose checkpoints all time out can never end.
+        timeout: Duration::from_millis(settings.between(150, 600)),
+        min_pause: Duration::ZERO,
+        tolerable_failures: settings.between(0, 3) as u32,
+        retained: settings.between(1, 3) as u32,
+    };
+    if settings.chance(30) {
+        checkpoints.min_pause = Duration::from_micros(settings.between(100, 3_000));
+    }
+    checkpoints
+}
+
+/// An environment with these settings, that restarts without end after short delays.
+pub(super) fn environment(checkpoints: &CheckpointOptions, batch_size: usize) -> StreamExecutionEnvironment {
+    let ms = Duration::from_millis;
+    let mut env = StreamExecutionEnvironment::new();
+    env.set_batch_size(batch_size);
+    *env.checkpoint_options_mut() = checkpoints.clone();
+    env.set_restart_strategy(RestartStrategy::ExponentialDelay { initial: ms(5), max: ms(40), reset_after: ms(500) });
+    env
+}
+
+/// The run of a workload: a cluster with enough slots even if one task manager of three is away, or just enough, and a plan
+/// of any faults.
+pub(super) fn run(
+    seed: Seed,
+    parallelism: [u32; 3],
+    batch_size: usize,
+    workload: Arc<dyn Workload>,
+) -> Result<RunSpec> {
+    let mut cluster = seed.stream(Stream::Cluster);
+    let needed = u64::from(*parallelism.iter().max().expect("there are three"));
+    let shape = ClusterShape {
+        task_managers: 3,
+        slots: cluster.between(needed.div_ceil(2), needed) as u32,
+        batch_size,
+        channel_credits: cluster.between(1, 4) as u32,
+    };
+    let latency_max_us = cluster.between(60, 400);
+    let world = WorldSettings {
+        network: NetworkSettings { latency_max_us, window: 1 << cluster.between(9, 16), ..NetworkSettings::default() },
+        disk: DiskSettings {
+            latency_max_us: cluster.between(30, 300),
+            // Slow inputs, so that a job of few lines lasts for several checkpoints.
+            read_latency_max_us: cluster.between(1_000, 6_000),
+            sync_latency_max_us: cluster.between(100, 1_500),
+            ..DiskSettings::default()
+        },
+    };
+    let graph = workload.graph()?;
+    let plan = generate(&mut seed.stream(Stream::Plan), &graph, &node_names(shape.task_managers));
+    Ok(RunSpec { scenario: String::new(), seed, workload, shape, world, plan })
+}

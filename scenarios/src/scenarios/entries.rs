@@ -1,0 +1,51 @@
+//! A log of entries for jobs that read one, and what its readers have read at a checkpoint.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use rand_chacha::ChaCha8Rng;
+use tidegate::{operator::SPLITS_STATE, state::OperatorSnapshot};
+use tidegate_sim::seed::Draw;
+
+use crate::jobs::entry_log::{self, ENTRY_LEN, Entry, Partition};
+
+/// The files of a log.
+pub(super) type Log = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Some partitions of uneven length, one of them empty now and then. An account has all its entries in one partition, and no
+/// entry occurs twice in the log.
+pub(super) fn generate(random: &mut ChaCha8Rng) -> Log {
+    let partitions = random.between(1, 6);
+    let partition = |p: u64| {
+        let len = if random.chance(5) { 0 } else { random.between(10, 150) };
+        let accounts = random.between(1, 9);
+        let entry = |n: u64| (p * 10 + random.between(0, accounts - 1), n * 1_000 + random.between(0, 999));
+        let entries: Vec<Entry> = (0..len).map(entry).collect();
+        (PathBuf::from(format!("/input/partition-{p}")), entry_log::encode(&entries))
+    };
+    (0..partitions).map(partition).collect()
+}
+
+/// All entries, in the order of each partition.
+pub(super) fn all(log: &Log) -> Vec<Entry> {
+    log.values().flat_map(|bytes| entry_log::decode(bytes)).collect()
+}
+
+/// The entries before the positions that the source's part of a checkpoint holds.
+pub(super) fn before_positions(
+    log: &Log,
+    operators: &BTreeMap<String, Vec<OperatorSnapshot>>,
+) -> Result<Vec<Entry>, String> {
+    let lists = operators.get("source").into_iter().flatten().flat_map(|o| &o.lists);
+    let mut entries = Vec::new();
+    for item in lists.filter(|l| l.name == SPLITS_STATE).flat_map(|l| &l.items) {
+        let Partition { path, position } = Partition::decode(item).map_err(|e| e.to_string())?;
+        let bytes = log.get(Path::new(&path)).ok_or_else(|| format!("{} is no partition", path.display()))?;
+        let read = bytes.get(..position as usize * ENTRY_LEN);
+        let read = read.ok_or_else(|| format!("{} has no {position} entries", path.display()))?;
+        entries.extend(entry_log::decode(read));
+    }
+    Ok(entries)
+}
