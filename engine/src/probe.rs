@@ -59,6 +59,17 @@ pub struct Fact {
     pub step: Step,
 }
 
+impl Fact {
+    /// The task that did it, if it was one.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskId> {
+        match self.actor {
+            Actor::Task(task) => Some(task),
+            _ => None,
+        }
+    }
+}
+
 /// Declares [`Step`] with its payloads and, from the same list, the payload-free [`StepKind`].
 macro_rules! steps {
     ($($(#[doc = $doc:literal])+ $name:ident $({ $($(#[doc = $fdoc:literal])+ $field:ident: $ty:ty),+ $(,)? })?),+ $(,)?) => {
