@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tidegate::{
     graph::JobGraph,
-    id::TaskId,
+    id::{CheckpointId, TaskId},
     instant::Instant,
     probe::{Actor, Fact, Step},
 };
@@ -122,6 +122,10 @@ pub fn task_name(task: TaskId, graph: &JobGraph) -> String {
     format!("{}@{}", graph.subtask_name(task.subtask), task.attempt)
 }
 
+fn describe_start(restored: Option<CheckpointId>) -> String {
+    restored.map_or_else(|| "the beginning".to_owned(), |id| format!("checkpoint {id}"))
+}
+
 fn describe_step(step: &Step, graph: &JobGraph) -> String {
     let channel = |c: &tidegate::id::ChannelId| format!("{}->{}", graph.subtask_name(c.from), graph.subtask_name(c.to));
     let kind = step.kind();
@@ -140,8 +144,8 @@ fn describe_step(step: &Step, graph: &JobGraph) -> String {
         }
         Step::TaskFailed { error } => format!("{kind}: {error}"),
         Step::RestartScheduled { delay, error } => format!("{kind} in {delay:?}: {error}"),
-        Step::AttemptStarted { attempt, restored } => format!("{kind} {attempt} from {restored:?}"),
-        Step::RestorePointChosen { restored } => format!("{kind} {restored:?}"),
+        Step::AttemptStarted { attempt, restored } => format!("{kind} {attempt} from {}", describe_start(*restored)),
+        Step::RestorePointChosen { restored } => format!("{kind} {}", describe_start(*restored)),
         Step::CheckpointAborted { reason } | Step::Declined { reason } => format!("{kind}: {reason}"),
         Step::TaskManagerLost { task_manager, reason } => format!("{kind} {task_manager}: {reason}"),
         Step::TaskManagerRegistered { task_manager } => format!("{kind} {task_manager}"),

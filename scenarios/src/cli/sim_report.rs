@@ -68,10 +68,13 @@ pub(crate) fn story(spec: &RunSpec, report: &RunReport, trace: bool) -> String {
         shape.task_managers, shape.slots
     );
     let _ = writeln!(text, "job        {}; {bytes} bytes of input", vertices.join(" -> "));
-    let _ = writeln!(text, "faults     {} planned, {} happened", spec.plan.faults.len(), report.fired.len());
-    for entry in &report.history.entries {
-        if trace || is_notable(&entry.event) {
-            let _ = writeln!(text, "  {}", describe(entry, &report.graph));
+    let (planned, happened) = (spec.plan.faults.len(), report.fired.len());
+    let _ = writeln!(text, "faults     {planned} planned, {happened} happened; the step that one struck has a *");
+    let struck: BTreeSet<usize> = report.fired.iter().filter(|f| f.step.is_some()).map(|f| f.event).collect();
+    for (i, entry) in report.history.entries.iter().enumerate() {
+        if trace || struck.contains(&i) || is_notable(&entry.event) {
+            let mark = if struck.contains(&i) { '*' } else { ' ' };
+            let _ = writeln!(text, "{mark} {}", describe(entry, &report.graph));
         }
     }
     let _ = writeln!(
