@@ -22,6 +22,7 @@ mod sim;
 mod sim_report;
 mod task_manager;
 mod task_manager_processes;
+mod timeline;
 
 use std::{
     io::{self, Write},

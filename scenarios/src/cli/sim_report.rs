@@ -14,6 +14,8 @@ use tidegate_sim::{
     run::{CrashKind, Fired, RunReport, RunSpec, Verdict, is_notable},
 };
 
+use super::timeline;
+
 /// One run, as `--json` prints it.
 #[derive(Serialize)]
 struct JsonRun<'a> {
@@ -77,6 +79,7 @@ pub(crate) fn story(spec: &RunSpec, report: &RunReport, trace: bool) -> String {
             let _ = writeln!(text, "{mark} {}", describe(entry, &report.graph));
         }
     }
+    let _ = writeln!(text, "{}", timeline::render(&report.history));
     let _ = writeln!(
         text,
         "checkpoints {} completed, {} aborted, {} restored in {} attempts",
