@@ -15,17 +15,19 @@ use super::{Checker, DiskView};
 #[derive(Default)]
 pub(super) struct Fencing {
     current: Option<AttemptId>,
-    /// The attempt whose acknowledgements completed each checkpoint.
+    /// The attempt whose acknowledgements count for each checkpoint.
+    acknowledged: BTreeMap<CheckpointId, AttemptId>,
+    /// Those of them that have completed.
     complete: BTreeMap<CheckpointId, AttemptId>,
     /// The restored checkpoint of each attempt.
     lineage: BTreeMap<AttemptId, Option<CheckpointId>>,
 }
 
 impl Fencing {
-    /// Whether the checkpoint's state descends from the attempt's work up to `id`: it took it itself, or a later attempt
-    /// restored what it had taken.
-    fn descends(&self, mut checkpoint: CheckpointId, attempt: AttemptId) -> bool {
-        loop {
+    /// Whether the checkpoint holds what the attempt prepared for `prepared_for`: the attempt took it itself, no earlier than
+    /// that, or a later attempt that took it had restored one that holds it.
+    fn holds(&self, mut checkpoint: CheckpointId, attempt: AttemptId, prepared_for: CheckpointId) -> bool {
+        while checkpoint >= prepared_for {
             match self.complete.get(&checkpoint) {
                 Some(by) if *by == attempt => return true,
                 Some(by) => match self.lineage.get(by).copied().flatten() {
@@ -35,7 +37,12 @@ impl Fencing {
                 None => return false,
             }
         }
+        false
     }
+}
+
+fn show(attempt: Option<AttemptId>) -> String {
+    attempt.map_or_else(|| "no attempt".to_owned(), |attempt| format!("attempt {attempt}"))
 }
 
 impl Checker for Fencing {
@@ -47,7 +54,7 @@ impl Checker for Fencing {
         match (&fact.step, fact.checkpoint) {
             (Step::AttemptStarted { attempt, restored }, _) => {
                 if self.current >= Some(*attempt) {
-                    return Err(format!("attempt {attempt} starts after attempt {:?}", self.current));
+                    return Err(format!("attempt {attempt} starts after {}", show(self.current)));
                 }
                 self.current = Some(*attempt);
                 self.lineage.insert(*attempt, *restored);
@@ -56,13 +63,25 @@ impl Checker for Fencing {
                 if Some(task.attempt) != self.current {
                     return Err(format!("an acknowledgement of {task} counts for checkpoint {id} of a later attempt"));
                 }
-                self.complete.insert(id, task.attempt);
+                self.acknowledged.insert(id, task.attempt);
+            }
+            (Step::CheckpointCompleted, Some(id)) => {
+                let by = self.acknowledged.get(&id).copied();
+                if by.is_none() || by != self.current {
+                    let (by, current) = (show(by), show(self.current));
+                    return Err(format!("checkpoint {id} of {by} completes in {current}"));
+                }
+                self.complete.extend(by.map(|by| (id, by)));
+            }
+            // A crash may have kept it from being called complete.
+            (Step::RestorePointChosen { restored: Some(id) }, _) => {
+                self.complete.extend(self.acknowledged.get(id).map(|by| (*id, *by)));
             }
             (Step::PartRenamed { path }, _) => {
                 let name = path.file_name().and_then(|n| n.to_str()).and_then(PartFile::parse);
                 let Some(PartFile::Visible(part, prepared_for)) = name else { return Ok(()) };
-                // Some completed checkpoint from `prepared_for` on must descend from the attempt that wrote the part.
-                let allowed = self.complete.range(prepared_for..).any(|(id, _)| self.descends(*id, part.attempt));
+                let allowed =
+                    self.complete.range(prepared_for..).any(|(id, _)| self.holds(*id, part.attempt, prepared_for));
                 if !allowed {
                     let attempt = part.attempt;
                     return Err(format!(
@@ -72,7 +91,7 @@ impl Checker for Fencing {
                 }
             }
             (Step::StateFrozen { .. }, Some(id)) => {
-                if let (Actor::Task(task), Some(by)) = (&fact.actor, self.complete.get(&id))
+                if let (Actor::Task(task), Some(by)) = (&fact.actor, self.acknowledged.get(&id))
                     && *by != task.attempt
                 {
                     return Err(format!("{task} takes part in checkpoint {id}, which is attempt {by}'s"));

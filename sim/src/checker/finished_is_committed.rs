@@ -1,4 +1,5 @@
-//! I16: FINISHED is said only when all output is visible, and would be after a loss of all power.
+//! I16: FINISHED is said only when all output is visible, and the end of the job is recorded, and both would be so after a
+//! loss of all power.
 
 use std::path::PathBuf;
 
@@ -15,6 +16,9 @@ use crate::workload::Lines;
 
 /// Reads the durable output when the job says that it is finished.
 pub(super) struct FinishedIsCommitted {
+    /// What says that the job is finished to those who start it again.
+    record: Option<PathBuf>,
+    said: bool,
     directory: PathBuf,
     expected: Lines,
     exact: bool,
@@ -22,7 +26,10 @@ pub(super) struct FinishedIsCommitted {
 
 impl FinishedIsCommitted {
     pub(super) fn new(context: &Context) -> Self {
+        let with_checkpoints = context.graph.checkpoints.is_some();
         Self {
+            record: with_checkpoints.then(|| context.checkpoint_directory.join("finished")),
+            said: false,
             directory: context.workload.output_directory().to_owned(),
             expected: context.workload.expected_output(),
             exact: context.mode() == CheckpointMode::ExactlyOnce,
@@ -38,6 +45,10 @@ impl Checker for FinishedIsCommitted {
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         if !matches!(&fact.step, Step::JobEnded { status: JobStatus::Finished }) {
             return Ok(());
+        }
+        self.said = true;
+        if let Some(record) = self.record.as_ref().filter(|record| disk.read_durable(record).is_none()) {
+            return Err(format!("the job is finished, but {} is not durable", record.display()));
         }
         let mut durable = Lines::new();
         for name in visible_parts(&self.directory, disk) {
@@ -58,5 +69,10 @@ impl Checker for FinishedIsCommitted {
             }
         }
         Ok(())
+    }
+
+    fn finish(&mut self, finished: bool, _: &dyn DiskView) -> Result<(), String> {
+        let silent = finished && !self.said;
+        if silent { Err("the job is finished, but has not said so".to_owned()) } else { Ok(()) }
     }
 }

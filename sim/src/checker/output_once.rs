@@ -1,5 +1,5 @@
-//! I2: visible output is that of a sequential run: no record twice, at any moment; nothing visible ever changes or goes
-//! away; and in the end nothing is missing.
+//! I2: visible output is that of a sequential run: whole lines, no record twice, at any moment; nothing visible ever changes
+//! or goes away, and nothing but parts is visible; and in the end nothing is missing.
 
 use std::{
     collections::BTreeMap,
@@ -39,12 +39,18 @@ impl OutputOnce {
 
     /// Reads what has become visible since the last look.
     fn look(&mut self, disk: &dyn DiskView) -> Result<(), String> {
-        for name in visible_parts(&self.directory, disk) {
+        for name in disk.list(&self.directory).into_iter().filter(|name| !name.starts_with('.')) {
+            if !is_visible_part(&name) {
+                return Err(format!("{name} is visible, and is no part of the output"));
+            }
             if self.files.contains_key(&name) {
                 continue;
             }
             let contents = read(&self.directory, &name, disk)?;
             self.files.insert(name.clone(), hash_bytes(&contents).0);
+            if !contents.is_empty() && !contents.ends_with(b"\n") {
+                return Err(format!("{name} ends in the middle of a line"));
+            }
             for line in lines(&contents) {
                 let times = self.seen.entry(line.to_vec()).or_default();
                 *times += 1;
@@ -63,8 +69,11 @@ impl OutputOnce {
 
 /// The names of the visible part files.
 pub(super) fn visible_parts(directory: &Path, disk: &dyn DiskView) -> Vec<String> {
-    let is_visible = |name: &String| matches!(PartFile::parse(name), Some(PartFile::Visible(..)));
-    disk.list(directory).into_iter().filter(is_visible).collect()
+    disk.list(directory).into_iter().filter(|name| is_visible_part(name)).collect()
+}
+
+fn is_visible_part(name: &str) -> bool {
+    matches!(PartFile::parse(name), Some(PartFile::Visible(..)))
 }
 
 fn read(directory: &Path, name: &str, disk: &dyn DiskView) -> Result<Bytes, String> {
