@@ -68,3 +68,58 @@ impl Checker for CommitAfterManifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::testing::{
+        Event, Story, all_break, all_hold, chosen, completed, context, manager, renamed, started, write,
+    };
+
+    fn checker() -> CommitAfterManifest {
+        CommitAfterManifest::new(&context())
+    }
+
+    fn manifest(checkpoint: u64) -> Event {
+        manager(checkpoint, Step::ManifestRenamed)
+    }
+
+    const FIRST: &str = "part-0-1-1.1-0";
+    const SECOND: &str = "part-0-2-1.1-1";
+
+    /// Checkpoint 2 is in doubt after a crash, and turns out to exist.
+    fn story() -> Story {
+        let first =
+            [started(1, 0), manifest(1), completed(1), renamed(1, FIRST), write("/output/part-0-1-1.1-0", "a\t1\n")];
+        Story::new(first.into_iter().chain([manifest(2), chosen(2), renamed(2, SECOND), started(2, 2)]))
+    }
+
+    #[test]
+    fn a_later_checkpoint_allows_as_well() {
+        let later = Story::new([manifest(3), completed(3), renamed(1, FIRST), renamed(1, SECOND)]);
+        all_hold(checker, [story(), later]);
+    }
+
+    #[test]
+    fn a_commit_before_its_checkpoint_is_seen() {
+        let early = "part-0-1-1.1-0 is made visible before checkpoint 1 is durable";
+        all_break(
+            checker,
+            [
+                (story().without(completed(1)), early),
+                (story().instead(completed(1), completed(0)), early),
+                (story().without(chosen(2)), "part-0-2-1.1-1 is made visible before checkpoint 2 is durable"),
+                (story().without(manifest(2)), "checkpoint 2 is restored, but its manifest was never written"),
+                (
+                    story().instead(renamed(1, FIRST), renamed(1, "part-0-01-1.1-0")),
+                    "part-0-01-1.1-0 is made visible under a name that is no part's",
+                ),
+                // Written under its visible name, so that no rename is ever reported.
+                (
+                    story().before(started(2, 2), write("/output/part-0-3-1.1-2", "b\t1\n")),
+                    "part-0-3-1.1-2 is made visible before checkpoint 3 is durable",
+                ),
+            ],
+        );
+    }
+}

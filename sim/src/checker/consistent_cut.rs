@@ -97,3 +97,77 @@ impl Checker for ConsistentCut {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::testing::{
+        Event, Story, all_break, all_hold, by, chosen, completed, context, context_of, task,
+    };
+
+    fn checker() -> ConsistentCut {
+        ConsistentCut::new(&context())
+    }
+
+    /// Each vertex sends to the only subtask of the next.
+    fn channel(from: &str) -> ChannelId {
+        let to = if from == "count/0" { "sink/0" } else { "count/0" };
+        ChannelId { from: task(from, 1).subtask, to: task(to, 1).subtask }
+    }
+
+    fn sent(from: &str, records: u64) -> Event {
+        by(task(from, 1), 1, Step::BarrierForwarded { channel: channel(from), records })
+    }
+
+    fn frozen(subtask: &str, records: &[(&str, u64)]) -> Event {
+        let reflected = records.iter().map(|(from, n)| (channel(from), *n)).collect();
+        by(task(subtask, 1), 1, Step::StateFrozen { digest: 0, bytes: 0, reflected })
+    }
+
+    fn both(first: u64, second: u64) -> Event {
+        frozen("count/0", &[("source/0", first), ("source/1", second)])
+    }
+
+    fn story() -> Story {
+        let counter = [sent("source/0", 1), sent("source/1", 2), both(1, 2)];
+        let sink = [sent("count/0", 3), frozen("sink/0", &[("count/0", 3)])];
+        Story::new(counter.into_iter().chain(sink).chain([completed(1)]))
+    }
+
+    #[test]
+    fn what_was_sent_before_the_barrier_is_reflected() {
+        // Until a checkpoint has completed, or is restored, its cut is nobody's business.
+        let aborted = story().instead(both(1, 2), both(0, 9)).without(completed(1));
+        all_hold(checker, [story(), story().instead(completed(1), chosen(1)), story().then(chosen(1)), aborted]);
+    }
+
+    #[test]
+    fn at_least_once_may_reflect_more() {
+        let checker = || ConsistentCut::new(&context_of(CheckpointMode::AtLeastOnce));
+        all_hold(checker, [story(), story().instead(both(1, 2), both(1, 3))]);
+        let fewer = "checkpoint 1: on channel v0/1->v1/0 2 records were sent before the barrier, and the receiver's snapshot \
+                     reflects 1 records";
+        all_break(checker, [(story().instead(both(1, 2), both(1, 1)), fewer)]);
+    }
+
+    #[test]
+    fn an_inconsistent_cut_is_seen() {
+        let case = |story: Story, source: u32, sent: &str, reflected: &str| {
+            let expected = format!(
+                "checkpoint 1: on channel v0/{source}->v1/0 {sent} records were sent before the barrier, and the receiver's \
+                 snapshot reflects {reflected} records"
+            );
+            assert_eq!(story.told_to(&mut checker()), Err(expected));
+        };
+        // Alignment let a record pass that came after the barrier.
+        case(story().instead(both(1, 2), both(1, 3)), 1, "2", "3");
+        case(story().instead(both(1, 2), both(0, 2)), 0, "1", "0");
+        // Both sums agree, but records of one channel stand in for those of another.
+        case(story().instead(both(1, 2), both(2, 1)), 0, "1", "2");
+        case(story().instead(both(1, 2), frozen("count/0", &[("source/0", 1)])), 1, "2", "no count of");
+        case(story().without(both(1, 2)), 0, "1", "no count of");
+        case(story().without(sent("source/1", 2)), 1, "no count of", "2");
+        case(story().instead(both(1, 2), both(1, 3)).instead(completed(1), chosen(1)), 1, "2", "3");
+        case(Story::new([completed(1)]), 0, "no count of", "no count of");
+    }
+}

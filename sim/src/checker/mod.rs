@@ -26,6 +26,8 @@ mod no_rewind;
 mod output_once;
 mod rising_ids;
 mod state_fold;
+#[cfg(test)]
+mod testing;
 
 use std::{
     path::{Path, PathBuf},

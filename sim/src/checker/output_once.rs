@@ -124,3 +124,80 @@ impl Checker for OutputOnce {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::testing::{Event, Story, all_break, all_hold, by, context, context_of, remove, task, write};
+
+    fn checker() -> OutputOnce {
+        OutputOnce::new(&context())
+    }
+
+    fn synced() -> Event {
+        by(task("sink/0", 1), 1, Step::CommitDirectorySynced)
+    }
+
+    const END: Event = Event::End { finished: true };
+
+    fn first() -> Event {
+        write("/output/part-0-1-1.1-0", "a\t1\nb\t1\n")
+    }
+
+    fn second() -> Event {
+        write("/output/part-0-2-1.1-1", "a\t2\n")
+    }
+
+    fn story() -> Story {
+        let hidden = write("/output/.part-0-1.1-2.inprogress", "a\t7");
+        Story::new([first(), hidden, synced(), second(), END])
+    }
+
+    #[test]
+    fn each_line_once_is_right() {
+        let unfinished = story().without(second()).instead(END, Event::End { finished: false });
+        all_hold(checker, [story(), unfinished]);
+    }
+
+    #[test]
+    fn at_least_once_may_repeat() {
+        let again = write("/output/part-0-3-1.1-1", "a\t2\n");
+        let checker = || OutputOnce::new(&context_of(CheckpointMode::AtLeastOnce));
+        all_hold(checker, [story().before(END, again)]);
+        let lacking = r#""a\t2" is visible 0 times instead of 1, and the job is finished"#;
+        all_break(checker, [(story().without(second()), lacking)]);
+    }
+
+    #[test]
+    fn wrong_output_is_seen() {
+        let part = |contents: &'static str| story().instead(second(), write("/output/part-0-2-1.1-1", contents));
+        let between = |event| story().before(second(), event);
+        all_break(
+            checker,
+            [
+                (part("a\t2\na\t2\n"), r#""a\t2" is visible 2 times instead of 1, last in part-0-2-1.1-1"#),
+                (part("a\t2\na\t1\n"), r#""a\t1" is visible 2 times instead of 1, last in part-0-2-1.1-1"#),
+                (part("a\t3\n"), r#"part-0-2-1.1-1 holds "a\t3", which no run can give"#),
+                (part("a\t2"), "part-0-2-1.1-1 ends in the middle of a line"),
+                (part(""), r#""a\t2" is visible 0 times instead of 1, and the job is finished"#),
+                (story().without(second()), r#""a\t2" is visible 0 times instead of 1, and the job is finished"#),
+                (between(remove("/output/part-0-1-1.1-0")), "part-0-1-1.1-0 was visible, and is gone"),
+                (
+                    between(write("/output/part-0-1-1.1-0", "b\t1\na\t1\n")),
+                    "part-0-1-1.1-0 has changed since it became visible",
+                ),
+                (
+                    between(write("/output/part-0-01-1.1-0", "a\t1\n")),
+                    "part-0-01-1.1-0 is visible, and is no part of the output",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_line_twice_is_seen_when_it_is_there_and_not_at_the_end() {
+        let again = write("/output/part-0-2-1.1-1", "a\t1\n");
+        let story = Story::new([first(), again, synced(), remove("/output/part-0-2-1.1-1")]);
+        all_break(checker, [(story, r#""a\t1" is visible 2 times instead of 1, last in part-0-2-1.1-1"#)]);
+    }
+}

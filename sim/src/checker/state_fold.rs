@@ -86,3 +86,90 @@ impl Checker for StateFold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate::{
+        checkpoint::{Manifest, SnapshotHandle, VertexManifest},
+        state::{ListStateSnapshot, SubtaskSnapshot},
+        storage::{encode_manifest, encode_snapshot},
+    };
+
+    use super::*;
+    use crate::checker::testing::{
+        Event, Story, all_break, all_hold, attempt, chosen, completed, context, context_of, remove, write,
+    };
+
+    fn checker() -> StateFold {
+        StateFold::new(&context())
+    }
+
+    /// The snapshot of a subtask that has seen so many records.
+    fn snapshot(file: &str, uid: &str, seen: u8) -> Event {
+        let list = ListStateSnapshot { name: "seen".into(), items: vec![vec![seen]] };
+        let operator = OperatorSnapshot { uid: uid.into(), key_groups: None, keyed: Vec::new(), lists: vec![list] };
+        let bytes = encode_snapshot(&SubtaskSnapshot { operators: vec![operator] }).expect("plain data");
+        write(&format!("/chk/chk-1/{file}"), bytes)
+    }
+
+    fn manifest(checkpoint: u64, files: &[&str]) -> Event {
+        let snapshots = files.iter().map(|file| SnapshotHandle { file: (*file).into(), len: 0, digest: 0 }).collect();
+        let vertex = VertexManifest { name: "all".into(), operators: Vec::new(), snapshots };
+        let manifest = Manifest {
+            job: "Letters".into(),
+            checkpoint: CheckpointId(checkpoint),
+            attempt: attempt(1),
+            is_final: false,
+            max_parallelism: 128,
+            vertices: vec![vertex],
+            completed_at_ms: 0,
+            duration_us: 0,
+        };
+        write("/chk/chk-1/manifest", encode_manifest(&manifest))
+    }
+
+    const ALL: &[&str] = &["source-0", "source-1", "count-0", "sink-0"];
+
+    fn story() -> Story {
+        let sources = [snapshot("source-0", "source", 1), snapshot("source-1", "source", 2)];
+        let others = [snapshot("count-0", "count", 3), snapshot("sink-0", "sink", 3), manifest(1, ALL)];
+        Story::new(sources.into_iter().chain(others).chain([completed(1)]))
+    }
+
+    #[test]
+    fn the_fold_of_what_was_read_is_right() {
+        all_hold(checker, [story(), story().instead(completed(1), chosen(1))]);
+        let ahead = story().instead(snapshot("count-0", "count", 3), snapshot("count-0", "count", 4));
+        all_hold(|| StateFold::new(&context_of(CheckpointMode::AtLeastOnce)), [ahead]);
+    }
+
+    #[test]
+    fn another_state_is_seen() {
+        let counted = |n| story().instead(snapshot("count-0", "count", 3), snapshot("count-0", "count", n));
+        let named = |files| story().instead(manifest(1, ALL), manifest(1, files));
+        let gone = |path| story().before(completed(1), remove(path));
+        all_break(
+            checker,
+            [
+                (counted(2), "checkpoint 1: 3 records are read, and 2 are counted"),
+                (counted(4), "checkpoint 1: 3 records are read, and 4 are counted"),
+                (counted(4).instead(completed(1), chosen(1)), "checkpoint 1: 3 records are read, and 4 are counted"),
+                // A subtask that has not read anything yet: the sums agree, but its splits are gone.
+                (
+                    named(&["source-1", "count-0", "sink-0"]),
+                    "checkpoint 1 holds the state of 1 of 2 subtasks of source",
+                ),
+                (named(&[]), "checkpoint 1 holds the state of 0 of 2 subtasks of source"),
+                (
+                    story().instead(manifest(1, ALL), manifest(2, ALL)),
+                    "checkpoint 1 cannot be opened: /chk/chk-1/manifest is that of checkpoint 2",
+                ),
+                (gone("/chk/chk-1/manifest"), "checkpoint 1 cannot be opened: /chk/chk-1/manifest is not there"),
+                (gone("/chk/chk-1/count-0"), "checkpoint 1 cannot be opened: /chk/chk-1/count-0 is not there"),
+            ],
+        );
+        let torn = story().before(completed(1), write("/chk/chk-1/count-0", "torn"));
+        let message = torn.told_to(&mut checker()).expect_err("it is torn");
+        assert!(message.contains("snapshot file /chk/chk-1/count-0 is damaged: it is cut short"), "{message}");
+    }
+}
