@@ -8,11 +8,19 @@ use support::in_world;
 use tidegate::env::conformance::{Scene, checks};
 use tidegate_sim::env::{DiskSettings, NetworkSettings, WorldSettings};
 
+/// Checks that write so much before they read that a small window stops them.
+const WRITES_AHEAD: [&str; 3] =
+    ["a_writer_waits_for_its_reader", "a_dropped_connection_delivers_what_was_written", "a_read_gets_what_is_there"];
+
 /// What every check says that fails in one of these worlds.
 fn broken(seeds: std::ops::Range<u64>, settings: &WorldSettings) -> Vec<String> {
     let mut broken = Vec::new();
     for seed in seeds {
+        let writes_ahead = |name: &str| WRITES_AHEAD.iter().any(|check| name.ends_with(check));
         for (name, check) in checks() {
+            if settings.network.window < 30_000 && writes_ahead(name) {
+                continue;
+            }
             let outcome = in_world(seed, settings.clone(), async move |world| {
                 let directory = Path::new("/scenes").join(name);
                 world.disk.create_directory_now(&directory);
