@@ -2,15 +2,15 @@
 //!
 //! | id | file | guarantee | source |
 //! |---|---|---|---|
-//! | I1 | `state_fold` | the state of a checkpoint is the fold of exactly the input before its source positions | Carbone et al. 2015, §4 |
+//! | I1 | `state_fold` | the state of a checkpoint is all there, and the fold of exactly the input before its source positions | Carbone et al. 2015, §4 |
 //! | I2 | `output_once` | visible output is that of a sequential run: each record once, nothing ever taken back | Flink, end-to-end exactly once |
 //! | I3 | `consistent_cut` | what a receiver's snapshot reflects of a channel is what its sender sent before its own cut | Chandy and Lamport 1985 |
-//! | I5 | `durable_first` | what is acknowledged, or named by a manifest, survives any loss of power | known bugs A-02, A-29 |
+//! | I5 | `durable_first` | what is acknowledged, prepared, committed, or named by a manifest, survives any loss of power | known bugs A-02, A-29 |
 //! | I6 | `commit_after_manifest` | nothing becomes visible before its checkpoint is durable | Gray 1978, two-phase commit |
 //! | I7 | `fencing` | a superseded attempt acknowledges and completes nothing | known bugs A-17, A-22 |
 //! | I8 | `rising_ids` | numbers of checkpoints, terms and attempts rise and are never used twice | known bug A-24 |
-//! | I16 | `finished_is_committed` | FINISHED is said only when all output is visible and durable | known bug A-32 |
-//! | I17 | `no_rewind` | recovery never goes behind a completed checkpoint | known bug A-23 |
+//! | I16 | `finished_is_committed` | FINISHED is said only when all output is visible, and that and the record of it are durable | known bug A-32 |
+//! | I17 | `no_rewind` | recovery never goes behind a completed checkpoint, and all tasks restore the same | known bug A-23 |
 //!
 //! I15 (liveness) is judged by the runner, which knows when the faults have ended; I19 (determinism) by comparing two runs.
 //! I18 (notifications may be lost, late, doubled) is a way to run, not a check.
@@ -26,6 +26,8 @@ mod no_rewind;
 mod output_once;
 mod rising_ids;
 mod state_fold;
+#[cfg(test)]
+mod testing;
 
 use std::{
     path::{Path, PathBuf},
@@ -118,7 +120,7 @@ pub fn all(context: &Context) -> Vec<Box<dyn Checker>> {
         Box::new(output_once::OutputOnce::new(context)),
         Box::new(consistent_cut::ConsistentCut::new(context)),
         Box::new(durable_first::DurableFirst::new(context)),
-        Box::new(commit_after_manifest::CommitAfterManifest::default()),
+        Box::new(commit_after_manifest::CommitAfterManifest::new(context)),
         Box::new(fencing::Fencing::default()),
         Box::new(rising_ids::RisingIds::default()),
         Box::new(finished_is_committed::FinishedIsCommitted::new(context)),

@@ -1,5 +1,5 @@
-//! I2: visible output is that of a sequential run: no record twice, at any moment; nothing visible ever changes or goes
-//! away; and in the end nothing is missing.
+//! I2: visible output is that of a sequential run: whole lines, no record twice, at any moment; nothing visible ever changes
+//! or goes away, and nothing but parts is visible; and in the end nothing is missing.
 
 use std::{
     collections::BTreeMap,
@@ -39,12 +39,18 @@ impl OutputOnce {
 
     /// Reads what has become visible since the last look.
     fn look(&mut self, disk: &dyn DiskView) -> Result<(), String> {
-        for name in visible_parts(&self.directory, disk) {
+        for name in disk.list(&self.directory).into_iter().filter(|name| !name.starts_with('.')) {
+            if !is_visible_part(&name) {
+                return Err(format!("{name} is visible, and is no part of the output"));
+            }
             if self.files.contains_key(&name) {
                 continue;
             }
             let contents = read(&self.directory, &name, disk)?;
             self.files.insert(name.clone(), hash_bytes(&contents).0);
+            if !contents.is_empty() && !contents.ends_with(b"\n") {
+                return Err(format!("{name} ends in the middle of a line"));
+            }
             for line in lines(&contents) {
                 let times = self.seen.entry(line.to_vec()).or_default();
                 *times += 1;
@@ -63,8 +69,11 @@ impl OutputOnce {
 
 /// The names of the visible part files.
 pub(super) fn visible_parts(directory: &Path, disk: &dyn DiskView) -> Vec<String> {
-    let is_visible = |name: &String| matches!(PartFile::parse(name), Some(PartFile::Visible(..)));
-    disk.list(directory).into_iter().filter(is_visible).collect()
+    disk.list(directory).into_iter().filter(|name| is_visible_part(name)).collect()
+}
+
+fn is_visible_part(name: &str) -> bool {
+    matches!(PartFile::parse(name), Some(PartFile::Visible(..)))
 }
 
 fn read(directory: &Path, name: &str, disk: &dyn DiskView) -> Result<Bytes, String> {
@@ -113,5 +122,82 @@ impl Checker for OutputOnce {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::testing::{Event, Story, all_break, all_hold, by, context, context_of, remove, task, write};
+
+    fn checker() -> OutputOnce {
+        OutputOnce::new(&context())
+    }
+
+    fn synced() -> Event {
+        by(task("sink/0", 1), 1, Step::CommitDirectorySynced)
+    }
+
+    const END: Event = Event::End { finished: true };
+
+    fn first() -> Event {
+        write("/output/part-0-1-1.1-0", "a\t1\nb\t1\n")
+    }
+
+    fn second() -> Event {
+        write("/output/part-0-2-1.1-1", "a\t2\n")
+    }
+
+    fn story() -> Story {
+        let hidden = write("/output/.part-0-1.1-2.inprogress", "a\t7");
+        Story::new([first(), hidden, synced(), second(), END])
+    }
+
+    #[test]
+    fn each_line_once_is_right() {
+        let unfinished = story().without(second()).instead(END, Event::End { finished: false });
+        all_hold(checker, [story(), unfinished]);
+    }
+
+    #[test]
+    fn at_least_once_may_repeat() {
+        let again = write("/output/part-0-3-1.1-1", "a\t2\n");
+        let checker = || OutputOnce::new(&context_of(CheckpointMode::AtLeastOnce));
+        all_hold(checker, [story().before(END, again)]);
+        let lacking = r#""a\t2" is visible 0 times instead of 1, and the job is finished"#;
+        all_break(checker, [(story().without(second()), lacking)]);
+    }
+
+    #[test]
+    fn wrong_output_is_seen() {
+        let part = |contents: &'static str| story().instead(second(), write("/output/part-0-2-1.1-1", contents));
+        let between = |event| story().before(second(), event);
+        all_break(
+            checker,
+            [
+                (part("a\t2\na\t2\n"), r#""a\t2" is visible 2 times instead of 1, last in part-0-2-1.1-1"#),
+                (part("a\t2\na\t1\n"), r#""a\t1" is visible 2 times instead of 1, last in part-0-2-1.1-1"#),
+                (part("a\t3\n"), r#"part-0-2-1.1-1 holds "a\t3", which no run can give"#),
+                (part("a\t2"), "part-0-2-1.1-1 ends in the middle of a line"),
+                (part(""), r#""a\t2" is visible 0 times instead of 1, and the job is finished"#),
+                (story().without(second()), r#""a\t2" is visible 0 times instead of 1, and the job is finished"#),
+                (between(remove("/output/part-0-1-1.1-0")), "part-0-1-1.1-0 was visible, and is gone"),
+                (
+                    between(write("/output/part-0-1-1.1-0", "b\t1\na\t1\n")),
+                    "part-0-1-1.1-0 has changed since it became visible",
+                ),
+                (
+                    between(write("/output/part-0-01-1.1-0", "a\t1\n")),
+                    "part-0-01-1.1-0 is visible, and is no part of the output",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_line_twice_is_seen_when_it_is_there_and_not_at_the_end() {
+        let again = write("/output/part-0-2-1.1-1", "a\t1\n");
+        let story = Story::new([first(), again, synced(), remove("/output/part-0-2-1.1-1")]);
+        all_break(checker, [(story, r#""a\t1" is visible 2 times instead of 1, last in part-0-2-1.1-1"#)]);
     }
 }

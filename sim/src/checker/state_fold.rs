@@ -1,20 +1,24 @@
-//! I1: the state of a completed checkpoint is the fold of exactly the input before its source positions.
+//! I1: the state of a completed checkpoint is the fold of exactly the input before its source positions, and it is the state
+//! of every stateful operator in every subtask.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use tidegate::{
+    graph::JobGraph,
     id::CheckpointId,
     probe::{Fact, Step},
     state::OperatorSnapshot,
     storage::{checkpoint_directory, decode_manifest, decode_snapshot},
+    stream::CheckpointMode,
 };
 
 use super::{Checker, Context, DiskView};
 use crate::workload::Workload;
-use tidegate::stream::CheckpointMode;
 
-/// Opens every checkpoint at the moment of its completion.
+/// Opens every checkpoint at the moment of its completion. One that a crash kept from being called complete is opened when
+/// recovery chooses it.
 pub(super) struct StateFold {
+    graph: Arc<JobGraph>,
     workload: Arc<dyn Workload>,
     root: PathBuf,
     exact: bool,
@@ -23,7 +27,26 @@ pub(super) struct StateFold {
 impl StateFold {
     pub(super) fn new(context: &Context) -> Self {
         let exact = context.mode() == CheckpointMode::ExactlyOnce;
-        Self { workload: context.workload.clone(), root: context.checkpoint_directory.clone(), exact }
+        Self {
+            graph: context.graph.clone(),
+            workload: context.workload.clone(),
+            root: context.checkpoint_directory.clone(),
+            exact,
+        }
+    }
+
+    fn judge(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
+        let operators = self.operators(id, disk).map_err(|e| format!("checkpoint {id} cannot be opened: {e}"))?;
+        for vertex in &self.graph.vertices {
+            for operator in vertex.operators.iter().filter(|o| o.stateful) {
+                let (uid, found) = (&operator.uid, operators.get(&operator.uid).map_or(0, Vec::len));
+                if found != vertex.parallelism as usize {
+                    let subtasks = vertex.parallelism;
+                    return Err(format!("checkpoint {id} holds the state of {found} of {subtasks} subtasks of {uid}"));
+                }
+            }
+        }
+        self.workload.check_state(&operators).map_err(|e| format!("checkpoint {id}: {e}"))
     }
 
     fn operators(
@@ -35,6 +58,9 @@ impl StateFold {
         let path = directory.join("manifest");
         let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
         let manifest = decode_manifest(&bytes, &path).map_err(|e| e.to_string())?;
+        if manifest.checkpoint != id {
+            return Err(format!("{} is that of checkpoint {}", path.display(), manifest.checkpoint));
+        }
         let mut operators: BTreeMap<String, Vec<OperatorSnapshot>> = BTreeMap::new();
         for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
             let path = directory.join(&handle.file);
@@ -53,10 +79,97 @@ impl Checker for StateFold {
     }
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
-        let (Step::CheckpointCompleted, Some(id), true) = (&fact.step, fact.checkpoint, self.exact) else {
-            return Ok(());
+        match (&fact.step, fact.checkpoint) {
+            (Step::CheckpointCompleted, Some(id)) if self.exact => self.judge(id, disk),
+            (Step::RestorePointChosen { restored: Some(id) }, _) if self.exact => self.judge(*id, disk),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate::{
+        checkpoint::{Manifest, SnapshotHandle, VertexManifest},
+        state::{ListStateSnapshot, SubtaskSnapshot},
+        storage::{encode_manifest, encode_snapshot},
+    };
+
+    use super::*;
+    use crate::checker::testing::{
+        Event, Story, all_break, all_hold, attempt, chosen, completed, context, context_of, remove, write,
+    };
+
+    fn checker() -> StateFold {
+        StateFold::new(&context())
+    }
+
+    /// The snapshot of a subtask that has seen so many records.
+    fn snapshot(file: &str, uid: &str, seen: u8) -> Event {
+        let list = ListStateSnapshot { name: "seen".into(), items: vec![vec![seen]] };
+        let operator = OperatorSnapshot { uid: uid.into(), key_groups: None, keyed: Vec::new(), lists: vec![list] };
+        let bytes = encode_snapshot(&SubtaskSnapshot { operators: vec![operator] }).expect("plain data");
+        write(&format!("/chk/chk-1/{file}"), bytes)
+    }
+
+    fn manifest(checkpoint: u64, files: &[&str]) -> Event {
+        let snapshots = files.iter().map(|file| SnapshotHandle { file: (*file).into(), len: 0, digest: 0 }).collect();
+        let vertex = VertexManifest { name: "all".into(), operators: Vec::new(), snapshots };
+        let manifest = Manifest {
+            job: "Letters".into(),
+            checkpoint: CheckpointId(checkpoint),
+            attempt: attempt(1),
+            is_final: false,
+            max_parallelism: 128,
+            vertices: vec![vertex],
+            completed_at_ms: 0,
+            duration_us: 0,
         };
-        let operators = self.operators(id, disk).map_err(|e| format!("checkpoint {id} cannot be opened: {e}"))?;
-        self.workload.check_state(&operators).map_err(|e| format!("checkpoint {id}: {e}"))
+        write("/chk/chk-1/manifest", encode_manifest(&manifest))
+    }
+
+    const ALL: &[&str] = &["source-0", "source-1", "count-0", "sink-0"];
+
+    fn story() -> Story {
+        let sources = [snapshot("source-0", "source", 1), snapshot("source-1", "source", 2)];
+        let others = [snapshot("count-0", "count", 3), snapshot("sink-0", "sink", 3), manifest(1, ALL)];
+        Story::new(sources.into_iter().chain(others).chain([completed(1)]))
+    }
+
+    #[test]
+    fn the_fold_of_what_was_read_is_right() {
+        all_hold(checker, [story(), story().instead(completed(1), chosen(1))]);
+        let ahead = story().instead(snapshot("count-0", "count", 3), snapshot("count-0", "count", 4));
+        all_hold(|| StateFold::new(&context_of(CheckpointMode::AtLeastOnce)), [ahead]);
+    }
+
+    #[test]
+    fn another_state_is_seen() {
+        let counted = |n| story().instead(snapshot("count-0", "count", 3), snapshot("count-0", "count", n));
+        let named = |files| story().instead(manifest(1, ALL), manifest(1, files));
+        let gone = |path| story().before(completed(1), remove(path));
+        all_break(
+            checker,
+            [
+                (counted(2), "checkpoint 1: 3 records are read, and 2 are counted"),
+                (counted(4), "checkpoint 1: 3 records are read, and 4 are counted"),
+                (counted(4).instead(completed(1), chosen(1)), "checkpoint 1: 3 records are read, and 4 are counted"),
+                // A subtask that has not read anything yet: the sums agree, but its splits are gone.
+                (
+                    named(&["source-1", "count-0", "sink-0"]),
+                    "checkpoint 1 holds the state of 1 of 2 subtasks of source",
+                ),
+                (named(&[]), "checkpoint 1 holds the state of 0 of 2 subtasks of source"),
+                (
+                    story().instead(manifest(1, ALL), manifest(2, ALL)),
+                    "checkpoint 1 cannot be opened: /chk/chk-1/manifest is that of checkpoint 2",
+                ),
+                (gone("/chk/chk-1/manifest"), "checkpoint 1 cannot be opened: /chk/chk-1/manifest is not there"),
+                (gone("/chk/chk-1/count-0"), "checkpoint 1 cannot be opened: /chk/chk-1/count-0 is not there"),
+            ],
+        );
+        let torn = story().before(completed(1), write("/chk/chk-1/count-0", "torn"));
+        let message = torn.told_to(&mut checker()).expect_err("it is torn");
+        assert!(message.contains("snapshot file /chk/chk-1/count-0 is damaged: it is cut short"), "{message}");
     }
 }

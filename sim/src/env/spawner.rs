@@ -1,5 +1,8 @@
 //! Concurrency, by madsim's scheduler.
 
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
 use madsim::task::AbortHandle;
 use tidegate::env::{BoxFuture, Spawner, spawner::Abort};
 
@@ -10,7 +13,9 @@ struct SimAbort(AbortHandle);
 
 impl Spawner for SimSpawner {
     fn spawn_raw(&self, _name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
-        Box::new(SimAbort(madsim::task::spawn(future).abort_handle()))
+        // Madsim lets a panic unwind the whole simulation.
+        let guarded = AssertUnwindSafe(future).catch_unwind().map(drop);
+        Box::new(SimAbort(madsim::task::spawn(guarded).abort_handle()))
     }
 }
 

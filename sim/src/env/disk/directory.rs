@@ -13,9 +13,19 @@ pub(super) enum Entry {
 
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Put { name: String, entry: Entry },
-    Remove { name: String },
-    Rename { from: String, to: String },
+    Put {
+        name: String,
+        entry: Entry,
+    },
+    Remove {
+        name: String,
+    },
+    /// Moves this entry, and no other that the name may lead to after a loss of power.
+    Rename {
+        from: String,
+        to: String,
+        entry: Entry,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -81,12 +91,13 @@ fn apply(names: &mut BTreeMap<String, Entry>, change: &Change) -> bool {
             true
         }
         Change::Remove { name } => names.remove(name).is_some(),
-        Change::Rename { from, to } => match names.remove(from) {
-            Some(entry) => {
-                names.insert(to.clone(), entry);
-                true
+        Change::Rename { from, to, entry } => {
+            let is_there = names.get(from) == Some(entry);
+            if is_there {
+                names.remove(from);
+                names.insert(to.clone(), *entry);
             }
-            None => false,
-        },
+            is_there
+        }
     }
 }

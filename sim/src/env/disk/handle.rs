@@ -81,11 +81,11 @@ impl Disk for NodeDisk {
             if parent(from)? != parent(to)? {
                 return Err(io::Error::new(io::ErrorKind::CrossesDevices, "renames stay within a directory"));
             }
-            state.file(from)?;
+            let entry = Entry::File(state.file(from)?);
             if let Ok(Entry::Directory) = state.entry(to) {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
-            change(state, node, from, Change::Rename { from: file_name(from)?, to: file_name(to)? })
+            change(state, node, from, Change::Rename { from: file_name(from)?, to: file_name(to)?, entry })
         });
         rename.await
     }

@@ -1,6 +1,6 @@
 //! A file's contents: what everybody sees, what is durable, and what lies between.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
@@ -23,11 +23,13 @@ pub(super) struct Inode {
     pub durable: Vec<u8>,
     /// What was done since the last sync, and by which node.
     pending: Vec<(Arc<str>, Change)>,
+    /// The nodes whose caches show what a failed sync has dropped.
+    dropped: BTreeSet<Arc<str>>,
 }
 
 impl Inode {
     pub(super) fn durable(contents: &[u8]) -> Self {
-        Self { visible: contents.to_vec(), durable: contents.to_vec(), pending: Vec::new() }
+        Self { visible: contents.to_vec(), durable: contents.to_vec(), ..Self::default() }
     }
 
     pub(super) fn write(&mut self, node: &str, offset: usize, data: Bytes) {
@@ -49,12 +51,13 @@ impl Inode {
     /// A failed sync: the un-synced contents will never be written, though they can still be read, and the next sync
     /// succeeds (as Linux does it since "fsyncgate").
     pub(super) fn fail_sync(&mut self) {
-        self.pending.clear();
+        self.dropped.extend(self.pending.drain(..).map(|(by, _)| by));
     }
 
     /// What the node had not synced is lost, kept or torn, one page at a time.
     pub(super) fn lose_power(&mut self, node: &str, random: &mut ChaCha8Rng) {
-        if !self.pending.iter().any(|(by, _)| **by == *node) {
+        let dropped = self.dropped.remove(node);
+        if !dropped && !self.pending.iter().any(|(by, _)| **by == *node) {
             return;
         }
         let lottery = Lottery::draw(random);
