@@ -1,6 +1,6 @@
 //! The manifest's file: one line that says what it is and vouches for the rest, then the manifest as JSON, for people too.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use super::{
     atomic_file::read_file,
@@ -65,7 +65,7 @@ pub async fn read_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Resu
     let path = checkpoint_directory.join(MANIFEST);
     let bytes = match read_file(disk, &path).await {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             return Err(Error::bad_input(format!(
                 "{} holds no completed checkpoint: it has no manifest; name a directory chk-<id> that has one",
                 checkpoint_directory.display()

@@ -49,6 +49,7 @@ pub(crate) enum Condition {
         completed_at_ms: u64,
         duration_us: u64,
         bytes: u64,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         vertices: Vec<VertexReport>,
     },
 }
@@ -228,8 +229,8 @@ fn write_keyed(text: &mut String, state: &KeyedReport) {
     let KeyedReport { name, type_name, entries_per_subtask, entries, hex } = state;
     let total: u64 = entries_per_subtask.iter().sum();
     let shares: Vec<String> = entries_per_subtask.iter().map(u64::to_string).collect();
-    let shares = if shares.len() > 1 { format!(" = {}", shares.join(" + ")) } else { String::new() };
-    let _ = writeln!(text, "      state {name} ({type_name}): {total}{shares} keys");
+    let shares = if shares.len() > 1 { format!(" ({})", shares.join(" + ")) } else { String::new() };
+    let _ = writeln!(text, "      state {name} ({type_name}): {total} keys{shares}");
     for entry in entries {
         let _ = writeln!(text, "        {:?} -> {}", entry.key, entry.value);
     }

@@ -47,10 +47,12 @@ pub(crate) enum Item {
 pub(crate) struct KeyedReport {
     pub name: String,
     pub type_name: String,
+    /// Of those subtasks whose snapshots can be read.
     pub entries_per_subtask: Vec<u64>,
     /// The first ones, in order of key groups.
     pub entries: Vec<EntryReport>,
     /// The beginning of the state's bytes, if its types are not known here.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hex: Option<String>,
 }
 
@@ -128,8 +130,8 @@ fn describe_keyed(name: &str, parts: &[(usize, &OperatorSnapshot)], limit: usize
             }
             // What the checksum vouches for and yet is not what its type says can only be shown as it is.
             Some(Err(_)) | None => {
-                let bytes = state.groups.iter().find(|g| g.entries > 0).map(|g| &g.bytes[..]);
-                report.hex = bytes.filter(|_| limit > 0).map(hex);
+                let group = states.iter().flat_map(|s| &s.groups).find(|g| g.entries > 0);
+                report.hex = group.filter(|_| limit > 0).map(|g| hex(&g.bytes));
                 break;
             }
         }
@@ -141,4 +143,53 @@ fn describe_keyed(name: &str, parts: &[(usize, &OperatorSnapshot)], limit: usize
 fn hex(bytes: &[u8]) -> String {
     let digits: String = bytes.iter().take(HEX_BYTES).map(|b| format!("{b:02x}")).collect();
     if bytes.len() > HEX_BYTES { format!("{digits}… ({} bytes)", bytes.len()) } else { digits }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate::{
+        connector::PartId,
+        id::{AttemptId, CheckpointId},
+        key_group::KeyGroup,
+        state::KeyGroupEntries,
+    };
+
+    use super::*;
+
+    #[test]
+    fn items_are_known_by_their_list_and_bytes() {
+        let text = TextSplit { path: "a".into(), start: 0, end: 9, file_len: 9, position: 4 };
+        let elements = ElementsSplit { start: 0, end: 5, position: 2, total: 300 };
+        let part = PartId { subtask: 1, attempt: AttemptId { term: 2, number: 3 }, number: 4 };
+        let committable = Committable { part, checkpoint: CheckpointId(5) }.encode();
+        let cases = [
+            (SPLITS_STATE, text.encode(), Item::TextSplit(text)),
+            (SPLITS_STATE, elements.encode(), Item::ElementsSplit(elements)),
+            (
+                COMMITTABLES_STATE,
+                committable.clone(),
+                Item::PendingPart { file: ".part-1-2.3-4-5.pending".into(), checkpoint: 5 },
+            ),
+            ("mine", committable, Item::Hex("0102030405".into())),
+            (COMMITTABLES_STATE, vec![0; 40], Item::Hex(format!("{}… (40 bytes)", "00".repeat(32)))),
+        ];
+        for (list, bytes, expected) in cases {
+            assert_eq!(describe_item(list, &bytes), expected);
+        }
+    }
+
+    #[test]
+    fn state_of_unknown_types_is_shown_in_hex() {
+        let entries = |group, byte| KeyGroupEntries { group: KeyGroup(group), entries: 1, bytes: vec![byte; 3] };
+        let state = |groups| KeyedStateSnapshot { name: "s".into(), type_name: "my::Key -> u64".into(), groups };
+        let operator = |groups| OperatorSnapshot {
+            uid: "o".into(),
+            key_groups: None,
+            keyed: vec![state(groups)],
+            lists: Vec::new(),
+        };
+        let (first, second) = (operator(Vec::new()), operator(vec![entries(70, 0xab), entries(71, 1)]));
+        let report = describe_keyed("s", &[(0, &first), (1, &second)], 5);
+        assert_eq!((report.hex.as_deref(), report.entries_per_subtask), (Some("ababab"), vec![0, 2]));
+    }
 }
