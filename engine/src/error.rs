@@ -95,7 +95,16 @@ impl std::error::Error for Error {}
 
 impl From<io::Error> for Error {
     fn from(e: io::Error) -> Self {
-        Self::unavailable(e.to_string())
+        let remedy = match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "; nothing is lost: free some space, and the job goes on where it was"
+            }
+            io::ErrorKind::FileTooLarge => {
+                "; nothing is lost: raise the limit on the size of files (`ulimit -f`), and run the job again"
+            }
+            _ => "",
+        };
+        Self::unavailable(format!("{e}{remedy}"))
     }
 }
 

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tidegate::error::{Context, Error, Result};
-use tidegate_sim::{fault::FaultPlan, run::RunSpec};
+use tidegate_sim::{
+    fault::{FaultPlan, PLAN_VERSION},
+    run::RunSpec,
+};
 
 use crate::catalogue;
 
@@ -29,12 +32,26 @@ impl SavedRun {
     /// # Errors
     /// `BadInput` naming the file, the line and the column.
     pub fn read(path: &Path) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            plan: Version,
+        }
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
         let place = || format!("saved run {}", path.display());
-        let text = std::fs::read_to_string(path).map_err(|e| Error::bad_input(e.to_string())).at(place)?;
-        let saved: Self = serde_json::from_str(&text).map_err(|e| Error::bad_input(e.to_string())).at(place)?;
-        // The version is checked where the plan's format is known.
-        FaultPlan::from_json(&saved.plan.to_json(), &path.display().to_string())?;
-        Ok(saved)
+        let bad = |e: &dyn std::fmt::Display| {
+            Error::bad_input(format!("{e}: name a file that `tidegate sim --save` has written")).at(place())
+        };
+        let text = std::fs::read_to_string(path).map_err(|e| bad(&e))?;
+        // The version first: another one may have fields that this one does not know.
+        let Versioned { plan: Version { version } } = serde_json::from_str(&text).map_err(|e| bad(&e))?;
+        if version != PLAN_VERSION {
+            let message = format!("its plan has version {version}, this build reads version {PLAN_VERSION}");
+            return Err(Error::bad_input(message + ": use the build that wrote it").at(place()));
+        }
+        serde_json::from_str(&text).map_err(|e| bad(&e))
     }
 
     /// Writes it to a file.

@@ -4,65 +4,12 @@
 
 mod support;
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
-use support::{Numbers, Place, assert_exactly_once, count, eventually, kill, task_managers, text};
+use support::{Numbers, Place, Running, assert_exactly_once, count, eventually, kill, task_managers, text};
 
 /// Enough for dozens of checkpoints.
 const TEXT: usize = 24 << 20;
-
-/// A job that runs, and the lines that it has printed.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    log: Vec<String>,
-}
-
-impl Running {
-    fn start(place: &Place, arguments: &[&str]) -> Self {
-        let arguments = [&["--checkpoint-interval", "20ms"], arguments].concat();
-        let mut child = place.word_count(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
-        Self { child, lines, log: Vec::new() }
-    }
-
-    /// Reads lines until one contains the text; false if the process ends before.
-    fn wait_for_line(&mut self, text: &str) -> bool {
-        loop {
-            match self.lines.recv_timeout(Duration::from_secs(60)) {
-                Ok(line) => {
-                    let found = line.contains(text);
-                    self.log.push(line);
-                    if found {
-                        return true;
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => return false,
-                Err(RecvTimeoutError::Timeout) => panic!("nothing for a minute after {:#?}", self.log),
-            }
-        }
-    }
-
-    /// Whether it ended well by itself; then nothing is killed.
-    fn kill(&mut self) -> bool {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap().success()
-    }
-
-    fn assert_ends_well(&mut self) {
-        self.wait_for_line("no such line");
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{status}: {:#?}", self.log);
-    }
-}
 
 /// Kills the whole job at moments of all kinds: before it has done anything, in the middle of a checkpoint, right after.
 fn kill_until_it_ends(arguments: &[&str]) {

@@ -30,7 +30,7 @@ pub enum RestoreChoice {
     /// From the beginning.
     Fresh,
     /// The newest completed checkpoint of the directory.
-    Newest,
+    Newest(CheckpointId),
     /// The checkpoint in this directory.
     At(PathBuf),
 }
@@ -43,7 +43,7 @@ pub enum RestoreChoice {
 pub fn choose_restore_point(mode: &RestoreMode, completed: &[CheckpointId], directory: &Path) -> Result<RestoreChoice> {
     match (mode, completed.last()) {
         (RestoreMode::Path(path), _) => Ok(RestoreChoice::At(path.clone())),
-        (RestoreMode::Latest, Some(_)) => Ok(RestoreChoice::Newest),
+        (RestoreMode::Latest, Some(newest)) => Ok(RestoreChoice::Newest(*newest)),
         (RestoreMode::Latest | RestoreMode::None, None) => Ok(RestoreChoice::Fresh),
         (RestoreMode::None, Some(newest)) => Err(Error::bad_input(format!(
             "checkpoint directory {} holds completed checkpoints, the newest is {newest}: to start from the beginning, \
@@ -60,12 +60,14 @@ pub fn choose_restore_point(mode: &RestoreMode, completed: &[CheckpointId], dire
 pub fn validate_manifest(manifest: &Manifest, graph: &JobGraph) -> Result<()> {
     let checkpoint = manifest.checkpoint;
     if manifest.job != graph.name {
-        let message = format!("checkpoint {checkpoint} belongs to job {}, not to job {}", manifest.job, graph.name);
-        return Err(Error::bad_input(message));
+        return Err(Error::bad_input(format!(
+            "checkpoint {checkpoint} belongs to job {}, not to job {}: restore one of this job",
+            manifest.job, graph.name
+        )));
     }
     if manifest.max_parallelism != graph.max_parallelism {
         return Err(Error::bad_input(format!(
-            "checkpoint {checkpoint} was taken with a maximum parallelism of {}, which cannot be changed to {}",
+            "checkpoint {checkpoint} was taken with a maximum parallelism of {}, which cannot be changed to {}: run the job with the old one",
             manifest.max_parallelism, graph.max_parallelism
         )));
     }
@@ -89,7 +91,7 @@ mod tests {
         let path = || RestoreMode::Path("/elsewhere/chk-2".into());
         let cases = [
             (RestoreMode::Latest, vec![], Ok(RestoreChoice::Fresh)),
-            (RestoreMode::Latest, vec![3, 7], Ok(RestoreChoice::Newest)),
+            (RestoreMode::Latest, vec![3, 7], Ok(RestoreChoice::Newest(CheckpointId(7)))),
             (RestoreMode::None, vec![], Ok(RestoreChoice::Fresh)),
             (RestoreMode::None, vec![3], Err(())),
             (path(), vec![], Ok(RestoreChoice::At("/elsewhere/chk-2".into()))),

@@ -57,7 +57,7 @@ fn check_operators(graph: &OperatorGraph, settings: &JobSettings) -> Result<()> 
         let operator = described(graph, id);
         let parallelism = node.parallelism.unwrap_or(settings.parallelism);
         if parallelism == 0 {
-            return Err(Error::bad_input(format!("{operator} has parallelism 0: it would do nothing")));
+            return Err(Error::bad_input(format!("{operator} has parallelism 0: choose 1 or more")));
         }
         if parallelism > settings.max_parallelism {
             return Err(Error::bad_input(format!(
@@ -152,7 +152,7 @@ mod tests {
         insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().uid(""))), @r#"the uid of operator print (number 2, uid "") is not usable: choose one of letters, digits, - and _"#);
         // A uid that the environment would have given to another operator.
         insta::assert_snapshot!(refused(|_, numbers| drop(numbers.map(|n| n).print().uid("map-2"))), @r#"operator print (number 3, uid "map-2") and operator map (number 2) have the same uid: their state could not be told apart"#);
-        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().set_parallelism(0))), @"operator print (number 2) has parallelism 0: it would do nothing");
+        insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().set_parallelism(0))), @"operator print (number 2) has parallelism 0: choose 1 or more");
         insta::assert_snapshot!(refused(|_, numbers| drop(numbers.print().set_parallelism(129))), @"operator print (number 2) has parallelism 129, above the maximum parallelism 128: lower it, or raise the maximum of a job that has no state yet");
         insta::assert_snapshot!(refused(|_, numbers| drop(numbers.sink_to(FileSink::new("out", |_, _| ())))), @"operator sink (number 2) shows its output only when a checkpoint completes, and checkpoints are off: call enable_checkpointing");
     }
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn settings_that_make_no_sense_are_refused() {
         let second = Duration::from_secs(1);
-        insta::assert_snapshot!(refused(|env, _| _ = env.set_parallelism(0)), @r#"operator source (number 0, uid "numbers") has parallelism 0: it would do nothing"#);
+        insta::assert_snapshot!(refused(|env, _| _ = env.set_parallelism(0)), @r#"operator source (number 0, uid "numbers") has parallelism 0: choose 1 or more"#);
         insta::assert_snapshot!(refused(|env, _| _ = env.set_max_parallelism(0)), @"the maximum parallelism is 0: choose one from 1 to 32768");
         insta::assert_snapshot!(refused(|env, _| _ = env.set_max_parallelism(32_769)), @"the maximum parallelism is 32769: choose one from 1 to 32768");
         insta::assert_snapshot!(refused(|env, _| _ = env.set_batch_size(0)), @"the batch size is 0: a batch needs at least one record");

@@ -9,7 +9,7 @@ use crate::{
     error::{Context, Result},
     graph::{JobGraph, PrepareContext, SplitAssignment},
     id::{CheckpointId, VertexId},
-    storage::{CheckpointStore, read_manifest},
+    storage::{CheckpointStore, checkpoint_directory, settle_manifest},
 };
 
 /// All that an attempt needs before it can be deployed.
@@ -38,24 +38,23 @@ pub(crate) async fn prepare(
         Prepared { restore: None, splits: BTreeMap::new(), highest_id: None, completed: Vec::new(), finished: false };
     if let (Some(store), Some(directory)) = (store, directory) {
         let survey = store.survey().await?;
-        prepared.highest_id = survey.highest_id;
-        prepared.completed.clone_from(&survey.completed);
-        prepared.finished = survey.finished;
-        let newest = survey.completed.last();
-        let own = own_from.is_some_and(|own| newest.is_some_and(|newest| *newest >= own));
+        let newest = survey.completed.last().copied();
+        let own = own_from.is_some_and(|own| newest.is_some_and(|newest| newest >= own));
         let mode = if own { &RestoreMode::Latest } else { mode };
-        prepared.restore = match choose_restore_point(mode, &survey.completed, directory)? {
+        // A manifest is read only where it is chosen: whoever names another checkpoint can get past a damaged one.
+        let chosen = match choose_restore_point(mode, &survey.completed, directory)? {
             RestoreChoice::Fresh => None,
-            RestoreChoice::Newest => {
-                let manifest = survey.newest.expect("a directory with completed checkpoints has a newest one");
-                Some(RestorePoint { directory: directory.to_owned(), manifest })
-            }
-            RestoreChoice::At(path) => {
-                let manifest = read_manifest(&**disk, &path).await?;
-                let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
-                Some(RestorePoint { directory, manifest })
-            }
+            RestoreChoice::Newest(id) => Some(checkpoint_directory(directory, id)),
+            RestoreChoice::At(path) => Some(path),
         };
+        if let Some(path) = chosen {
+            let manifest = settle_manifest(&**disk, &path).await?;
+            let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+            prepared.restore = Some(RestorePoint { directory, manifest });
+        }
+        prepared.highest_id = survey.begun.last().copied();
+        prepared.completed = survey.completed;
+        prepared.finished = survey.finished;
     }
     if let Some(point) = &prepared.restore {
         validate_manifest(&point.manifest, graph)?;

@@ -10,6 +10,7 @@ mod heap;
 mod keyed_states;
 mod redistribute;
 mod snapshot;
+mod text;
 
 pub use descriptor::ValueStateDescriptor;
 pub use heap::ValueTable;

@@ -7,15 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::{
-    atomic_file::{AtomicFile, parent, read_file, write_durably},
-    layout::{
-        FINISHED, JOB, LOCK, MANIFEST, TEMPORARY_SUFFIX, checkpoint_directory, parse_checkpoint_directory,
-        parse_term_file, term_file,
-    },
-    manifest_file::{encode_manifest, read_manifest},
+    Survey,
+    atomic_file::{AtomicFile, parent, write_durably},
+    job_file::{JobFile, refuse_foreign_files},
+    layout::{FINISHED, LOCK, MANIFEST, checkpoint_directory, parse_term_file, term_file},
+    manifest_file::encode_manifest,
+    survey,
 };
 use crate::{
     checkpoint::Manifest,
@@ -24,30 +23,6 @@ use crate::{
     id::CheckpointId,
     probe::{Reporter, Step},
 };
-
-/// The format of the directory as a whole.
-const FORMAT: u32 = 1;
-
-/// Whose directory it is.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct JobFile {
-    format: u32,
-    job: String,
-    max_parallelism: u32,
-}
-
-/// What rests in a checkpoint directory.
-#[derive(Clone, Debug)]
-pub struct Survey {
-    /// The highest number that was ever used.
-    pub highest_id: Option<CheckpointId>,
-    /// The completed checkpoints, ascending.
-    pub completed: Vec<CheckpointId>,
-    /// The manifest of the newest completed one.
-    pub newest: Option<Manifest>,
-    /// Whether the job has committed all its output.
-    pub finished: bool,
-}
 
 /// Why a manifest was not published.
 #[derive(Debug)]
@@ -79,8 +54,7 @@ impl CheckpointStore {
             let message = "another process runs a job in it: wait until that has ended, or choose another directory";
             return Err(Error::bad_input(message).at(place()));
         };
-        let ours = JobFile { format: FORMAT, job: job.to_owned(), max_parallelism };
-        claim(&*disk, directory, &ours).await.at(place)?;
+        JobFile::new(job, max_parallelism).claim(&*disk, directory).await.at(place)?;
         Ok(Self { disk, root: directory.to_owned(), _lock: lock })
     }
 
@@ -107,40 +81,12 @@ impl CheckpointStore {
         claimed.await.at(|| self.place())
     }
 
-    /// Looks at everything in the directory.
+    /// Looks at what the directory holds.
     ///
     /// # Errors
-    /// Those of [`read_manifest`] for the newest completed checkpoint: it is never skipped (I20). `Unavailable` if the
-    /// disk fails.
+    /// `Unavailable` if the disk fails.
     pub async fn survey(&self) -> Result<Survey> {
-        let entries = self.disk.list(&self.root).await.at(|| self.place())?;
-        let mut ids: Vec<CheckpointId> = entries.iter().filter_map(|e| parse_checkpoint_directory(&e.name)).collect();
-        ids.sort_unstable();
-        let mut completed = Vec::new();
-        for id in &ids {
-            let manifest = checkpoint_directory(&self.root, *id).join(MANIFEST);
-            match self.disk.metadata(&manifest).await {
-                Ok(_) => completed.push(*id),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(e).at(|| format!("manifest {}", manifest.display())),
-            }
-        }
-        let newest = match completed.last() {
-            Some(id) => Some(self.settle(*id).await?),
-            None => None,
-        };
-        let finished = entries.iter().any(|e| e.name == FINISHED);
-        Ok(Survey { highest_id: ids.last().copied(), completed, newest, finished })
-    }
-
-    /// Reads the manifest of a checkpoint that is about to be acted upon, and makes sure that it stays. The process that
-    /// published it may have died between the rename and the sync: then everybody can see the manifest, and the next loss
-    /// of power may still take it away, with output already committed on its word.
-    async fn settle(&self, id: CheckpointId) -> Result<Manifest> {
-        let directory = checkpoint_directory(&self.root, id);
-        let manifest = read_manifest(&*self.disk, &directory).await?;
-        self.disk.sync_dir(&directory).await.at(|| self.place())?;
-        Ok(manifest)
+        survey(&*self.disk, &self.root).await
     }
 
     /// Uses up a checkpoint's number, for ever.
@@ -237,53 +183,6 @@ async fn create_directories(disk: &dyn Disk, directory: &Path) -> Result<()> {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
             _ => disk.sync_dir(parent(path)).await?,
         }
-    }
-    Ok(())
-}
-
-/// A directory without our mark must hold nothing: what others put there is not ours to mix with.
-async fn refuse_foreign_files(disk: &dyn Disk, directory: &Path) -> Result<()> {
-    let entries = disk.list(directory).await?;
-    if entries.iter().any(|e| e.name == JOB) {
-        return Ok(());
-    }
-    let unfinished = format!("{JOB}{TEMPORARY_SUFFIX}");
-    match entries.iter().find(|e| e.name != LOCK && e.name != unfinished) {
-        None => Ok(()),
-        Some(foreign) => Err(Error::bad_input(format!(
-            "it holds {}, which Tidegate did not put there: choose an empty or a new directory",
-            foreign.name
-        ))),
-    }
-}
-
-/// Makes the directory this job's, or checks that it is.
-async fn claim(disk: &dyn Disk, directory: &Path, ours: &JobFile) -> Result<()> {
-    let path = directory.join(JOB);
-    let bytes = match read_file(disk, &path).await {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let json = serde_json::to_vec_pretty(ours).expect("a job file is plain data");
-            return Ok(write_durably(disk, &path, json.into()).await?);
-        }
-        Err(e) => return Err(e.into()),
-    };
-    let found: JobFile = serde_json::from_slice(&bytes).map_err(|e| {
-        Error::damaged(format!("{JOB} cannot be read ({e}): choose another directory or repair the file"))
-    })?;
-    if found.format != FORMAT {
-        let message = format!("its format is version {}, this build reads version {FORMAT}", found.format);
-        return Err(Error::bad_input(message + ": use the build that wrote it"));
-    }
-    if found.job != ours.job {
-        let message = format!("it belongs to job {}, not to job {}", found.job, ours.job);
-        return Err(Error::bad_input(message + ": choose another directory"));
-    }
-    if found.max_parallelism != ours.max_parallelism {
-        return Err(Error::bad_input(format!(
-            "its checkpoints have a maximum parallelism of {}, which cannot be changed to {}",
-            found.max_parallelism, ours.max_parallelism
-        )));
     }
     Ok(())
 }

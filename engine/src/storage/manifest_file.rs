@@ -1,6 +1,6 @@
 //! The manifest's file: one line that says what it is and vouches for the rest, then the manifest as JSON, for people too.
 
-use std::path::Path;
+use std::{io::ErrorKind, path::Path};
 
 use super::{
     atomic_file::read_file,
@@ -31,7 +31,7 @@ pub fn decode_manifest(bytes: &[u8], path: &Path) -> Result<Manifest> {
     let damaged = |what: &str| {
         Err(Error::damaged(format!(
             "manifest {} is damaged: {what}; it is not skipped, because output that its checkpoint has made visible would \
-             be made again: repair it, or restore an older checkpoint by its path",
+             be made again: bring it back from a copy, or restore another checkpoint by its path",
             path.display()
         )))
     };
@@ -65,10 +65,11 @@ pub async fn read_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Resu
     let path = checkpoint_directory.join(MANIFEST);
     let bytes = match read_file(disk, &path).await {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let message =
-                format!("{} holds no completed checkpoint: it has no manifest", checkpoint_directory.display());
-            return Err(Error::bad_input(message));
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(Error::bad_input(format!(
+                "{} holds no completed checkpoint: it has no manifest; name a directory chk-<id> that has one",
+                checkpoint_directory.display()
+            )));
         }
         Err(e) => return Err(e).at(|| format!("reading manifest {}", path.display())),
     };
@@ -82,6 +83,18 @@ pub async fn read_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Resu
             manifest.checkpoint
         )));
     }
+    Ok(manifest)
+}
+
+/// Reads the manifest of a checkpoint that is about to be acted upon, and makes sure that it stays. The process that
+/// published it may have died between the rename and the sync: then everybody can see the manifest, and the next loss of
+/// power may still take it away, with output already committed on its word.
+///
+/// # Errors
+/// Those of [`read_manifest`]: a checkpoint that cannot be read is never skipped (I20).
+pub async fn settle_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Result<Manifest> {
+    let manifest = read_manifest(disk, checkpoint_directory).await?;
+    disk.sync_dir(checkpoint_directory).await.at(|| format!("syncing {}", checkpoint_directory.display()))?;
     Ok(manifest)
 }
 

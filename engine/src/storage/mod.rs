@@ -15,14 +15,18 @@
 
 mod atomic_file;
 mod checkpoint_store;
+mod job_file;
 mod layout;
 mod manifest_file;
 mod snapshot_file;
 mod snapshot_store;
+mod survey;
 
 pub use atomic_file::read_file;
-pub use checkpoint_store::{CheckpointStore, PublishError, Survey};
+pub use checkpoint_store::{CheckpointStore, PublishError};
+pub use job_file::JobFile;
 pub use layout::{CHECKPOINT_PREFIX, checkpoint_directory, parse_checkpoint_directory};
-pub use manifest_file::{decode_manifest, encode_manifest, read_manifest};
+pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
 pub use snapshot_file::{decode_snapshot, encode_snapshot};
 pub use snapshot_store::SnapshotStore;
+pub use survey::{Survey, survey};

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use super::{
     atomic_file::{AtomicFile, read_file},
     layout::{checkpoint_directory, snapshot_file},
-    snapshot_file::decode_snapshot,
+    snapshot_file::{damaged, decode_snapshot},
 };
 use crate::{
     checkpoint::SnapshotHandle,
     env::Disk,
-    error::{Context, Error, Result},
+    error::{Context, Result},
     id::{CheckpointId, TaskId},
     probe::{Reporter, Step},
     state::SubtaskSnapshot,
@@ -73,18 +73,17 @@ impl SnapshotStore {
         let bytes = match read_file(&*self.disk, &path).await {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::damaged(format!("snapshot file {} is missing", path.display())));
+                return Err(damaged(&path, "it is missing"));
             }
             Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
         };
-        if bytes.len() as u64 != handle.len || hash_bytes(&bytes).0 != handle.digest {
-            return Err(Error::damaged(format!(
-                "snapshot file {} is not the one that checkpoint {checkpoint} was completed with: it has {} bytes \
-                 instead of {}, or another checksum; restore another checkpoint",
-                path.display(),
-                bytes.len(),
-                handle.len
-            )));
+        let (len, expected) = (bytes.len() as u64, handle.len);
+        if len != expected {
+            return Err(damaged(&path, &format!("it has {len} bytes instead of {expected}")));
+        }
+        if hash_bytes(&bytes).0 != handle.digest {
+            let what = format!("its checksum is not the one that checkpoint {checkpoint} was completed with");
+            return Err(damaged(&path, &what));
         }
         decode_snapshot(&bytes, &path)
     }

@@ -35,7 +35,7 @@ pub(crate) struct WordCountArgs {
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub checkpoint_interval: Duration,
     /// How many subtasks each operator has
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", allow_negative_numbers = true)]
     pub parallelism: u32,
 }
 

@@ -15,6 +15,9 @@
     reason = "the command line runs in the real world, on tokio's runtime"
 )]
 
+mod inspect;
+mod inspect_report;
+mod inspect_state;
 mod job_args;
 mod progress;
 mod run;
@@ -50,6 +53,8 @@ struct Cli {
 enum Command {
     /// Run a job for real: on this machine's files, processes and network
     Run(run::RunArgs),
+    /// Show what is in a checkpoint directory
+    Inspect(inspect::InspectArgs),
     /// Run a scenario in the simulated world, and judge it
     Sim(sim::SimArgs),
     /// Run a saved run again
@@ -66,6 +71,7 @@ enum Command {
 pub fn main() -> ExitCode {
     ExitCode::from(match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::Replay(args) => sim::replay(&args),
         Command::List => sim::list(),

@@ -8,6 +8,7 @@ use tidegate::{
     env::{Address, Entropy, real},
     error::{Error, Result},
     exchange::Secret,
+    graph::JobGraph,
     probe::JobStatus,
     runtime::{ClusterOptions, JobManagerConfig, LocalCluster, run_job_manager},
 };
@@ -66,11 +67,19 @@ fn parse_restore(text: &str) -> Result<RestoreMode, String> {
 pub(crate) fn run(args: &RunArgs) -> u8 {
     let RunJob::Wordcount { job, cluster } = &args.job;
     let job = JobArgs::Wordcount(job.clone());
+    let graph = match job.job_graph() {
+        Ok(graph) => graph,
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            return FAILURE;
+        }
+    };
+    let name = graph.name.clone();
     let progress = Arc::new(Progress::new());
-    let result = real::block_on(run_cluster(&job, cluster, &progress));
+    let result = real::block_on(run_cluster(graph, &job, cluster, &progress));
     progress.end();
     let seen = progress.seen();
-    let resume = || format!("to go on, run: {}", shell_command(&resume_arguments(&job, cluster, &seen)));
+    let command = || shell_command(&resume_arguments(&job, cluster, &seen));
     match result {
         Ok(JobStatus::Finished) => {
             say(&finished(&job, &seen));
@@ -78,15 +87,20 @@ pub(crate) fn run(args: &RunArgs) -> u8 {
         }
         Ok(JobStatus::Canceled) => {
             complain("canceled; what is committed stays, and nothing is lost");
-            complain(&resume());
+            complain(&format!("to go on, run: {}", command()));
             CANCELED
         }
-        Ok(JobStatus::Failed(error)) | Err(error) => {
-            complain(&format!("error: {error}"));
-            complain(&resume());
-            FAILURE
-        }
+        Ok(JobStatus::Failed(error)) => fail(&error.at(format!("job {name}")), &command()),
+        Err(error) => fail(&error, &command()),
     }
+}
+
+/// Says what is wrong and how to go on; gives the exit code.
+fn fail(error: &Error, command: &str) -> u8 {
+    let when = if error.may_be_retried() { "to go on" } else { "once that is put right" };
+    complain(&format!("error: {error}"));
+    complain(&format!("{when}, run: {command}"));
+    FAILURE
 }
 
 fn finished(job: &JobArgs, seen: &Seen) -> String {
@@ -114,8 +128,12 @@ fn resume_arguments(job: &JobArgs, cluster: &ClusterArgs, seen: &Seen) -> Vec<Os
     arguments
 }
 
-async fn run_cluster(job: &JobArgs, args: &ClusterArgs, progress: &Arc<Progress>) -> Result<JobStatus> {
-    let graph = job.job_graph()?;
+async fn run_cluster(
+    graph: Arc<JobGraph>,
+    job: &JobArgs,
+    args: &ClusterArgs,
+    progress: &Arc<Progress>,
+) -> Result<JobStatus> {
     let env = real::env();
     let options = ClusterOptions::new(fresh_secret(&*env.entropy));
     let address = Address::new(&std::net::SocketAddr::new(args.listen, 0).to_string());

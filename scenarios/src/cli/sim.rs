@@ -4,7 +4,7 @@ use std::{num::NonZero, ops::Range, path::PathBuf, time::Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use tidegate::error::Result;
+use tidegate::error::{Context, Result};
 use tidegate_sim::{
     many::run_many,
     run::{RunReport, RunSpec, Verdict, check_determinism},
@@ -29,7 +29,7 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "S", conflicts_with = "seeds")]
     seed: Option<u64>,
     /// Run these seeds, the second not included
-    #[arg(long, value_name = "A..B", value_parser = parse_range)]
+    #[arg(long, value_name = "A..B", value_parser = parse_range, allow_hyphen_values = true)]
     seeds: Option<Range<u64>>,
     /// How many runs at a time [default: one per core]
     #[arg(long, value_name = "N")]
@@ -61,7 +61,7 @@ fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let bad = || format!("{text:?} is not a range of seeds: write the first and the one after the last, as in 0..1000");
     let (first, end) = text.split_once("..").ok_or_else(bad)?;
     let range = first.parse().map_err(|_| bad())?..end.parse().map_err(|_| bad())?;
-    if range.is_empty() { Err(format!("{text} holds no seed")) } else { Ok(range) }
+    if range.is_empty() { Err(format!("{text} holds no seed: the second number must be greater")) } else { Ok(range) }
 }
 
 /// Names the scenarios.
@@ -84,7 +84,10 @@ pub(crate) fn sim(args: &SimArgs) -> u8 {
 /// Runs a saved run; gives the exit code.
 pub(crate) fn replay(args: &ReplayArgs) -> u8 {
     let replay = format!("tidegate replay {}", args.file.display());
-    exit_code(SavedRun::read(&args.file).and_then(|saved| tell(&saved.spec()?, &replay, args.json, args.trace)))
+    exit_code(SavedRun::read(&args.file).and_then(|saved| {
+        let spec = saved.spec().at(|| format!("saved run {}", args.file.display()))?;
+        tell(&spec, &replay, args.json, args.trace)
+    }))
 }
 
 fn exit_code(verdict: Result<Verdict>) -> u8 {

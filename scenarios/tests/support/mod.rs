@@ -5,13 +5,19 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+use tidegate::{
+    checkpoint::Manifest,
+    storage::{decode_manifest, encode_manifest},
+};
 
 /// A directory of its own for each test, and the paths of a job in it.
 pub struct Place {
@@ -42,6 +48,109 @@ impl Place {
     pub fn word_count(&self, arguments: &[&str]) -> Command {
         let usual = ["run", "wordcount", "--input", "in", "--output", "out", "--checkpoint-dir", "chk"];
         self.tidegate(&[&usual, arguments].concat())
+    }
+}
+
+/// How a process ended and what it said.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Outcome {
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).expect("messages are UTF-8");
+    Outcome { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+impl Outcome {
+    /// Checks the exit code, and that standard error holds these texts.
+    #[track_caller]
+    pub fn assert(&self, code: i32, said: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        for text in said {
+            assert!(self.stderr.contains(text), "{text:?} is not said: {self:#?}");
+        }
+    }
+}
+
+/// Changes the manifest of a checkpoint's directory into another valid one.
+pub fn edit_manifest(checkpoint: &Path, edit: impl FnOnce(&mut Manifest)) {
+    let path = checkpoint.join("manifest");
+    let mut manifest = decode_manifest(&fs::read(&path).unwrap(), &path).unwrap();
+    edit(&mut manifest);
+    fs::write(path, encode_manifest(&manifest)).unwrap();
+}
+
+/// Copies a file, or a directory with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        fs::copy(from, to).unwrap();
+    }
+}
+
+/// Removes a file or directory, if it is there.
+pub fn remove(path: &Path) {
+    if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { drop(fs::remove_file(path)) }
+}
+
+/// A job that runs, and the lines that it has printed.
+pub struct Running {
+    pub child: Child,
+    lines: Receiver<String>,
+    pub log: Vec<String>,
+}
+
+impl Running {
+    /// The usual word count over `in`, with many checkpoints and more arguments.
+    pub fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::spawn(place.word_count(&[&["--checkpoint-interval", "20ms"], arguments].concat()))
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+        Self { child, lines, log: Vec::new() }
+    }
+
+    /// Reads lines until one contains the text; false if the process ends before.
+    pub fn wait_for_line(&mut self, text: &str) -> bool {
+        loop {
+            match self.lines.recv_timeout(Duration::from_secs(60)) {
+                Ok(line) => {
+                    let found = line.contains(text);
+                    self.log.push(line);
+                    if found {
+                        return true;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return false,
+                Err(RecvTimeoutError::Timeout) => panic!("nothing for a minute after {:#?}", self.log),
+            }
+        }
+    }
+
+    /// Whether it ended well by itself; then nothing is killed.
+    pub fn kill(&mut self) -> bool {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap().success()
+    }
+
+    pub fn assert_ends_well(&mut self) {
+        self.wait_for_line("no such line");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {:#?}", self.log);
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn prepare(
         Some(_) => {
             // Whoever wrote the marker may have died before it was durable. Without it, a later start would take our own
             // parts for foreign files.
-            disk.sync_dir(directory).await.map_err(|e| failed("synced", directory, &e))?;
+            disk.sync_dir(directory).await.map_err(|e| failed("synced", directory, e))?;
         }
         None => {
             create_durably(disk, directory).await?;
@@ -80,34 +80,31 @@ pub(super) async fn clean_up(disk: &dyn Disk, directory: &Path) -> Result<()> {
         }
     }
     // Without this, removed files come back after loss of power, and nobody looks again once the job has ended.
-    disk.sync_dir(directory).await.map_err(|e| failed("synced", directory, &e))
+    disk.sync_dir(directory).await.map_err(|e| failed("synced", directory, e))
 }
 
 /// Removes a file that may be gone already.
 pub(super) async fn remove(disk: &dyn Disk, path: &Path) -> Result<()> {
     match disk.remove_file(path).await {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("removed", path, &e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("removed", path, e)),
         _ => Ok(()),
     }
 }
 
 /// The names in the directory.
 pub(super) async fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<String>> {
-    let entries = disk.list(directory).await.map_err(|e| failed("listed", directory, &e))?;
+    let entries = disk.list(directory).await.map_err(|e| failed("listed", directory, e))?;
     Ok(entries.into_iter().map(|e| e.name).collect())
 }
 
 /// What a failed access to the output means. Only a device in trouble is worth another try.
-pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
-    let message = format!("the output {} cannot be {what}: {error}", path.display());
+pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    let place = format!("the output {} cannot be {what}", path.display());
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::ReadOnlyFilesystem => {
-            Error::bad_input(message)
+            Error::bad_input(format!("{error}: make it writable, or choose another directory")).at(place)
         }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Error::unavailable(format!("{message}; nothing is lost: free some space, and the job goes on where it was"))
-        }
-        _ => Error::unavailable(message),
+        _ => Error::from(error).at(place),
     }
 }
 
@@ -158,8 +155,9 @@ fn check_contents(names: &[String], directory: &Path, restored: Option<Checkpoin
 async fn read_marker(disk: &dyn Disk, path: &Path) -> Result<Option<Marker>> {
     let bytes = match read_file(disk, path).await {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(failed("read", path, &e)),
+        // That the directory is a file is found, and told, by whoever creates it.
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) => return Err(failed("read", path, e)),
     };
     let unknown = |what: String| {
         Error::bad_input(format!(
@@ -186,7 +184,7 @@ async fn write_marker(disk: &dyn Disk, directory: &Path, marker: &Marker) -> Res
         // Without this, parts may survive loss of power where the marker does not: the job would refuse its own output.
         disk.sync_dir(directory).await
     };
-    write.await.map_err(|e| failed("written", &path, &e))
+    write.await.map_err(|e| failed("written", &path, e))
 }
 
 /// Creates a directory and those above it that are missing, so that it survives loss of power.
@@ -201,12 +199,12 @@ async fn create_durably(disk: &dyn Disk, directory: &Path) -> Result<()> {
                 return Err(Error::bad_input(message));
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(path.to_owned()),
-            Err(e) => return Err(failed("looked up", path, &e)),
+            Err(e) => return Err(failed("looked up", path, e)),
         }
     }
     for path in missing.iter().rev() {
         match disk.create_dir(path).await {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed("created", path, &e)),
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed("created", path, e)),
             _ => {}
         }
     }
@@ -216,7 +214,7 @@ async fn create_durably(disk: &dyn Disk, directory: &Path) -> Result<()> {
         match disk.sync_dir(or_here(parent)).await {
             // Where we may not even look, we have not created anything.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-            synced => synced.map_err(|e| failed("synced", parent, &e))?,
+            synced => synced.map_err(|e| failed("synced", parent, e))?,
         }
     }
     Ok(())

@@ -78,7 +78,7 @@ impl<T, F> FileSinkWriter<T, F> {
         let open = self.open.as_mut().expect("just opened");
         let lines = std::mem::replace(&mut self.buffer, Vec::with_capacity(BLOCK));
         let len = lines.len() as u64;
-        open.file.write_at(open.len, Bytes::from(lines)).await.map_err(|e| failed("written", &open.path, &e))?;
+        open.file.write_at(open.len, Bytes::from(lines)).await.map_err(|e| failed("written", &open.path, e))?;
         open.len += len;
         if open.len >= self.part_size {
             self.close_part().await?;
@@ -92,8 +92,7 @@ impl<T, F> FileSinkWriter<T, F> {
         self.next_part += 1;
         let path = self.path(PartFile::InProgress(part));
         // New, because the name carries the attempt: if the file is there, somebody else is this attempt, too.
-        let file =
-            self.context.disk.open(&path, OpenMode::CreateNew).await.map_err(|e| failed("created", &path, &e))?;
+        let file = self.context.disk.open(&path, OpenMode::CreateNew).await.map_err(|e| failed("created", &path, e))?;
         self.context.reporter.report(Step::PartOpened { path: path.clone() }).await;
         self.open = Some(OpenPart { part, path, file, len: 0 });
         Ok(())
@@ -103,7 +102,7 @@ impl<T, F> FileSinkWriter<T, F> {
         if let Some(mut open) = self.open.take() {
             // Without this, a committed part may be empty or torn after loss of power: the snapshot is durable, its
             // output is not.
-            open.file.sync().await.map_err(|e| failed("synced", &open.path, &e))?;
+            open.file.sync().await.map_err(|e| failed("synced", &open.path, e))?;
             self.context.reporter.report(Step::PartSynced { path: open.path }).await;
             self.closed.push(open.part);
         }
@@ -122,15 +121,15 @@ impl<T, F> FileSinkWriter<T, F> {
                     // It has been committed before.
                     Ok(_) => {}
                     Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(lost(checkpoint, &pending, &visible)),
-                    Err(e) => return Err(failed("looked up", &visible, &e)),
+                    Err(e) => return Err(failed("looked up", &visible, e)),
                 },
-                Err(e) => return Err(failed("committed", &visible, &e)),
+                Err(e) => return Err(failed("committed", &visible, e)),
             }
         }
         if !committables.is_empty() {
             // Without this, loss of power takes the visible names back after the commit was confirmed, and the job may end
             // as finished without its output. Also if all were visible: their names may never have been synced.
-            disk.sync_dir(&self.directory).await.map_err(|e| failed("synced", &self.directory, &e))?;
+            disk.sync_dir(&self.directory).await.map_err(|e| failed("synced", &self.directory, e))?;
             reporter.report_for(checkpoint, Step::CommitDirectorySynced).await;
         }
         reporter.report_for(checkpoint, Step::Committed { committables: names(&committables) }).await;
@@ -219,13 +218,13 @@ impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for
         for committable in &committables {
             let from = self.path(PartFile::InProgress(committable.part));
             let to = self.directory.join(committable.pending_name());
-            self.context.disk.rename(&from, &to).await.map_err(|e| failed("renamed", &to, &e))?;
+            self.context.disk.rename(&from, &to).await.map_err(|e| failed("renamed", &to, e))?;
             pending.push(to);
         }
         if !pending.is_empty() {
             // Without this, loss of power takes the names away that the snapshot is about to hold: the checkpoint
             // completes, and its output is gone.
-            self.context.disk.sync_dir(&self.directory).await.map_err(|e| failed("synced", &self.directory, &e))?;
+            self.context.disk.sync_dir(&self.directory).await.map_err(|e| failed("synced", &self.directory, e))?;
         }
         for path in pending {
             self.context.reporter.report_for(checkpoint, Step::PartPending { path }).await;

@@ -24,7 +24,10 @@ pub(super) async fn list_files(disk: &dyn Disk, paths: &[PathBuf]) -> Result<Vec
     for path in paths {
         let found = list_below(disk, path).await?;
         if found.is_empty() {
-            return Err(Error::bad_input(format!("the input directory {} holds no files", path.display())));
+            return Err(Error::bad_input(format!(
+                "the input directory {} holds no files to read: names that begin with . or _ do not count",
+                path.display()
+            )));
         }
         files.extend(found);
     }
@@ -84,8 +87,12 @@ async fn visit(
 pub(super) fn unreadable(path: &Path, error: &io::Error) -> Error {
     let path = path.display();
     match error.kind() {
-        io::ErrorKind::NotFound => Error::bad_input(format!("the input {path} does not exist")),
-        io::ErrorKind::PermissionDenied => Error::bad_input(format!("the input {path} may not be read: {error}")),
+        io::ErrorKind::NotFound => {
+            Error::bad_input(format!("the input {path} does not exist: bring it back, or name the right path"))
+        }
+        io::ErrorKind::PermissionDenied => {
+            Error::bad_input(format!("the input {path} may not be read ({error}): change its mode or its owner"))
+        }
         io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => {
             Error::bad_input(format!("the input {path} cannot be read: {error}"))
         }
@@ -127,15 +134,15 @@ mod tests {
             assert_eq!(error.kind, ErrorKind::BadInput);
             error.to_string()
         };
-        insta::assert_snapshot!(refused(&["in/a", "in/missing"]), @"the input in/missing does not exist");
-        insta::assert_snapshot!(refused(&["no"]), @"the input directory no holds no files");
+        insta::assert_snapshot!(refused(&["in/a", "in/missing"]), @"the input in/missing does not exist: bring it back, or name the right path");
+        insta::assert_snapshot!(refused(&["no"]), @"the input directory no holds no files to read: names that begin with . or _ do not count");
         insta::assert_snapshot!(refused(&["in"]), @"the name of the input in/b� is not UTF-8: rename it");
         disk.put(format!("deep{}", "/d".repeat(34)), b"x");
         assert!(refused(&["deep"]).contains("more than 32 levels"));
         assert_eq!(list(&disk, &["deep/d"]).unwrap().len(), 1);
         insta::assert_snapshot!(refused(&[]), @"no input paths are given: name a file or a directory to read");
         disk.fail_next("metadata", "in/a", io::ErrorKind::PermissionDenied);
-        insta::assert_snapshot!(refused(&["in/a"]), @"the input in/a may not be read: permission denied");
+        insta::assert_snapshot!(refused(&["in/a"]), @"the input in/a may not be read (permission denied): change its mode or its owner");
         disk.fail_next("metadata", "in/a", io::ErrorKind::TimedOut);
         assert!(list(&disk, &["in/a"]).unwrap_err().may_be_retried());
     }

@@ -162,7 +162,8 @@ fn take_line(split: &mut TextSplit, cursor: &mut Cursor) -> Result<String> {
     let line = String::from_utf8(line).map_err(|e| {
         let offset = split.position + e.utf8_error().valid_up_to() as u64;
         Error::bad_input(format!(
-            "the input {} is not UTF-8 at byte {offset}: convert it, for example with `iconv -t UTF-8`",
+            "the input {} is not UTF-8 at byte {offset}: overwrite that byte to go on, or convert the file, for example with \
+             `iconv -t UTF-8`, and start afresh with new directories",
             split.path
         ))
     })?;
@@ -326,10 +327,10 @@ mod tests {
         let fresh = splits(b"one\ntwo\n", 100);
         let second_line = TextSplit { position: 4, ..TextSplit::decode(&fresh[0]).unwrap() }.encode();
         let disk = |text: &[u8]| MemoryDisk::with([("in/f", text)]);
-        insta::assert_snapshot!(refused(&MemoryDisk::default(), fresh.clone()), @"the input in/f does not exist");
+        insta::assert_snapshot!(refused(&MemoryDisk::default(), fresh.clone()), @"the input in/f does not exist: bring it back, or name the right path");
         insta::assert_snapshot!(refused(&disk(b"one\n"), vec![second_line.clone()]), @"the input in/f has changed since the job started, when it had 8 bytes: it has 4 now. Bring the old file back to go on, or start afresh with new directories for checkpoints and output");
         insta::assert_snapshot!(refused(&disk(b"other\ntw"), vec![second_line]), @"the input in/f has changed since the job started, when it had 8 bytes: no line ends where the checkpoint says. Bring the old file back to go on, or start afresh with new directories for checkpoints and output");
-        insta::assert_snapshot!(refused(&disk(b"one\nt\xffo\n"), fresh.clone()), @"the input in/f is not UTF-8 at byte 5: convert it, for example with `iconv -t UTF-8`");
+        insta::assert_snapshot!(refused(&disk(b"one\nt\xffo\n"), fresh.clone()), @"the input in/f is not UTF-8 at byte 5: overwrite that byte to go on, or convert the file, for example with `iconv -t UTF-8`, and start afresh with new directories");
         insta::assert_snapshot!(refused(&disk(&[b'x'; 120]), splits(&[b'x'; 120], 200)), @"the input in/f has a line of more than 100 bytes, which begins at byte 0: is it a text file?");
     }
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::{
+    connector::decode_item,
+    error::{Error, Result},
+};
 
 /// Below this many bytes per subtask a file is not cut only to keep all subtasks busy: 1 MiB.
 const WORTH_SHARING: u64 = 1 << 20;
@@ -36,13 +39,12 @@ impl TextSplit {
     /// # Errors
     /// `Damaged` if they hold none.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let damaged =
-            |e: &dyn std::fmt::Display| Error::damaged(format!("a split of a text file cannot be decoded: {e}"));
-        let split: Self = postcard::from_bytes(bytes).map_err(|e| damaged(&e))?;
-        if !(split.start <= split.position && split.start <= split.end && split.end <= split.file_len) {
-            return Err(damaged(&format_args!("{split:?} makes no sense")));
+        let split: Self = decode_item("a split of a text file", bytes)?;
+        if split.start <= split.position && split.start <= split.end && split.end <= split.file_len {
+            Ok(split)
+        } else {
+            Err(Error::damaged(format!("{split:?} makes no sense")))
         }
-        Ok(split)
     }
 
     /// Whether all its lines have been read.
@@ -90,7 +92,9 @@ mod tests {
     fn a_split_that_makes_no_sense_is_damaged() {
         let split = TextSplit { path: "f".into(), start: 5, end: 9, file_len: 9, position: 5 };
         assert_eq!(TextSplit::decode(&split.encode()), Ok(split.clone()));
-        let bytes = TextSplit { position: 4, ..split }.encode();
+        let bytes = TextSplit { position: 4, ..split.clone() }.encode();
         assert_eq!(TextSplit::decode(&bytes).unwrap_err().kind, crate::error::ErrorKind::Damaged);
+        let too_long = [split.encode(), vec![0]].concat();
+        assert_eq!(TextSplit::decode(&too_long).unwrap_err().kind, crate::error::ErrorKind::Damaged);
     }
 }

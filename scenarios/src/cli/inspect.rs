@@ -1,0 +1,189 @@
+//! `tidegate inspect`: what is in a checkpoint directory. Changes nothing, and may look while a job runs there.
+
+use std::{
+    ffi::OsStr,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::Args;
+use tidegate::{
+    checkpoint::{Manifest, VertexManifest},
+    env::{Disk, EntryKind, real},
+    error::{Context, Error, Result},
+    id::CheckpointId,
+    state::SubtaskSnapshot,
+    storage::{JobFile, SnapshotStore, checkpoint_directory, parse_checkpoint_directory, read_manifest, survey},
+};
+
+use super::{
+    FAILURE, SUCCESS, complain,
+    inspect_report::{CheckpointReport, Condition, DirectoryReport, SubtaskReport, VertexReport},
+    inspect_state::describe_operators,
+    say,
+};
+
+/// How often one looks again because a checkpoint was deleted in between.
+const LOOKS: u32 = 5;
+
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// A checkpoint directory, or one checkpoint in it (`DIR/chk-<id>`)
+    #[arg(value_name = "CHECKPOINT_DIR")]
+    directory: PathBuf,
+    /// Show the contents of all checkpoints, not only of the newest
+    #[arg(long)]
+    all: bool,
+    /// Show so many entries of each keyed state
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    state: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which checkpoints are opened.
+#[derive(Clone, Copy)]
+enum Choice {
+    Newest,
+    All,
+    Only(CheckpointId),
+}
+
+/// Shows the directory; gives the exit code.
+pub(crate) fn inspect(args: &InspectArgs) -> u8 {
+    match real::block_on(look(real::env().disk, args)) {
+        Ok(report) => {
+            say(if args.json { report.json() } else { report.text() }.trim_end());
+            let damage = report.damage();
+            damage.iter().for_each(|what| complain(&format!("error: {what}")));
+            if damage.is_empty() { SUCCESS } else { FAILURE }
+        }
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            FAILURE
+        }
+    }
+}
+
+async fn look(disk: Arc<dyn Disk>, args: &InspectArgs) -> Result<DirectoryReport> {
+    let (root, choice) = find_root(&*disk, &args.directory, args.all).await?;
+    let mut looks = 1;
+    loop {
+        match look_once(&disk, &root, choice, args.state).await? {
+            Some(report) => return Ok(report),
+            None if looks < LOOKS => looks += 1,
+            None => {
+                let message = "a running job deletes its checkpoints faster than they can be read: try again";
+                return Err(Error::unavailable(message).at(format!("checkpoint directory {}", root.display())));
+            }
+        }
+    }
+}
+
+/// The checkpoint directory that is meant, and which of its checkpoints.
+async fn find_root(disk: &dyn Disk, path: &Path, all: bool) -> Result<(PathBuf, Choice)> {
+    match disk.metadata(path).await {
+        Ok(metadata) if metadata.kind == EntryKind::Directory => {}
+        Ok(_) => return Err(Error::bad_input(format!("{} is not a directory: {REMEDY}", path.display()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::bad_input(format!("{} does not exist: {REMEDY}", path.display())));
+        }
+        Err(e) => return Err(e).at(|| path.display()),
+    }
+    let id = path.file_name().and_then(OsStr::to_str).and_then(parse_checkpoint_directory);
+    if let (Some(id), Some(root)) = (id, path.parent()) {
+        return Ok((root.to_owned(), Choice::Only(id)));
+    }
+    Ok((path.to_owned(), if all { Choice::All } else { Choice::Newest }))
+}
+
+const REMEDY: &str = "name the directory that a job was given as --checkpoint-dir, or a chk-<id> in it";
+
+/// `None` if a checkpoint was deleted while it was read.
+async fn look_once(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    choice: Choice,
+    entries: usize,
+) -> Result<Option<DirectoryReport>> {
+    let found = survey(&**disk, root).await?;
+    let job = match JobFile::read(&**disk, root).await {
+        Ok(None) if found.begun.is_empty() => {
+            let message = format!("{} is not a checkpoint directory of Tidegate's: {REMEDY}", root.display());
+            return Err(Error::bad_input(message));
+        }
+        // One checkpoint may have been copied elsewhere; its manifest says whose it is.
+        Ok(job) => Ok(job),
+        Err(error) => Err(error.at(format!("checkpoint directory {}", root.display())).to_string()),
+    };
+    let newest = found.completed.last().copied();
+    let mut checkpoints = Vec::new();
+    for id in found.begun.iter().copied() {
+        let (listed, open) = match choice {
+            Choice::Newest => (true, Some(id) == newest),
+            Choice::All => (true, true),
+            Choice::Only(only) => (only == id, true),
+        };
+        if !listed {
+            continue;
+        }
+        let path = checkpoint_directory(root, id);
+        let condition = if found.completed.contains(&id) {
+            let Some(condition) = inspect_checkpoint(disk, root, id, open.then_some(entries)).await? else {
+                return Ok(None);
+            };
+            condition
+        } else {
+            Condition::NotCompleted
+        };
+        checkpoints.push(CheckpointReport { checkpoint: id, path: path.display().to_string(), condition });
+    }
+    Ok(Some(DirectoryReport::new(root, job, found.finished, checkpoints)))
+}
+
+/// `None` if it has been deleted meanwhile.
+async fn inspect_checkpoint(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    id: CheckpointId,
+    entries: Option<usize>,
+) -> Result<Option<Condition>> {
+    let path = checkpoint_directory(root, id);
+    let condition = match read_manifest(&**disk, &path).await {
+        Ok(manifest) => {
+            let mut vertices = Vec::new();
+            if let Some(entries) = entries {
+                for vertex in &manifest.vertices {
+                    vertices.push(inspect_vertex(disk, root, &manifest, vertex, entries).await);
+                }
+            }
+            Condition::completed(&manifest, vertices)
+        }
+        Err(error) => Condition::Damaged { reason: error.to_string() },
+    };
+    // Whoever deletes a checkpoint takes its manifest first: what then seems to be damaged is not.
+    let deleted = !condition.damage().is_empty() && !survey(&**disk, root).await?.completed.contains(&id);
+    Ok((!deleted).then_some(condition))
+}
+
+async fn inspect_vertex(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    manifest: &Manifest,
+    vertex: &VertexManifest,
+    entries: usize,
+) -> VertexReport {
+    let store = SnapshotStore::new(disk.clone(), root);
+    let mut subtasks = Vec::new();
+    let mut snapshots: Vec<(usize, SubtaskSnapshot)> = Vec::new();
+    for (index, handle) in vertex.snapshots.iter().enumerate() {
+        let read = store.read(manifest.checkpoint, handle).await;
+        let damage = read.as_ref().err().map(ToString::to_string);
+        snapshots.extend(read.ok().map(|snapshot| (index, snapshot)));
+        subtasks.push(SubtaskReport { subtask: index, file: handle.file.clone(), bytes: handle.len, damage });
+    }
+    let operators = describe_operators(&vertex.operators, &snapshots, entries);
+    VertexReport { name: vertex.name.clone(), parallelism: subtasks.len(), subtasks, operators }
+}

@@ -1,0 +1,518 @@
+//! Bad input: what is wrong is told with its path and the remedy, nothing is lost and nothing is overwritten, and once it is
+//! put right the job goes on to exactly the right counts.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "these tests run real processes in real time")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+use support::{Outcome, Place, Running, assert_exactly_once, copy, count, edit_manifest, kill, remove, run, text};
+use tidegate::{storage::parse_checkpoint_directory, stream::hash_bytes};
+
+/// A line that no job gets past.
+const NOT_UTF_8: &[u8] = b"caf\xe9\n";
+
+/// A job that stopped at the end of its input, where a byte is not UTF-8, after some checkpoints.
+struct Stopped {
+    place: Place,
+    outcome: Outcome,
+}
+
+static STOPPED: LazyLock<Stopped> = LazyLock::new(|| {
+    for size in [1 << 20, 4 << 20, 16 << 20] {
+        let place = Place::new();
+        place.write("in", [text(size).as_bytes(), NOT_UTF_8].concat());
+        let outcome = run(&mut place.word_count(&["--checkpoint-interval", "1ms"]));
+        if !completed(&place).is_empty() {
+            return Stopped { place, outcome };
+        }
+    }
+    panic!("even the longest job had no time for a checkpoint");
+});
+
+/// The completed checkpoints, ascending.
+fn completed(place: &Place) -> Vec<u64> {
+    let names = fs::read_dir(place.path("chk")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    let ids = names.filter_map(|name| parse_checkpoint_directory(&name)).map(|id| id.0);
+    let mut ids: Vec<u64> = ids.filter(|id| place.path(&format!("chk/chk-{id}/manifest")).exists()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// A copy of the stopped job, with its input mended: the next start finishes it.
+struct Job {
+    place: Place,
+    /// The newest completed checkpoint.
+    newest: u64,
+}
+
+impl Job {
+    fn stopped() -> Self {
+        let place = Place::new();
+        for name in ["in", "out", "chk"] {
+            copy(&STOPPED.place.path(name), &place.path(name));
+        }
+        let mut input = fs::read(place.path("in")).unwrap();
+        let at = input.len() - 2;
+        input[at] = b'e';
+        place.write("in", input);
+        let newest = *completed(&place).last().unwrap();
+        Self { place, newest }
+    }
+
+    /// The path of a file of the newest checkpoint.
+    fn file(&self, name: &str) -> PathBuf {
+        self.place.path(&format!("chk/chk-{}/{name}", self.newest))
+    }
+
+    /// The snapshot file of a subtask in the newest checkpoint.
+    fn snapshot(&self, subtask: &str) -> PathBuf {
+        let names = fs::read_dir(self.file("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let mut of_subtask = names.filter(|n| n.starts_with(subtask) && n.ends_with(".snapshot"));
+        self.file(&of_subtask.next().expect("every subtask has a snapshot"))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        run(&mut self.place.word_count(arguments))
+    }
+
+    /// Spoils a file, sees that the job refuses to run and harms nothing, puts the file right, and sees that it goes on.
+    #[track_caller]
+    fn refuses(&self, path: &Path, spoil: impl FnOnce(&Path), said: &[&str]) {
+        let aside = self.place.path("aside");
+        remove(&aside);
+        copy(path, &aside);
+        spoil(path);
+        self.refuses_arguments(&[], said);
+        remove(path);
+        copy(&aside, path);
+    }
+
+    /// Sees that the job refuses to run with these arguments, and harms nothing.
+    #[track_caller]
+    fn refuses_arguments(&self, arguments: &[&str], said: &[&str]) {
+        let before = self.precious_files();
+        self.run(arguments).assert(2, said);
+        let after = self.precious_files();
+        for (path, contents) in before {
+            assert!(after.get(&path) == Some(&contents), "{} was lost or overwritten", path.display());
+        }
+    }
+
+    /// What is committed, and what the newest checkpoint consists of.
+    fn precious_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let visible = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("part-");
+        let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().map(|e| e.unwrap().path());
+        let files = list(self.place.path("out")).filter(visible).chain(list(self.file("")));
+        files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+
+    /// The job goes on from the newest checkpoint to the right end.
+    #[track_caller]
+    fn goes_on(&self, arguments: &[&str]) {
+        let said = format!("goes on from checkpoint {}", self.newest);
+        self.run(arguments).assert(0, &[&said]);
+        assert_exactly_once(&self.place.path("out"), &count(&fs::read(self.place.path("in")).unwrap()));
+    }
+}
+
+fn flip_a_bit(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut_in_half(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+fn replace(from: &str, to: &str) -> impl FnOnce(&Path) {
+    move |path| {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+}
+
+const RESUME: &str = "once that is put right, run: tidegate run wordcount --input in --output out --checkpoint-dir chk";
+
+#[test]
+fn missing_input() {
+    let job = Job::stopped();
+    let said = ["the input in does not exist: bring it back", "job WordCount: ", "operator source", RESUME];
+    job.refuses(&job.place.path("in"), remove, &said);
+    job.goes_on(&[]);
+    let place = Place::new();
+    run(&mut place.word_count(&[])).assert(2, &said);
+    place.write("in", "to be or not to be");
+    run(&mut place.word_count(&[])).assert(0, &[]);
+    assert_exactly_once(&place.path("out"), &count(b"to be or not to be"));
+}
+
+#[test]
+fn unreadable_input() {
+    let place = Place::new();
+    place.write("in", "to be or not to be");
+    place.write("tidegate", fs::read(env!("CARGO_BIN_EXE_tidegate")).unwrap());
+    let mode = |name: &str, mode| fs::set_permissions(place.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    mode("in", 0o000);
+    mode("tidegate", 0o755);
+    mode("", 0o777);
+    let start = || {
+        let mut command = Command::new(place.path("tidegate"));
+        command.args(place.word_count(&[]).get_args()).current_dir(place.path("")).stdin(Stdio::null());
+        // Root may read everything.
+        if fs::read(place.path("in")).is_ok() {
+            command.uid(65_534).gid(65_534);
+        }
+        command
+    };
+    if let Err(e) = start().output() {
+        eprintln!("not tested: nobody here is without rights ({e})");
+        return;
+    }
+    run(&mut start()).assert(2, &["the input in may not be read", "change its mode or its owner", RESUME]);
+    mode("in", 0o444);
+    run(&mut start()).assert(0, &[]);
+    assert_exactly_once(&place.path("out"), &count(b"to be or not to be"));
+}
+
+#[test]
+fn an_input_that_is_no_text_file() {
+    let place = Place::new();
+    assert!(Command::new("mkfifo").arg(place.path("in")).status().unwrap().success());
+    run(&mut place.word_count(&[])).assert(2, &["the input in is neither a file nor a directory", RESUME]);
+    remove(&place.path("in"));
+    fs::create_dir(place.path("in")).unwrap();
+    place.write("in/.hidden", "x");
+    run(&mut place.word_count(&[])).assert(2, &["the input directory in holds no files to read", RESUME]);
+    place.write("in/shown", "y");
+    run(&mut place.word_count(&[])).assert(0, &[]);
+    assert_exactly_once(&place.path("out"), &count(b"y"));
+}
+
+#[test]
+fn bytes_that_are_not_utf_8() {
+    let offset = fs::metadata(STOPPED.place.path("in")).unwrap().len() - 2;
+    let said = format!("the input in is not UTF-8 at byte {offset}: overwrite that byte to go on, or convert the file");
+    STOPPED.outcome.assert(2, &[&said, "job WordCount: ", RESUME]);
+    Job::stopped().goes_on(&[]);
+}
+
+/// A name, another number of key groups, and another program: all three are in the way of a restore.
+#[test]
+fn a_checkpoint_directory_of_another_job() {
+    let job = Job::stopped();
+    let owner = job.place.path("chk/job.json");
+    let place = "checkpoint directory chk: it";
+    let other = [place, "belongs to job Other, not to job WordCount: choose another directory", RESUME];
+    job.refuses(&owner, replace("WordCount", "Other"), &other);
+    let wider = ["checkpoint directory chk: its", "256, which cannot be changed to 128: run the job with the old one"];
+    job.refuses(&owner, replace("128", "256"), &wider);
+    let lost = [place, "holds chk-", "no job.json that says whose it is: bring that file back"];
+    job.refuses(&owner, remove, &lost);
+    let damaged = ["checkpoint directory chk: job.json is damaged", "bring it back from a copy"];
+    job.refuses(&owner, cut_in_half, &damaged);
+    let checkpoint = job.file("");
+    let edit = |edit: fn(&mut tidegate::checkpoint::Manifest)| move |path: &Path| edit_manifest(path, edit);
+    let other = ["belongs to job Other, not to job WordCount: restore one of this job", RESUME];
+    job.refuses(&checkpoint, edit(|m| m.job = "Other".into()), &other);
+    let shape = ["holds state of operator window, which job WordCount does not have", "restore it with the program"];
+    job.refuses(&checkpoint, edit(|m| m.vertices[1].operators.push("window".into())), &shape);
+    job.goes_on(&[]);
+}
+
+#[test]
+fn a_directory_that_is_no_checkpoint_directory() {
+    let place = Place::new();
+    place.write("in", "to be");
+    place.write("chk", "mine");
+    run(&mut place.word_count(&[])).assert(2, &["chk is not a directory: choose another one", RESUME]);
+    assert_eq!(fs::read(place.path("chk")).unwrap(), b"mine");
+    remove(&place.path("chk"));
+    fs::create_dir(place.path("chk")).unwrap();
+    place.write("chk/notes", "mine");
+    let said = ["checkpoint directory chk: it holds notes, which Tidegate did not put there: choose an empty", RESUME];
+    run(&mut place.word_count(&[])).assert(2, &said);
+    assert_eq!(fs::read(place.path("chk/notes")).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(place.path("chk")).unwrap().count(), 1, "nothing is put beside it");
+}
+
+#[test]
+fn a_damaged_newest_manifest() {
+    let job = Job::stopped();
+    let said = format!("manifest chk/chk-{}/manifest is damaged: ", job.newest);
+    let said = [&*said, "it is not skipped", "bring it back from a copy, or restore another checkpoint", RESUME];
+    for spoil in [flip_a_bit, cut_in_half, |path: &Path| fs::write(path, "").unwrap()] {
+        job.refuses(&job.file("manifest"), spoil, &said);
+    }
+    job.goes_on(&[]);
+}
+
+/// The remedy that the message names: to restore another one, whose output is the last that was committed.
+#[test]
+fn past_a_damaged_newest_manifest() {
+    let job = Job::stopped();
+    copy(&job.file(""), &job.place.path("chk/chk-900"));
+    job.refuses_arguments(&[], &["chk/chk-900 holds checkpoint", "its directory must be named"]);
+    cut_in_half(&job.place.path("chk/chk-900/manifest"));
+    job.refuses_arguments(&[], &["manifest chk/chk-900/manifest is damaged"]);
+    job.goes_on(&["--restore", &format!("chk/chk-{}", job.newest)]);
+    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
+}
+
+#[test]
+fn a_damaged_snapshot() {
+    let job = Job::stopped();
+    for (spoil, what) in [
+        (flip_a_bit as fn(&Path), "its checksum is not the one"),
+        (cut_in_half, "it has"),
+        (remove, "it is missing"),
+    ] {
+        for subtask in ["source-0", "count-1", "sink-0"] {
+            let path = job.snapshot(subtask);
+            let name = path.strip_prefix(job.place.path("")).unwrap().display().to_string();
+            let said = format!("snapshot file {name} is damaged: {what}");
+            let vertex = subtask.split('-').next().unwrap();
+            let (task, during) = (format!("task {vertex}/"), format!("restoring checkpoint {}: ", job.newest));
+            job.refuses(
+                &path,
+                spoil,
+                &[&said, &task, &during, "bring it back from a copy, restore another checkpoint", RESUME],
+            );
+        }
+    }
+    job.goes_on(&[]);
+}
+
+#[test]
+fn a_half_written_checkpoint() {
+    let job = Job::stopped();
+    let half = job.place.path("chk/chk-900");
+    copy(&job.file(""), &half);
+    fs::rename(half.join("manifest"), half.join("manifest.tmp")).unwrap();
+    cut_in_half(&half.join("manifest.tmp"));
+    job.goes_on(&[]);
+    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
+}
+
+#[test]
+fn another_format_version() {
+    let job = Job::stopped();
+    let remedy = "has format version 9, this build reads version 1: restore it with the build that wrote it";
+    let said = format!("manifest chk/chk-{}/manifest {remedy}", job.newest);
+    job.refuses(&job.file("manifest"), replace("manifest 1", "manifest 9"), &[&said, RESUME]);
+    let checkpoint = job.file("");
+    let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
+    let said = format!("snapshot file chk/chk-{}/{name} {remedy}", job.newest);
+    let newer = |checkpoint: &Path| {
+        let path = checkpoint.join(&name);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8] = 9;
+        fs::write(path, &bytes).unwrap();
+        edit_manifest(checkpoint, |manifest| {
+            let handle = manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots).find(|s| s.file == name);
+            handle.unwrap().digest = hash_bytes(&bytes).0;
+        });
+    };
+    job.refuses(&checkpoint, newer, &[&said, RESUME]);
+    let said = ["checkpoint directory chk: its format is version 9, this build reads version 1: use the build"];
+    job.refuses(&job.place.path("chk/job.json"), replace("1,", "9,"), &said);
+    job.goes_on(&[]);
+}
+
+#[test]
+fn a_parallelism_that_makes_no_sense() {
+    let job = Job::stopped();
+    let operator = "operator source (number 0, uid \"source\") has parallelism";
+    job.refuses_arguments(&["--parallelism", "0"], &[operator, " 0: choose 1 or more"]);
+    job.refuses_arguments(&["--parallelism", "129"], &[operator, " 129, above the maximum parallelism 128: lower it"]);
+    job.refuses_arguments(&["--parallelism", "-1"], &["invalid value '-1' for '--parallelism <N>'"]);
+    job.goes_on(&["--parallelism", "3"]);
+}
+
+#[test]
+fn an_output_directory_with_foreign_files() {
+    let place = Place::new();
+    place.write("in", "to be");
+    place.write("out", "mine");
+    run(&mut place.word_count(&[])).assert(2, &["the output out is not a directory: choose another one", RESUME]);
+    assert_eq!(fs::read(place.path("out")).unwrap(), b"mine");
+    remove(&place.path("out"));
+    fs::create_dir(place.path("out")).unwrap();
+    place.write("out/notes", "mine");
+    let said =
+        ["the output directory out holds notes, which no sink wrote: choose an empty directory, or move", RESUME];
+    run(&mut place.word_count(&[])).assert(2, &said);
+    assert_eq!(fs::read(place.path("out/notes")).unwrap(), b"mine");
+    fs::rename(place.path("out/notes"), place.path("notes")).unwrap();
+    run(&mut place.word_count(&[])).assert(0, &[]);
+    assert_exactly_once(&place.path("out"), &count(b"to be"));
+}
+
+#[test]
+fn an_output_directory_of_another_job() {
+    let job = Job::stopped();
+    let marker = job.place.path("out/.tidegate-sink.json");
+    let said = ["the output directory out belongs to the sink sink of the job Other: choose another directory", RESUME];
+    job.refuses(&marker, replace("WordCount", "Other"), &said);
+    job.refuses(&marker, remove, &["but no .tidegate-sink.json that says whose it is: bring that file back", RESUME]);
+    job.goes_on(&[]);
+}
+
+/// With one of the two directories lost, going on could only lose or double something.
+#[test]
+fn a_lost_directory() {
+    let job = Job::stopped();
+    let gone = ["holds output that is gone: neither out/.part-", "bring the file back if it was moved", RESUME];
+    job.refuses(&job.place.path("out"), remove, &gone);
+    let again = ["was committed by checkpoint", "resume from the job's checkpoint directory, or move the output away"];
+    let committed = fs::read_dir(job.place.path("out"))
+        .unwrap()
+        .any(|e| e.unwrap().file_name().to_str().unwrap().starts_with("part-"));
+    if committed {
+        // The newest checkpoint goes with the directory.
+        let checkpoints = job.place.path("chk");
+        fs::rename(&checkpoints, job.place.path("lost")).unwrap();
+        job.run(&[]).assert(2, &again);
+        remove(&checkpoints);
+        fs::rename(job.place.path("lost"), &checkpoints).unwrap();
+    }
+    job.goes_on(&[]);
+}
+
+#[test]
+fn a_changed_input() {
+    let job = Job::stopped();
+    let said = ["the input in has changed since the job started", "Bring the old file back to go on", RESUME];
+    job.refuses(&job.place.path("in"), cut_in_half, &said);
+    job.goes_on(&[]);
+}
+
+#[test]
+fn two_starts_at_once() {
+    let job = Job::stopped();
+    let mut first = Running::start(&job.place, &[]);
+    assert!(first.wait_for_line("goes on from checkpoint"), "{:#?}", first.log);
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &first.child.id().to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let second = job.run(&[]);
+    signal("-CONT");
+    second
+        .assert(2, &["checkpoint directory chk: another process runs a job in it: wait until that has ended", RESUME]);
+    first.assert_ends_well();
+    assert_exactly_once(&job.place.path("out"), &count(&fs::read(job.place.path("in")).unwrap()));
+}
+
+#[test]
+fn a_restore_that_cannot_be() {
+    let job = Job::stopped();
+    let none = ["checkpoint directory chk holds completed checkpoints", "choose another checkpoint directory", RESUME];
+    job.refuses_arguments(&["--restore", "none"], &none);
+    for path in ["chk/chk-77", "chk", "in", "elsewhere/chk-1"] {
+        let said = [path, "holds no completed checkpoint", "name a directory chk-<id> that has one", RESUME];
+        job.refuses_arguments(&["--restore", path], &said);
+    }
+    job.refuses_arguments(&["--restore", ""], &["expected latest, none, or the path of a checkpoint"]);
+    job.goes_on(&[]);
+}
+
+/// A limit on the size of files stands in for a disk that is full: it needs no rights.
+#[test]
+fn no_room_for_the_output() {
+    let job = Job::stopped();
+    let arguments = job.place.word_count(&[]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tidegate")]);
+    limited.args(arguments.get_args()).current_dir(job.place.path(""));
+    let mut limited = Running::spawn(limited);
+    for said in ["the output out/.part-", "nothing is lost: raise the limit on the size of files", "attempt 2.3"] {
+        assert!(limited.wait_for_line(said), "{said}: {:#?}", limited.log);
+    }
+    kill(limited.child.id());
+    limited.child.wait().unwrap();
+    job.goes_on(&[]);
+}
+
+/// A small disk of its own, output and checkpoints on it. The job waits for room, and goes on by itself when there is some.
+#[test]
+fn a_full_disk() {
+    let place = Place::new();
+    place.write("in", text(1 << 20));
+    fs::create_dir(place.path("full")).unwrap();
+    let script = r#"
+        mount -t tmpfs -o size=600k none full || { echo no disk >&2; exit 0; }
+        "$0" run wordcount --input in --output full/out --checkpoint-dir full/chk --checkpoint-interval 5ms &
+        trap 'kill $!' EXIT
+        for i in $(seq 3000); do test -e more && break; sleep 0.02; done
+        mount -o remount,size=64m full
+        wait $! || exit
+        cp -a full/out out
+    "#;
+    let mut small = Command::new("unshare");
+    small.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_tidegate")]).current_dir(place.path(""));
+    let mut small = Running::spawn(small);
+    if !small.wait_for_line("nothing is lost: free some space") {
+        let log = small.log.concat();
+        assert!(log.contains("no disk") || log.contains("unshare"), "{log}");
+        eprintln!("not tested: no disk may be mounted here");
+        return;
+    }
+    let full = small.log.last().unwrap().clone();
+    assert!(full.contains("full/") && full.contains("No space left on device"), "{full}");
+    place.write("more", "");
+    small.assert_ends_well();
+    assert_exactly_once(&place.path("out"), &count(&fs::read(place.path("in")).unwrap()));
+}
+
+#[test]
+fn a_simulation_that_cannot_be() {
+    let place = Place::new();
+    let cases: &[(&[&str], &str)] = &[
+        (&["sim", "nope"], "there is no scenario nope: choose one of "),
+        (&["sim", "wordcount", "--seeds", "9..3"], "9..3 holds no seed: the second number must be greater"),
+        (&["sim", "wordcount", "--seeds", "5..5"], "5..5 holds no seed"),
+        (&["sim", "wordcount", "--seeds", "7"], "\"7\" is not a range of seeds: write the first and the one after"),
+        (&["sim", "wordcount", "--seeds", "-1..3"], "\"-1..3\" is not a range of seeds"),
+        (&["sim", "wordcount", "--seed", "x"], "invalid value 'x' for '--seed <S>'"),
+        (&["sim", "wordcount", "--seed", "1", "--seeds", "1..2"], "cannot be used with"),
+    ];
+    for (arguments, said) in cases {
+        run(&mut place.tidegate(arguments)).assert(2, &[said]);
+    }
+}
+
+#[test]
+fn a_replay_that_cannot_be() {
+    let place = Place::new();
+    run(&mut place.tidegate(&["sim", "wordcount", "--seed", "2", "--save", "saved"])).assert(0, &[]);
+    let saved = fs::read_to_string(place.path("saved")).unwrap();
+    let newer = saved.replace("\"version\": 1,", "\"version\": 2, \"severity\": 3,");
+    let unknown = r#"{"about": "", "scenario": "wordcount", "seed": 1, "plan": {"version": 1, "faults": [
+        {"at": {"step": {"step": "manifest-sunk"}}, "do": "kill-task"}]}}"#;
+    let remedy = "name a file that `tidegate sim --save` has written";
+    let cases: [(&str, Option<&str>, [&str; 2]); 5] = [
+        ("missing", None, ["No such file", remedy]),
+        ("cut", Some(&saved[..saved.len() / 2]), ["at line", remedy]),
+        ("unknown", Some(unknown), ["unknown variant `manifest-sunk`, expected one of", "line 2"]),
+        ("newer", Some(&newer), ["has version 2, this build reads version 1", "use the build that wrote it"]),
+        ("stranger", Some(&saved.replace("wordcount", "nope")), ["no scenario nope", "choose one of"]),
+    ];
+    for (name, contents, said) in cases {
+        contents.inspect(|contents| place.write(name, contents));
+        run(&mut place.tidegate(&["replay", name])).assert(2, &[&format!("saved run {name}: "), said[0], said[1]]);
+    }
+    run(&mut place.tidegate(&["replay", "saved"])).assert(0, &[]);
+}

@@ -1,0 +1,81 @@
+//! `tidegate inspect` over checkpoints that real jobs have made.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "these tests run real processes in real time")]
+
+mod support;
+
+use std::fs;
+
+use support::{Outcome, Place, copy, edit_manifest, run};
+
+/// A job that has finished with its first checkpoint, which always takes as long.
+fn finished_job() -> Place {
+    let place = Place::new();
+    place.write("in", "to be, or not to be: that is the question\n");
+    run(&mut place.word_count(&["--checkpoint-interval", "1h"])).assert(0, &["checkpoint 1 completed"]);
+    edit_manifest(&place.path("chk/chk-1"), |manifest| {
+        (manifest.completed_at_ms, manifest.duration_us) = (1_700_000_000_123, 12_345);
+    });
+    place
+}
+
+fn inspect(place: &Place, arguments: &[&str]) -> Outcome {
+    run(&mut place.tidegate(&[&["inspect"], arguments].concat()))
+}
+
+#[test]
+fn a_finished_job() {
+    let outcome = inspect(&finished_job(), &["chk"]);
+    outcome.assert(0, &[]);
+    insta::assert_snapshot!(outcome.stdout);
+}
+
+#[test]
+fn one_json_object() {
+    let place = finished_job();
+    fs::create_dir(place.path("chk/chk-2")).unwrap();
+    let outcome = inspect(&place, &["chk", "--json", "--state", "2"]);
+    outcome.assert(0, &[]);
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    insta::assert_json_snapshot!(report);
+    assert_eq!(outcome.stdout.lines().count(), 1);
+}
+
+/// What is damaged is told, and the rest is shown all the same.
+#[test]
+fn damage_of_every_kind() {
+    let place = finished_job();
+    for id in [2, 3, 10] {
+        let copied = place.path(&format!("chk/chk-{id}"));
+        copy(&place.path("chk/chk-1"), &copied);
+        edit_manifest(&copied, |manifest| manifest.checkpoint.0 = id);
+    }
+    place.write("chk/chk-1/manifest", "tidegate-manifest 2 x\n");
+    fs::remove_file(place.path("chk/chk-2/manifest")).unwrap();
+    let text = fs::read_to_string(place.path("chk/chk-3/manifest")).unwrap();
+    place.write("chk/chk-3/manifest", text.replace("WordCount", "wordcount"));
+    fs::remove_file(place.path("chk/chk-10/count-0-1.1.snapshot")).unwrap();
+    let mut bytes = fs::read(place.path("chk/chk-10/sink-1-1.1.snapshot")).unwrap();
+    bytes[20] ^= 1;
+    place.write("chk/chk-10/sink-1-1.1.snapshot", bytes);
+    place.write("chk/job.json", "{");
+    let outcome = inspect(&place, &["chk", "--all", "--state", "0"]);
+    assert_eq!(outcome.code, Some(2));
+    insta::assert_snapshot!(format!("{}\n{}", outcome.stdout, outcome.stderr));
+    // Only what was asked for is judged.
+    place.write("chk/job.json", r#"{"format": 1, "job": "WordCount", "max_parallelism": 128}"#);
+    inspect(&place, &["chk/chk-2"]).assert(0, &[]);
+    inspect(&place, &["chk/chk-3"]).assert(2, &["chk-3/manifest is damaged"]);
+}
+
+#[test]
+fn what_is_no_checkpoint_directory() {
+    let place = finished_job();
+    for (path, said) in [
+        ("in", "in is not a directory"),
+        ("out", "out is not a checkpoint directory"),
+        ("missing", "missing does not exist"),
+        ("chk/chk-9", "chk/chk-9 does not exist"),
+    ] {
+        inspect(&place, &[path]).assert(2, &[said, "name the directory that a job was given as --checkpoint-dir"]);
+    }
+}
