@@ -96,6 +96,9 @@ impl std::error::Error for Error {}
 impl From<io::Error> for Error {
     fn from(e: io::Error) -> Self {
         let remedy = match e.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::ReadOnlyFilesystem => {
+                return Self::bad_input(format!("{e}: make it accessible, or choose another path"));
+            }
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "; nothing is lost: free some space, and the job goes on where it was"
             }

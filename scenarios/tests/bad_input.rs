@@ -274,11 +274,9 @@ fn past_a_damaged_newest_manifest() {
 #[test]
 fn a_damaged_snapshot() {
     let job = Job::stopped();
-    for (spoil, what) in [
-        (flip_a_bit as fn(&Path), "its checksum is not the one"),
-        (cut_in_half, "it has"),
-        (remove, "it is missing"),
-    ] {
+    for (spoil, what) in
+        [(flip_a_bit as fn(&Path), "its checksum is not the one"), (cut_in_half, "it has"), (remove, "it is missing")]
+    {
         for subtask in ["source-0", "count-1", "sink-0"] {
             let path = job.snapshot(subtask);
             let name = path.strip_prefix(job.place.path("")).unwrap().display().to_string();

@@ -3,8 +3,10 @@
 //! Deliberately absent: clocks, I/O, `async`. The time is an argument, and what is to be done is a value.
 
 mod barrier_aligner;
+mod checkpointed_job;
 mod coordinator;
 mod manifest;
+mod notification;
 mod options;
 mod pending;
 mod recovery;
@@ -12,8 +14,10 @@ mod retention;
 mod sink_transaction;
 
 pub use barrier_aligner::{AlignerCommand, BarrierAligner};
-pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent, CoordinatorJob};
+pub use checkpointed_job::{CheckpointedJob, CheckpointedVertex};
+pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent};
 pub use manifest::{Manifest, SnapshotHandle, VertexManifest};
+pub use notification::CompletionNotification;
 pub use options::CheckpointOptions;
 pub use pending::PendingCheckpoint;
 pub use recovery::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Manifest, SnapshotHandle, VertexManifest, coordinator::CoordinatorJob};
+use super::{CheckpointedJob, CheckpointedVertex, Manifest, SnapshotHandle, VertexManifest};
 use crate::{
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     instant::Instant,
@@ -59,13 +59,13 @@ impl PendingCheckpoint {
 
     /// The manifest of the checkpoint, acknowledged by all.
     #[must_use]
-    pub fn manifest(&self, job: &CoordinatorJob, now: Instant) -> Manifest {
+    pub fn manifest(&self, job: &CheckpointedJob, now: Instant) -> Manifest {
         assert!(self.is_acknowledged(), "checkpoint {} lacks the acknowledgements of {:?}", self.id, self.owing);
         let snapshot = |vertex, index| self.handles[&SubtaskId { vertex, index }].clone();
-        let vertex = |(id, name, operators, parallelism): &(_, String, Vec<String>, u32)| VertexManifest {
-            name: name.clone(),
-            operators: operators.clone(),
-            snapshots: (0..*parallelism).map(|index| snapshot(*id, index)).collect(),
+        let vertex = |v: &CheckpointedVertex| VertexManifest {
+            name: v.name.clone(),
+            operators: v.operators.clone(),
+            snapshots: (0..v.parallelism).map(|index| snapshot(v.id, index)).collect(),
         };
         Manifest {
             job: job.name.clone(),

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Manifest;
+use super::{CheckpointedJob, Manifest};
 use crate::{
     error::{Error, Result},
-    graph::JobGraph,
     id::CheckpointId,
 };
 
@@ -57,34 +56,41 @@ pub fn choose_restore_point(mode: &RestoreMode, completed: &[CheckpointId], dire
 ///
 /// # Errors
 /// `BadInput` naming what does not fit.
-pub fn validate_manifest(manifest: &Manifest, graph: &JobGraph) -> Result<()> {
+pub fn validate_manifest(manifest: &Manifest, job: &CheckpointedJob) -> Result<()> {
     let checkpoint = manifest.checkpoint;
-    if manifest.job != graph.name {
+    if manifest.job != job.name {
         return Err(Error::bad_input(format!(
             "checkpoint {checkpoint} belongs to job {}, not to job {}: restore one of this job",
-            manifest.job, graph.name
+            manifest.job, job.name
         )));
     }
-    if manifest.max_parallelism != graph.max_parallelism {
+    if manifest.max_parallelism != job.max_parallelism {
         return Err(Error::bad_input(format!(
             "checkpoint {checkpoint} was taken with a maximum parallelism of {}, which cannot be changed to {}: run the job with the old one",
-            manifest.max_parallelism, graph.max_parallelism
+            manifest.max_parallelism, job.max_parallelism
         )));
     }
-    let known = |uid: &String| graph.vertices.iter().flat_map(|v| &v.operators).any(|o| o.uid == *uid && o.stateful);
+    let known = |uid: &String| job.vertices.iter().any(|v| v.operators.contains(uid));
     match manifest.vertices.iter().flat_map(|v| &v.operators).find(|uid| !known(uid)) {
         None => Ok(()),
         Some(uid) => Err(Error::bad_input(format!(
             "checkpoint {checkpoint} holds state of operator {uid}, which job {} does not have: its state would be lost; \
              restore it with the program that took it, or give the operator its uid back",
-            graph.name
+            job.name
         ))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::{
+        checkpoint::{CheckpointedVertex, PendingCheckpoint, SnapshotHandle},
+        id::{AttemptId, SubtaskId, VertexId},
+        instant::Instant,
+    };
 
     #[test]
     fn every_case_of_the_choice() {
@@ -102,5 +108,37 @@ mod tests {
             let choice = choose_restore_point(&mode, &completed, Path::new("dir"));
             assert_eq!(choice.map_err(|_| ()), expected, "{mode:?} {completed:?}");
         }
+    }
+
+    #[test]
+    fn a_manifest_of_another_job_is_refused_by_name() {
+        let vertex = |uid: &str| CheckpointedVertex {
+            id: VertexId(0),
+            name: "count".into(),
+            operators: vec![uid.into()],
+            parallelism: 1,
+        };
+        let job = |name: &str, max_parallelism, uid| CheckpointedJob {
+            name: name.into(),
+            max_parallelism,
+            vertices: vec![vertex(uid)],
+            sources: BTreeSet::new(),
+        };
+        let attempt = AttemptId { term: 1, number: 1 };
+        let mut pending =
+            PendingCheckpoint::new(CheckpointId(3), attempt, Instant(0), false, job("words", 8, "count").subtasks());
+        pending.acknowledge(
+            SubtaskId { vertex: VertexId(0), index: 0 },
+            SnapshotHandle { file: "f".into(), len: 1, digest: 1 },
+        );
+        let manifest = pending.manifest(&job("words", 8, "count"), Instant(0));
+        validate_manifest(&manifest, &job("words", 8, "count")).unwrap();
+        let others = [job("lines", 8, "count"), job("words", 16, "count"), job("words", 8, "sum")];
+        let errors = others.map(|job| validate_manifest(&manifest, &job).unwrap_err().to_string());
+        insta::assert_snapshot!(errors.join("\n"), @r"
+        checkpoint 3 belongs to job words, not to job lines: restore one of this job
+        checkpoint 3 was taken with a maximum parallelism of 8, which cannot be changed to 16: run the job with the old one
+        checkpoint 3 holds state of operator count, which job words does not have: its state would be lost; restore it with the program that took it, or give the operator its uid back
+        ");
     }
 }

@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    id::{AttemptId, CheckpointId},
-    operator::CompletionNotification,
-};
+use super::CompletionNotification;
+use crate::id::{AttemptId, CheckpointId};
 
 /// The ledger of one sink subtask in one attempt.
 #[derive(Clone, Debug)]

@@ -11,10 +11,11 @@ use async_trait::async_trait;
 
 use super::{Sink, SinkWriter};
 use crate::{
+    checkpoint::CompletionNotification,
     error::{Context, Result},
     graph::PrepareContext,
     id::CheckpointId,
-    operator::{CompletionNotification, SubtaskContext},
+    operator::SubtaskContext,
     stream::Data,
 };
 

@@ -3,11 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    error::Result,
-    graph::PrepareContext,
-    id::CheckpointId,
-    operator::{CompletionNotification, SubtaskContext},
-    stream::Data,
+    checkpoint::CompletionNotification, error::Result, graph::PrepareContext, id::CheckpointId,
+    operator::SubtaskContext, stream::Data,
 };
 
 /// An output.

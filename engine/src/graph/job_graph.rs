@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
-    checkpoint::CheckpointOptions,
+    checkpoint::{CheckpointOptions, CheckpointedJob, CheckpointedVertex},
     env::Disk,
     error::Result,
     id::{CheckpointId, SubtaskId, VertexId},
@@ -142,6 +142,23 @@ impl JobGraph {
     /// All subtasks, vertex by vertex.
     pub fn subtasks(&self) -> impl Iterator<Item = SubtaskId> + '_ {
         self.vertices.iter().flat_map(|v| (0..v.parallelism).map(|index| SubtaskId { vertex: v.id, index }))
+    }
+
+    /// The job, as far as its checkpoints go.
+    #[must_use]
+    pub fn checkpointed(&self) -> CheckpointedJob {
+        let vertex = |v: &JobVertex| CheckpointedVertex {
+            id: v.id,
+            name: v.name.clone(),
+            operators: v.operators.iter().filter(|o| o.stateful).map(|o| o.uid.clone()).collect(),
+            parallelism: v.parallelism,
+        };
+        CheckpointedJob {
+            name: self.name.clone(),
+            max_parallelism: self.max_parallelism,
+            vertices: self.vertices.iter().map(vertex).collect(),
+            sources: self.source_subtasks(),
+        }
     }
 
     /// The subtasks of all sources.

@@ -12,10 +12,11 @@ use futures_util::FutureExt;
 
 use super::{JobGraph, PrepareContext};
 use crate::{
+    checkpoint::CompletionNotification,
     connector::memory_disk::MemoryDisk,
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
-    operator::{CompletionNotification, SourceStatus, SubtaskContext, SubtaskProgram},
+    operator::{SourceStatus, SubtaskContext, SubtaskProgram},
     probe::{Actor, Fact, NoProbe, Probe, Reached, Reporter, Step},
     state::{RestoredState, SubtaskSnapshot, redistribute_operator},
     stream::Outbox,

@@ -5,12 +5,13 @@ use std::{marker::PhantomData, sync::Arc};
 use async_trait::async_trait;
 
 use super::{
-    CompletionNotification, SubtaskContext, SubtaskProgram,
+    SubtaskContext, SubtaskProgram,
     keyed::{KeySelector, Keyed, KeyedCodec},
     program::OneInputProgram,
     stage::{Erased, ErasedStage, Stage},
 };
 use crate::{
+    checkpoint::CompletionNotification,
     error::Result,
     graph::Partitioning,
     id::CheckpointId,

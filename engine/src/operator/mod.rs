@@ -23,7 +23,7 @@ pub use aggregate::Summand;
 pub use keyed_process::KeyedProcessFunction;
 pub use program::SPLITS_STATE;
 pub use sink_stage::COMMITTABLES_STATE;
-pub use subtask::{CompletionNotification, SourceStatus, SubtaskContext, SubtaskProgram};
+pub use subtask::{SourceStatus, SubtaskContext, SubtaskProgram};
 
 pub(crate) use aggregate::{Aggregate, add};
 pub(crate) use chain::ChainFactory;

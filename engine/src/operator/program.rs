@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 
 use super::{
-    CompletionNotification, SourceStatus, SubtaskProgram,
+    SourceStatus, SubtaskProgram,
     stage::{OperatorContext, Stage},
 };
 use crate::{
+    checkpoint::CompletionNotification,
     connector::SourceReader,
     error::{Context, Error, Result},
     id::CheckpointId,

@@ -2,11 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{
-    CompletionNotification,
-    stage::{OperatorContext, Stage},
-};
+use super::stage::{OperatorContext, Stage};
 use crate::{
+    checkpoint::CompletionNotification,
     connector::SinkWriter,
     error::{Context, Result},
     id::CheckpointId,

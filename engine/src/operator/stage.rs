@@ -10,8 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{CompletionNotification, SubtaskContext};
+use super::SubtaskContext;
 use crate::{
+    checkpoint::CompletionNotification,
     error::Result,
     id::CheckpointId,
     state::{OperatorSnapshot, RestoredOperator, RestoredState, SubtaskSnapshot},

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::{
+    checkpoint::CompletionNotification,
     env::Disk,
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
@@ -58,16 +59,6 @@ pub enum SourceStatus {
     More,
     /// There will be no more records.
     EndOfInput,
-}
-
-/// A notification that a checkpoint has completed. It may come late, twice, out of order or never; a later one implies
-/// all earlier ones of the same attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompletionNotification {
-    /// The checkpoint.
-    pub checkpoint: CheckpointId,
-    /// The attempt that took it.
-    pub attempt: AttemptId,
 }
 
 /// One subtask's chain from source reader or input batch to outbox or sink.

@@ -57,7 +57,7 @@ pub(crate) async fn prepare(
         prepared.finished = survey.finished;
     }
     if let Some(point) = &prepared.restore {
-        validate_manifest(&point.manifest, graph)?;
+        validate_manifest(&point.manifest, &graph.checkpointed())?;
     }
     for vertex in &graph.vertices {
         let context = prepare_context(disk, graph, vertex.id, prepared.restore.as_ref().map(|r| r.manifest.checkpoint));

@@ -12,10 +12,10 @@ use super::{
     input_gate::InputGate, result_partition::ResultPartition, rpc::ToJobManager, subtask_checkpoint::SubtaskCheckpoint,
 };
 use crate::{
-    checkpoint::{AlignerCommand, BarrierAligner},
+    checkpoint::{AlignerCommand, BarrierAligner, CompletionNotification},
     error::{Error, Result},
     id::{CheckpointId, TaskId},
-    operator::{CompletionNotification, SourceStatus, SubtaskProgram},
+    operator::{SourceStatus, SubtaskProgram},
     probe::{Reporter, Step},
     stream::{CheckpointBarrier, Outbox, StreamElement},
 };

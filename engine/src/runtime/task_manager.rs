@@ -22,12 +22,12 @@ use super::{
     timer::Timer,
 };
 use crate::{
+    checkpoint::CompletionNotification,
     env::{Address, ByteStream, Env, spawner::panic_message},
     error::{Error, ErrorKind, Result},
     id::{AttemptId, TaskId},
     instant::Instant,
     job::FailureDetector,
-    operator::CompletionNotification,
     probe::{Actor, Probe, Reporter, Step},
 };
 

@@ -54,8 +54,12 @@ impl<'a> AtomicFile<'a> {
     }
 }
 
-/// All steps at once, for a file whose steps nobody waits for.
-pub(super) async fn write_durably(disk: &dyn Disk, target: &Path, contents: Bytes) -> io::Result<()> {
+/// All steps at once, for a file whose steps nobody waits for. The contents are first written under the name with
+/// `.tmp` at its end.
+///
+/// # Errors
+/// Those of the disk; the file may then be there or not.
+pub async fn write_durably(disk: &dyn Disk, target: &Path, contents: Bytes) -> io::Result<()> {
     let mut file = AtomicFile::write(disk, target, contents).await?;
     file.sync().await?;
     file.rename().await?;

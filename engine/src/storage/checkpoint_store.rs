@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use super::{
     Survey,
-    atomic_file::{AtomicFile, parent, write_durably},
+    atomic_file::{AtomicFile, write_durably},
+    directories::create_directories,
     job_file::{JobFile, refuse_foreign_files},
     layout::{FINISHED, LOCK, MANIFEST, checkpoint_directory, parse_term_file, term_file},
     manifest_file::encode_manifest,
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::{
     checkpoint::Manifest,
-    env::{Disk, DiskLock, EntryKind},
+    env::{Disk, DiskLock},
     error::{Context, Error, Result},
     id::CheckpointId,
     probe::{Reporter, Step},
@@ -160,29 +161,4 @@ impl CheckpointStore {
         let contents = format!("the job finished with checkpoint {last}\n");
         write_durably(&*self.disk, &self.root.join(FINISHED), contents.into()).await.at(|| self.place())
     }
-}
-
-/// Creates a directory and those above it that are missing, each durably.
-async fn create_directories(disk: &dyn Disk, directory: &Path) -> Result<()> {
-    let mut missing = Vec::new();
-    let mut at = directory;
-    loop {
-        match disk.metadata(at).await {
-            Ok(metadata) if metadata.kind == EntryKind::Directory => break,
-            Ok(_) => return Err(Error::bad_input(format!("{} is not a directory: choose another one", at.display()))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(at),
-            Err(e) => return Err(e.into()),
-        }
-        match at.parent() {
-            Some(above) if !above.as_os_str().is_empty() => at = above,
-            _ => break,
-        }
-    }
-    for path in missing.into_iter().rev() {
-        match disk.create_dir(path).await {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
-            _ => disk.sync_dir(parent(path)).await?,
-        }
-    }
-    Ok(())
 }

@@ -15,6 +15,7 @@
 
 mod atomic_file;
 mod checkpoint_store;
+mod directories;
 mod job_file;
 mod layout;
 mod manifest_file;
@@ -22,8 +23,9 @@ mod snapshot_file;
 mod snapshot_store;
 mod survey;
 
-pub use atomic_file::read_file;
+pub use atomic_file::{read_file, write_durably};
 pub use checkpoint_store::{CheckpointStore, PublishError};
+pub use directories::create_directories;
 pub use job_file::JobFile;
 pub use layout::{CHECKPOINT_PREFIX, checkpoint_directory, parse_checkpoint_directory};
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};

@@ -1,11 +1,9 @@
-//! What the coordinator is told, what it wants to be done, and what it knows of the job.
-
-use std::collections::BTreeSet;
+//! What the coordinator is told, and what it wants to be done.
 
 use crate::{
     checkpoint::{Manifest, SnapshotHandle},
     error::Error,
-    id::{AttemptId, CheckpointId, SubtaskId, TaskId, VertexId},
+    id::{AttemptId, CheckpointId, TaskId},
     probe::Step,
     stream::CheckpointBarrier,
 };
@@ -144,27 +142,4 @@ pub enum CoordinatorCommand {
         /// The step.
         step: Step,
     },
-}
-
-/// What the coordinator knows of the job.
-#[derive(Clone, Debug)]
-pub struct CoordinatorJob {
-    /// Its name.
-    pub name: String,
-    /// How many key groups it has.
-    pub max_parallelism: u32,
-    /// Each vertex: its id and name, the uids of its stateful operators, its parallelism.
-    pub vertices: Vec<(VertexId, String, Vec<String>, u32)>,
-    /// The subtasks that emit barriers on their own.
-    pub sources: BTreeSet<SubtaskId>,
-}
-
-impl CoordinatorJob {
-    pub(super) fn subtasks(&self) -> BTreeSet<SubtaskId> {
-        let subtasks = |(vertex, _, _, p): &(VertexId, String, Vec<String>, u32)| {
-            let vertex = *vertex;
-            (0..*p).map(move |index| SubtaskId { vertex, index })
-        };
-        self.vertices.iter().flat_map(subtasks).collect()
-    }
 }

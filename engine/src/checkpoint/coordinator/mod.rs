@@ -18,8 +18,8 @@ mod tests;
 
 use std::{collections::BTreeSet, time::Duration};
 
-pub use self::message::{CoordinatorCommand, CoordinatorEvent, CoordinatorJob};
-use super::{CheckpointOptions, PendingCheckpoint, Retention, SnapshotHandle};
+pub use self::message::{CoordinatorCommand, CoordinatorEvent};
+use super::{CheckpointOptions, CheckpointedJob, PendingCheckpoint, Retention, SnapshotHandle};
 use crate::{
     error::Error,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
@@ -52,7 +52,7 @@ struct FinalCommit {
 #[derive(Debug)]
 pub struct Coordinator {
     options: CheckpointOptions,
-    job: CoordinatorJob,
+    job: CheckpointedJob,
     tasks: BTreeSet<SubtaskId>,
     next_id: CheckpointId,
     /// The attempt whose tasks all run.
@@ -75,7 +75,7 @@ impl Coordinator {
     #[must_use]
     pub fn new(
         options: CheckpointOptions,
-        job: CoordinatorJob,
+        job: CheckpointedJob,
         next_id: CheckpointId,
         completed: Vec<CheckpointId>,
     ) -> Self {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use super::*;
 use crate::{
+    checkpoint::CheckpointedVertex,
     id::{SubtaskId, VertexId},
     stream::CheckpointMode,
 };
@@ -35,13 +36,16 @@ impl Play {
             tolerable_failures: 1,
             retained: 1,
         };
-        let job = CoordinatorJob {
+        let vertex = |id, name: &str, parallelism| CheckpointedVertex {
+            id: VertexId(id),
+            name: name.into(),
+            operators: vec![name.into()],
+            parallelism,
+        };
+        let job = CheckpointedJob {
             name: "job".into(),
             max_parallelism: 8,
-            vertices: vec![
-                (VertexId(0), "source".into(), vec!["source".into()], 2),
-                (VertexId(1), "sink".into(), vec!["sink".into()], 1),
-            ],
+            vertices: vec![vertex(0, "source", 2), vertex(1, "sink", 1)],
             sources: BTreeSet::from([SOURCE_0, SOURCE_1]),
         };
         let coordinator = Coordinator::new(options, job, CheckpointId(6), vec![CheckpointId(4)]);

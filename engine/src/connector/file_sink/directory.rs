@@ -1,19 +1,15 @@
 //! The sink's directory: whose it is, and whether it fits the checkpoint that a job restores.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{PartFile, names::is_newer};
 use crate::{
-    env::{Disk, EntryKind, OpenMode},
-    error::{Error, Result},
+    env::Disk,
+    error::{Context, Error, Result},
     id::CheckpointId,
-    storage::read_file,
+    storage::{create_directories, read_file, write_durably},
 };
 
 /// The file that says whose output a directory holds.
@@ -55,7 +51,7 @@ pub(super) async fn prepare(
             disk.sync_dir(directory).await.map_err(|e| failed("synced", directory, e))?;
         }
         None => {
-            create_durably(disk, directory).await?;
+            create_directories(disk, directory).await.at(|| "the output directory")?;
             let names = list(disk, directory).await?;
             if let Some(name) = names.iter().find(|name| *name != MARKER_TEMPORARY) {
                 let part = PartFile::parse(name).is_some();
@@ -99,13 +95,7 @@ pub(super) async fn list(disk: &dyn Disk, directory: &Path) -> Result<Vec<String
 
 /// What a failed access to the output means. Only a device in trouble is worth another try.
 pub(super) fn failed(what: &str, path: &Path, error: io::Error) -> Error {
-    let place = format!("the output {} cannot be {what}", path.display());
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory | io::ErrorKind::ReadOnlyFilesystem => {
-            Error::bad_input(format!("{error}: make it writable, or choose another directory")).at(place)
-        }
-        _ => Error::from(error).at(place),
-    }
+    Error::from(error).at(format!("the output {} cannot be {what}", path.display()))
 }
 
 fn foreign_file(directory: &Path, name: &str) -> Error {
@@ -173,54 +163,7 @@ async fn read_marker(disk: &dyn Disk, path: &Path) -> Result<Option<Marker>> {
 }
 
 async fn write_marker(disk: &dyn Disk, directory: &Path, marker: &Marker) -> Result<()> {
-    let (temporary, path) = (directory.join(MARKER_TEMPORARY), directory.join(MARKER_FILE));
+    let path = directory.join(MARKER_FILE);
     let bytes = serde_json::to_vec_pretty(marker).expect("names can be encoded");
-    let write = async {
-        let mut file = disk.open(&temporary, OpenMode::Create).await?;
-        file.write_at(0, Bytes::from(bytes)).await?;
-        // Without this, the marker's name may survive loss of power with nothing in it: the directory is nobody's.
-        file.sync().await?;
-        disk.rename(&temporary, &path).await?;
-        // Without this, parts may survive loss of power where the marker does not: the job would refuse its own output.
-        disk.sync_dir(directory).await
-    };
-    write.await.map_err(|e| failed("written", &path, e))
-}
-
-/// Creates a directory and those above it that are missing, so that it survives loss of power.
-async fn create_durably(disk: &dyn Disk, directory: &Path) -> Result<()> {
-    // The missing ones, innermost first.
-    let mut missing: Vec<PathBuf> = Vec::new();
-    for path in directory.ancestors() {
-        match disk.metadata(or_here(path)).await {
-            Ok(metadata) if metadata.kind == EntryKind::Directory => break,
-            Ok(_) => {
-                let message = format!("the output {} is not a directory: choose another one", path.display());
-                return Err(Error::bad_input(message));
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(path.to_owned()),
-            Err(e) => return Err(failed("looked up", path, e)),
-        }
-    }
-    for path in missing.iter().rev() {
-        match disk.create_dir(path).await {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(failed("created", path, e)),
-            _ => {}
-        }
-    }
-    // Without this, the whole directory may be gone after loss of power, with all that was committed into it. All the way
-    // up, and also if nothing was missing: whoever created a directory may have died before it came to this line.
-    for parent in directory.ancestors().skip(1) {
-        match disk.sync_dir(or_here(parent)).await {
-            // Where we may not even look, we have not created anything.
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-            synced => synced.map_err(|e| failed("synced", parent, e))?,
-        }
-    }
-    Ok(())
-}
-
-/// The path that names the directory of a relative path without one.
-fn or_here(path: &Path) -> &Path {
-    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+    write_durably(disk, &path, bytes.into()).await.map_err(|e| failed("written", &path, e))
 }

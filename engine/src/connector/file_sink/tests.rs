@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, io::ErrorKind as IoKind, path::Path, sync::Arc}
 
 use super::*;
 use crate::{
+    checkpoint::CompletionNotification,
     connector::{Sink, SinkWriter, memory_disk::MemoryDisk},
     error::{ErrorKind, Result},
     graph::{
@@ -11,7 +12,7 @@ use crate::{
         local_executor::{Recorder, now},
     },
     id::{AttemptId, CheckpointId, SubtaskId, TaskId, VertexId},
-    operator::{CompletionNotification, SubtaskContext},
+    operator::SubtaskContext,
     probe::{Actor, Reporter},
 };
 
@@ -358,7 +359,7 @@ fn a_directory_that_is_not_usable_is_refused() {
     insta::assert_snapshot!(refused(&with(&["a/out/thesis.tex"]), None), @"the output directory a/out holds thesis.tex, which no sink wrote: choose an empty directory, or move the file away");
     insta::assert_snapshot!(refused(&with(&["a/out/thesis.tex"]), Some(3)), @"the output directory a/out holds thesis.tex, which no sink wrote: choose an empty directory, or move the file away");
     insta::assert_snapshot!(refused(&with(&["a/out/part-0-1-1.1-0"]), None), @"the output directory a/out holds part-0-1-1.1-0, but no .tidegate-sink.json that says whose it is: bring that file back, or choose an empty directory");
-    insta::assert_snapshot!(refused(&with(&["a/out"]), None), @"the output a/out is not a directory: choose another one");
+    insta::assert_snapshot!(refused(&with(&["a/out"]), None), @"the output directory: a/out is not a directory: choose another one");
     insta::assert_snapshot!(refused(&with(&["a/out/.tidegate-sink.json"]), None), @"the marker a/out/.tidegate-sink.json is not one of this version: invalid type: integer `1`, expected struct Marker at line 1 column 1; choose another directory");
 
     let disk = MemoryDisk::default();

@@ -11,12 +11,12 @@ use super::{
     names::is_newer,
 };
 use crate::{
-    checkpoint::SinkTransactions,
+    checkpoint::{CompletionNotification, SinkTransactions},
     connector::SinkWriter,
     env::{DiskFile, OpenMode},
     error::{Error, Result},
     id::CheckpointId,
-    operator::{CompletionNotification, SubtaskContext},
+    operator::SubtaskContext,
     probe::Step,
     stream::Data,
 };

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::peers::{Peers, SessionId};
 use crate::{
-    checkpoint::{Coordinator, CoordinatorCommand, CoordinatorEvent, CoordinatorJob, RestoreMode},
+    checkpoint::{Coordinator, CoordinatorCommand, CoordinatorEvent, RestoreMode},
     env::{ByteStream, Env},
     error::{Error, Result},
     graph::JobGraph,
@@ -93,7 +93,7 @@ impl JobManager {
         let coordinator = graph
             .checkpoints
             .clone()
-            .map(|options| Coordinator::new(options, coordinator_job(&graph), first_id, found.completed.clone()));
+            .map(|options| Coordinator::new(options, graph.checkpointed(), first_id, found.completed.clone()));
         Self {
             next_heartbeat: env.clock.now() + config.options.heartbeat_interval,
             lifecycle: Lifecycle::new(term, shape, graph.restart.clone(), graph.checkpoints.is_some()),
@@ -376,16 +376,4 @@ enum Turn {
     Event(Event),
     CancelerGone { cancel: bool },
     Deadline,
-}
-
-fn coordinator_job(graph: &JobGraph) -> CoordinatorJob {
-    let stateful = |v: &crate::graph::JobVertex| {
-        v.operators.iter().filter(|o| o.stateful).map(|o| o.uid.clone()).collect::<Vec<_>>()
-    };
-    CoordinatorJob {
-        name: graph.name.clone(),
-        max_parallelism: graph.max_parallelism,
-        vertices: graph.vertices.iter().map(|v| (v.id, v.name.clone(), stateful(v), v.parallelism)).collect(),
-        sources: graph.source_subtasks(),
-    }
 }
