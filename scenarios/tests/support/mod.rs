@@ -177,7 +177,7 @@ pub fn text(bytes: usize) -> String {
         for _ in 0..numbers.below(12) {
             let rarity = 1 << (2 * numbers.below(8));
             let word = numbers.below(rarity);
-            text += &format!("{}{word}", if word % 3 == 0 { "Word" } else { "word_" });
+            text += &format!("{}{word}", if word.is_multiple_of(3) { "Word" } else { "word_" });
             text += [" ", ", ", "--", "\t", " é "][numbers.below(5) as usize];
         }
         text.push('\n');
