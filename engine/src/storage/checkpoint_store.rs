@@ -216,7 +216,7 @@ impl CheckpointStore {
     }
 }
 
-/// Creates a directory and those above it that are missing, each durably.
+/// Creates a directory and those above it that are missing, durably.
 async fn create_directories(disk: &dyn Disk, directory: &Path) -> Result<()> {
     let mut missing = Vec::new();
     let mut at = directory;
@@ -235,7 +235,16 @@ async fn create_directories(disk: &dyn Disk, directory: &Path) -> Result<()> {
     for path in missing.into_iter().rev() {
         match disk.create_dir(path).await {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e.into()),
-            _ => disk.sync_dir(parent(path)).await?,
+            _ => {}
+        }
+    }
+    // Without this, the whole directory may be gone after a loss of power. All the way up, and also if nothing was missing:
+    // whoever created a directory may have died before it came to this line.
+    for below in directory.ancestors().filter(|path| path.parent().is_some()) {
+        match disk.sync_dir(parent(below)).await {
+            // Where we may not even look, we have not created anything.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
         }
     }
     Ok(())
