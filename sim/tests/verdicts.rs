@@ -160,3 +160,17 @@ fn two_runs_that_differ_are_reported() {
         assert!(violation.message.contains(part), "{}", violation.message);
     }
 }
+
+/// Also between two steps, where no fault can be tied to one: when the checkpoint directory is made, when the end is recorded.
+#[test]
+fn the_job_manager_may_be_killed_at_any_time() {
+    let whole = run(&spec(Letters::default())).expect("the job makes sense").virtual_time;
+    let mut broken = Vec::new();
+    for us in (0..whole.as_micros() as u64).step_by(50) {
+        let kill = Action::Crash { victim: Victim::JobManager, crash: Crash::Process, restart_after_us: 500 };
+        let plan = FaultPlan::new(vec![Fault { at: Anchor::Time { us }, action: kill }]);
+        let report = run(&RunSpec { plan, ..spec(Letters::default()) }).expect("the job makes sense");
+        broken.extend(report.violations.into_iter().map(|v| format!("{us} µs: {}: {}", v.invariant, v.message)));
+    }
+    assert_eq!(broken, [""; 0]);
+}

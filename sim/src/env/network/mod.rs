@@ -6,7 +6,7 @@
 //! |---|---|
 //! | process killed | end of file after what was under way; its own writes are reset |
 //! | power lost | silence: reads wait, writes fill the window and wait; reset once the node runs again and is written to |
-//! | partition | silence in the directions that are cut; what was under way arrives after the heal |
+//! | partition | silence in the directions that are cut; what was under way, also a reset, arrives after the heal |
 //! | reset | both sides get an error, what was under way is lost |
 //! | delay | the link is slower by so much; order within a direction is kept |
 
@@ -112,6 +112,8 @@ impl SimNetwork {
         state.each_pipe(|pipe| {
             if pipe.reader.node() == incarnation.node() || pipe.writer.node() == incarnation.node() {
                 pipe.reset_on_write |= !pipe.reader.is_alive() || !pipe.writer.is_alive();
+                // A writer that waits goes on sending, too.
+                pipe.wake_writer();
             }
         });
     }
@@ -151,7 +153,7 @@ impl SimNetwork {
         let mut state = self.lock();
         state.cut.remove(&(a.into(), b.into()));
         state.cut.remove(&(b.into(), a.into()));
-        state.each_pipe(Pipe::wake_reader);
+        state.each_pipe(Pipe::wake);
     }
 
     /// Ends all partitions and delays.
@@ -159,7 +161,7 @@ impl SimNetwork {
         let mut state = self.lock();
         state.cut.clear();
         state.delays.clear();
-        state.each_pipe(Pipe::wake_reader);
+        state.each_pipe(Pipe::wake);
     }
 
     /// Slows a link down, in both directions, for what is sent from now on. Zero ends it.

@@ -67,6 +67,11 @@ impl Pipe {
         self.is_reset = true;
         self.under_way.clear();
         self.bytes = 0;
+        self.wake();
+    }
+
+    /// Lets both sides look again.
+    pub(super) fn wake(&mut self) {
         self.wake_reader();
         self.wake_writer();
     }

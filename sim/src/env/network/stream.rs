@@ -48,10 +48,13 @@ impl AsyncWrite for PipeWriter {
             if !pipe.writer.is_alive() {
                 return Poll::Pending;
             }
-            if pipe.reset_on_write {
+            // Behind a partition nobody hears of a reset.
+            let (there, back) = (pipe.reader.node(), pipe.writer.node());
+            let hears = !self.network.is_cut(there, back);
+            if pipe.reset_on_write && hears && !self.network.is_cut(back, there) {
                 pipe.reset();
             }
-            if pipe.is_reset {
+            if pipe.is_reset && hears {
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
             if pipe.end_at.is_some() {
@@ -128,12 +131,12 @@ impl AsyncRead for PipeReader {
         if !pipe.reader.is_alive() {
             return Poll::Pending;
         }
-        if pipe.is_reset {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
         pipe.reading = Some(context.waker().clone());
         if self.network.is_cut(pipe.writer.node(), pipe.reader.node()) {
             return Poll::Pending;
+        }
+        if pipe.is_reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         match (pipe.under_way.front().map(|(at, _)| *at), pipe.end_at) {
             (Some(at), _) if at > now => self.wait(at, context),

@@ -1,0 +1,259 @@
+//! Every way in which the simulated network can fail a connection.
+
+mod support;
+
+use std::{io, time::Duration};
+
+use futures_util::future::join;
+use support::in_world;
+use tidegate::env::{Address, ByteStream, Env, Listener, timeout};
+use tidegate_sim::env::{Crash, NetworkSettings, World, WorldSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const WINDOW: usize = 1000;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Nodes `a` and `b` with a connection between them.
+struct Scene {
+    world: World,
+    env: Env,
+    listener: Box<dyn Listener>,
+    a: ByteStream,
+    b: ByteStream,
+}
+
+/// Plays the scene in the worlds of several seeds.
+fn with_connection(act: impl AsyncFn(Scene) + Send + Sync) {
+    let network = NetworkSettings { window: WINDOW, ..NetworkSettings::default() };
+    for seed in 0..20 {
+        in_world(seed, WorldSettings { network: network.clone(), ..WorldSettings::default() }, async |world| {
+            let (env, peer) = (world.boot("a"), world.boot("b"));
+            let mut listener = peer.network.bind(&address()).await.unwrap();
+            let (a, b) = join(env.network.connect(&address()), listener.accept()).await;
+            act(Scene { world, env, listener, a: a.unwrap(), b: b.unwrap() }).await;
+        });
+    }
+}
+
+fn address() -> Address {
+    Address::new("b:7")
+}
+
+impl Scene {
+    /// Whether nothing comes of it in a second.
+    async fn waits<T>(&self, work: impl Future<Output = T>) -> bool {
+        timeout(&*self.env.clock, SECOND, work).await.is_none()
+    }
+}
+
+/// What a read gives within a second: bytes, the end of the stream (none), or an error; `None` for silence.
+async fn read(env: &Env, end: &mut ByteStream) -> Option<io::Result<Vec<u8>>> {
+    let mut buffer = [0; 16];
+    let n = timeout(&*env.clock, SECOND, end.reader.read(&mut buffer)).await?;
+    Some(n.map(|n| buffer[..n].to_vec()))
+}
+
+/// All of so many bytes, which must come within a second.
+async fn read_all(env: &Env, end: &mut ByteStream, len: usize) -> Vec<u8> {
+    let mut buffer = vec![0; len];
+    timeout(&*env.clock, SECOND, end.reader.read_exact(&mut buffer)).await.expect("they come").unwrap();
+    buffer
+}
+
+/// What a write of some bytes gives within a second; `None` if it waits.
+async fn write(env: &Env, end: &mut ByteStream, bytes: &[u8]) -> Option<io::Result<()>> {
+    timeout(&*env.clock, SECOND, end.writer.write_all(bytes)).await
+}
+
+async fn send(env: &Env, end: &mut ByteStream, bytes: &[u8]) {
+    write(env, end, bytes).await.expect("there is room").unwrap();
+}
+
+async fn is_silent(env: &Env, end: &mut ByteStream) -> bool {
+    read(env, end).await.is_none()
+}
+
+#[track_caller]
+fn is_reset<T: std::fmt::Debug>(found: Option<io::Result<T>>) {
+    match found {
+        Some(Err(e)) if e.kind() == io::ErrorKind::ConnectionReset => {}
+        other => panic!("{other:?} instead of a reset"),
+    }
+}
+
+#[test]
+fn a_partition_is_silence_until_it_is_healed() {
+    with_connection(async |mut s| {
+        s.world.network.partition("a", "b");
+        send(&s.env, &mut s.a, b"to b").await;
+        send(&s.env, &mut s.b, b"to a").await;
+        assert!(is_silent(&s.env, &mut s.a).await && is_silent(&s.env, &mut s.b).await);
+        let refused = s.env.network.connect(&address()).await.err().map(|e| e.kind());
+        assert_eq!(refused, Some(io::ErrorKind::TimedOut));
+        s.world.network.heal("b", "a");
+        assert_eq!(read_all(&s.env, &mut s.b, 4).await, b"to b");
+        assert_eq!(read_all(&s.env, &mut s.a, 4).await, b"to a");
+        assert!(join(s.env.network.connect(&address()), s.listener.accept()).await.0.is_ok());
+    });
+}
+
+#[test]
+fn a_cut_is_one_direction_of_a_partition() {
+    with_connection(async |mut s| {
+        s.world.network.cut("a", "b");
+        send(&s.env, &mut s.a, b"to b").await;
+        send(&s.env, &mut s.b, b"to a").await;
+        assert!(is_silent(&s.env, &mut s.b).await);
+        assert_eq!(read_all(&s.env, &mut s.a, 4).await, b"to a");
+        s.world.network.heal_all();
+        assert_eq!(read_all(&s.env, &mut s.b, 4).await, b"to b");
+    });
+}
+
+#[test]
+fn what_is_under_way_when_a_partition_begins_arrives_after_it() {
+    with_connection(async |mut s| {
+        send(&s.env, &mut s.a, b"early").await;
+        s.world.network.partition("a", "b");
+        assert!(is_silent(&s.env, &mut s.b).await);
+        s.world.network.heal("a", "b");
+        assert_eq!(read_all(&s.env, &mut s.b, 5).await, b"early");
+    });
+}
+
+#[test]
+fn a_death_behind_a_partition_is_not_heard_of() {
+    with_connection(async |mut s| {
+        s.world.network.partition("a", "b");
+        s.world.crash("b", Crash::Process);
+        assert!(is_silent(&s.env, &mut s.a).await);
+        // The window fills, and nobody says that there is nobody.
+        assert!(write(&s.env, &mut s.a, &[0; 2 * WINDOW]).await.is_none());
+        s.world.network.heal("a", "b");
+        is_reset(write(&s.env, &mut s.a, b"more").await);
+    });
+}
+
+#[test]
+fn a_closed_connection_behind_a_partition_is_not_heard_of() {
+    with_connection(async |mut s| {
+        s.world.network.partition("a", "b");
+        drop(s.b);
+        assert!(is_silent(&s.env, &mut s.a).await);
+        send(&s.env, &mut s.a, b"nobody reads this").await;
+        s.world.network.heal("a", "b");
+        assert_eq!(read(&s.env, &mut s.a).await.unwrap().unwrap(), b"");
+        is_reset(write(&s.env, &mut s.a, b"more").await);
+    });
+}
+
+#[test]
+fn a_delayed_link_is_slower_and_keeps_the_order() {
+    with_connection(async |mut s| {
+        let extra = Duration::from_millis(300);
+        s.world.network.delay_link("a", "b", extra);
+        let sent = s.env.clock.now();
+        send(&s.env, &mut s.a, b"slow").await;
+        s.world.network.delay_link("a", "b", Duration::ZERO);
+        send(&s.env, &mut s.a, b"fast").await;
+        send(&s.env, &mut s.b, b"back").await;
+        assert_eq!(read_all(&s.env, &mut s.a, 4).await, b"back");
+        assert!(s.env.clock.now() < sent + extra, "only what is sent during the delay is late");
+        assert_eq!(read_all(&s.env, &mut s.b, 8).await, b"slowfast");
+        assert!(s.env.clock.now() >= sent + extra, "the delay has passed");
+    });
+}
+
+#[test]
+fn a_reset_ends_both_sides_and_loses_what_is_under_way() {
+    with_connection(async |mut s| {
+        let (other, mut peer) = join(s.env.network.connect(&address()), s.listener.accept()).await;
+        send(&s.env, &mut s.a, b"lost").await;
+        s.world.network.reset_connections("b", "c");
+        assert_eq!(read_all(&s.env, &mut s.b, 4).await, b"lost");
+        send(&s.env, &mut s.a, b"lost").await;
+        s.world.network.reset_connections("b", "a");
+        for end in [&mut s.a, &mut s.b, &mut other.unwrap(), peer.as_mut().unwrap()] {
+            is_reset(read(&s.env, end).await);
+            is_reset(write(&s.env, end, b"more").await);
+        }
+        // A new connection is as good as any.
+        let (a, b) = join(s.env.network.connect(&address()), s.listener.accept()).await;
+        send(&s.env, &mut a.unwrap(), b"anew").await;
+        assert_eq!(read_all(&s.env, &mut b.unwrap(), 4).await, b"anew");
+    });
+}
+
+#[test]
+fn a_killed_process_ends_its_connections() {
+    with_connection(async |mut s| {
+        send(&s.env, &mut s.b, b"last words").await;
+        s.world.crash("b", Crash::Process);
+        assert_eq!(read_all(&s.env, &mut s.a, 10).await, b"last words");
+        assert_eq!(read(&s.env, &mut s.a).await.unwrap().unwrap(), b"");
+        is_reset(write(&s.env, &mut s.a, b"anybody?").await);
+        let refused = s.env.network.connect(&address()).await.err().map(|e| e.kind());
+        assert_eq!(refused, Some(io::ErrorKind::ConnectionRefused));
+    });
+}
+
+#[test]
+fn a_node_without_power_is_silent_until_it_runs_again() {
+    with_connection(async |mut s| {
+        s.world.crash("b", Crash::Power);
+        assert!(is_silent(&s.env, &mut s.a).await);
+        send(&s.env, &mut s.a, &[0; WINDOW]).await;
+        assert!(write(&s.env, &mut s.a, b"more").await.is_none());
+        let refused = s.env.network.connect(&address()).await.err().map(|e| e.kind());
+        assert_eq!(refused, Some(io::ErrorKind::TimedOut));
+        let peer = s.world.boot("b");
+        is_reset(write(&s.env, &mut s.a, b"more").await);
+        let refused = s.env.network.connect(&address()).await.err().map(|e| e.kind());
+        assert_eq!(refused, Some(io::ErrorKind::ConnectionRefused));
+        assert!(peer.network.bind(&address()).await.is_ok(), "the address is free again");
+    });
+}
+
+/// The kernel goes on sending what nobody has acknowledged, and the new life of the node does not know it.
+#[test]
+fn a_writer_that_waits_for_a_node_without_power_is_reset_when_that_runs_again() {
+    with_connection(async |mut s| {
+        s.world.crash("b", Crash::Power);
+        let world = s.world.clone();
+        s.env.spawner.start("boot", async move {
+            world.sleep(SECOND / 2).await;
+            drop(world.boot("b"));
+        });
+        let begin = s.env.clock.now();
+        is_reset(write(&s.env, &mut s.a, &[0; 2 * WINDOW]).await);
+        assert!(s.env.clock.now() < begin + SECOND, "it is woken, and not by the time-out");
+    });
+}
+
+#[test]
+fn a_full_window_makes_the_writer_wait() {
+    with_connection(async |mut s| {
+        send(&s.env, &mut s.a, &[1; WINDOW]).await;
+        assert!(write(&s.env, &mut s.a, &[2]).await.is_none());
+        assert_eq!(read_all(&s.env, &mut s.b, 10).await, [1; 10]);
+        send(&s.env, &mut s.a, &[3; 10]).await;
+        assert!(write(&s.env, &mut s.a, &[4]).await.is_none());
+        assert_eq!(read_all(&s.env, &mut s.b, WINDOW).await[WINDOW - 10..], [3; 10]);
+        // The other direction has a window of its own.
+        send(&s.env, &mut s.b, &[5; WINDOW]).await;
+    });
+}
+
+#[test]
+fn the_dead_say_and_hear_nothing() {
+    with_connection(async |mut s| {
+        send(&s.env, &mut s.b, b"too late").await;
+        s.world.crash("a", Crash::Power);
+        let new = s.world.boot("a");
+        assert!(write(&new, &mut s.a, b"a ghost").await.is_none());
+        assert!(is_silent(&new, &mut s.a).await && is_silent(&new, &mut s.b).await);
+        assert!(s.waits(s.env.network.connect(&address())).await);
+        drop(s.a);
+        assert!(is_silent(&new, &mut s.b).await, "the end of the dead is not told");
+    });
+}
