@@ -1,7 +1,8 @@
 //! What checkpoints cost word count: its throughput with them over its throughput without.
 //!
 //! A machine's speed drifts by more than the few per cent in question. So runs with and without checkpoints alternate in
-//! one process, and each ratio is that of two neighbours. Criterion cannot pair, so this bench prints a table of its own.
+//! one process, and each ratio is that of two neighbours. Criterion cannot pair, so this bench prints a table of its own:
+//! `cargo bench --bench checkpoint_overhead`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches measure real time")]
 
 mod support;
@@ -9,7 +10,7 @@ mod support;
 use support::{Checkpoints, Job, Work, is_test};
 
 /// How many pairs for each interval.
-const PAIRS: usize = 8;
+const PAIRS: usize = 6;
 
 /// The middle of some numbers, and their ends.
 struct Spread {
@@ -62,12 +63,9 @@ fn measure(job: &Job, checkpoints: Checkpoints, pairs: usize) {
 
 fn main() {
     let test = is_test();
-    let job = Job { work: Work::WordCount, keys: 100_000, records: if test { 200_000 } else { 25_000_000 } };
+    let job = Job { work: Work::WordCount, keys: 100_000, records: if test { 200_000 } else { 15_000_000 } };
     println!("{}, {} keys, {} records; million records per second", job.work, job.keys, job.records);
-    println!(
-        "{:<26} {:>8} {:>8} {:>18}   ratio of a pair: median (min to max)",
-        "", "off", "on", "ratio of medians"
-    );
+    println!("{:<26} {:>8} {:>8} {:>18}   ratio of a pair: median (min to max)", "", "off", "on", "ratio of medians");
     for checkpoints in Checkpoints::ALL.into_iter().filter(|c| *c != Checkpoints::Off) {
         measure(&job, checkpoints, if test { 1 } else { PAIRS });
     }

@@ -15,8 +15,8 @@ use support::{Checkpoints, Job, Work, is_test};
 
 /// Work, keys and records: each job takes a second or two, so that it sees several checkpoints.
 const JOBS: [(Work, u64, u64); 3] = [
-    (Work::WordCount, 1_000, 20_000_000),
-    (Work::WordCount, 100_000, 20_000_000),
+    (Work::WordCount, 1_000, 10_000_000),
+    (Work::WordCount, 100_000, 10_000_000),
     (Work::KeyedSum, 100_000, 20_000_000),
 ];
 

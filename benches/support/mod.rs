@@ -52,7 +52,8 @@ pub enum Checkpoints {
 
 impl Checkpoints {
     /// The settings that are compared.
-    pub const ALL: [Self; 3] = [Self::Off, Self::Every(Duration::from_secs(1)), Self::Every(Duration::from_millis(100))];
+    pub const ALL: [Self; 3] =
+        [Self::Off, Self::Every(Duration::from_secs(1)), Self::Every(Duration::from_millis(100))];
 }
 
 impl fmt::Display for Checkpoints {
