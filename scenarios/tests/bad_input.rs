@@ -240,7 +240,8 @@ fn an_output_directory_with_foreign_files() {
     let place = Place::new();
     place.write("in", "to be");
     place.write("out", "mine");
-    run(&mut place.word_count(&[])).assert(2, &["the output out is not a directory: choose another one", RESUME]);
+    run(&mut place.word_count(&[]))
+        .assert(2, &["the output directory: out is not a directory: choose another one", RESUME]);
     assert_eq!(fs::read(place.path("out")).unwrap(), b"mine");
     remove(&place.path("out"));
     fs::create_dir(place.path("out")).unwrap();
