@@ -7,11 +7,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use tidegate::{
+    checkpoint::CompletionNotification,
     connector::{Sink, SinkWriter},
     error::Result,
     graph::PrepareContext,
     id::CheckpointId,
-    operator::{CompletionNotification, SubtaskContext},
+    operator::SubtaskContext,
     stream::Data,
 };
 
