@@ -17,10 +17,13 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Keeps so many, at least one, of those that are there and those to come.
+    /// Keeps so many, at least one, of the completed ones that are there and those to come. What an earlier process has
+    /// begun and not completed goes like one's own: otherwise a disk that fills up would never get room again.
     #[must_use]
-    pub fn new(keep: u32, completed: impl IntoIterator<Item = CheckpointId>) -> Self {
-        Self { keep: keep.max(1) as usize, completed: completed.into_iter().collect(), others: BTreeSet::new() }
+    pub fn new(keep: u32, begun: &[CheckpointId], completed: &[CheckpointId]) -> Self {
+        let completed: BTreeSet<_> = completed.iter().copied().collect();
+        let others = begun.iter().copied().filter(|id| !completed.contains(id)).collect();
+        Self { keep: keep.max(1) as usize, completed, others }
     }
 
     /// A checkpoint was given up, or nobody knows whether it exists.
@@ -51,9 +54,9 @@ mod tests {
 
     #[test]
     fn keeps_the_newest_and_drops_only_what_is_older() {
-        let mut retention = Retention::new(2, ids(&[3, 5]));
+        let mut retention = Retention::new(2, &ids(&[2, 3, 4, 5]), &ids(&[3, 5]));
         retention.not_completed(CheckpointId(6));
-        assert_eq!(retention.completed(CheckpointId(7)), ids(&[3, 6]));
+        assert_eq!(retention.completed(CheckpointId(7)), ids(&[2, 3, 4, 6]));
         retention.not_completed(CheckpointId(9));
         assert_eq!(retention.completed(CheckpointId(8)), ids(&[5]), "9 is not older than the newest completed one");
         assert_eq!(retention.completed(CheckpointId(10)), ids(&[7, 9]));
@@ -61,7 +64,7 @@ mod tests {
 
     #[test]
     fn one_is_always_kept() {
-        let mut retention = Retention::new(0, []);
+        let mut retention = Retention::new(0, &[], &[]);
         assert_eq!(retention.completed(CheckpointId(1)), []);
         assert_eq!(retention.completed(CheckpointId(2)), ids(&[1]));
     }

@@ -16,9 +16,9 @@ use crate::{
 pub(crate) struct Prepared {
     pub restore: Option<RestorePoint>,
     pub splits: BTreeMap<VertexId, SplitAssignment>,
-    /// The highest checkpoint id that was ever used in the directory.
-    pub highest_id: Option<CheckpointId>,
-    /// Completed checkpoints in the directory, ascending.
+    /// The checkpoints whose directories are there, ascending; the last one is the highest number that was ever used.
+    pub begun: Vec<CheckpointId>,
+    /// Those that completed, ascending.
     pub completed: Vec<CheckpointId>,
     /// Whether the job's end is recorded there.
     pub finished: bool,
@@ -35,7 +35,7 @@ pub(crate) async fn prepare(
     own_from: Option<CheckpointId>,
 ) -> Result<Prepared> {
     let mut prepared =
-        Prepared { restore: None, splits: BTreeMap::new(), highest_id: None, completed: Vec::new(), finished: false };
+        Prepared { restore: None, splits: BTreeMap::new(), begun: Vec::new(), completed: Vec::new(), finished: false };
     if let (Some(store), Some(directory)) = (store, directory) {
         let survey = store.survey().await?;
         let newest = survey.completed.last().copied();
@@ -52,8 +52,7 @@ pub(crate) async fn prepare(
             let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
             prepared.restore = Some(RestorePoint { directory, manifest });
         }
-        prepared.highest_id = survey.begun.last().copied();
-        prepared.completed = survey.completed;
+        (prepared.begun, prepared.completed) = (survey.begun, survey.completed);
         prepared.finished = survey.finished;
     }
     if let Some(point) = &prepared.restore {

@@ -71,18 +71,20 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// A coordinator whose first checkpoint gets the number `next_id`. `completed` are the checkpoints in storage.
+    /// A coordinator whose first checkpoint gets the number `next_id`. `begun` are the checkpoints whose directories are in
+    /// storage, `completed` those of them that completed.
     #[must_use]
     pub fn new(
         options: CheckpointOptions,
         job: CheckpointedJob,
         next_id: CheckpointId,
-        completed: Vec<CheckpointId>,
+        begun: &[CheckpointId],
+        completed: &[CheckpointId],
     ) -> Self {
-        assert!(completed.iter().all(|id| *id < next_id), "checkpoint {next_id} has been used");
+        assert!(begun.iter().all(|id| *id < next_id), "checkpoint {next_id} has been used");
         Self {
             tasks: job.subtasks(),
-            retention: Retention::new(options.retained, completed),
+            retention: Retention::new(options.retained, begun, completed),
             options,
             job,
             next_id,

@@ -25,7 +25,7 @@ struct Play {
 
 impl Play {
     /// A job of two sources and a sink; a checkpoint every 100 ms, with a limit of 50 ms, a pause of 20 ms, and one
-    /// tolerated failure. Checkpoint 4 has been completed before. The first attempt runs.
+    /// tolerated failure. Checkpoint 4 has been completed before, 5 only begun. The first attempt runs.
     fn new() -> Self {
         let ms = Duration::from_millis;
         let options = CheckpointOptions {
@@ -48,7 +48,8 @@ impl Play {
             vertices: vec![vertex(0, "source", 2), vertex(1, "sink", 1)],
             sources: BTreeSet::from([SOURCE_0, SOURCE_1]),
         };
-        let coordinator = Coordinator::new(options, job, CheckpointId(6), vec![CheckpointId(4)]);
+        let coordinator =
+            Coordinator::new(options, job, CheckpointId(6), &[CheckpointId(4), CheckpointId(5)], &[CheckpointId(4)]);
         let mut play = Self { coordinator, now: Instant(0), text: String::new() };
         play.tell(CoordinatorEvent::AttemptRunning { attempt: FIRST });
         play
@@ -176,7 +177,7 @@ fn a_checkpoint_from_trigger_to_notification() {
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
     v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
-    manifest 6 -> notify 6@1.1 complete; retire 4
+    manifest 6 -> notify 6@1.1 complete; retire 4; retire 5
     199 ms
     200 ms -> create directory 7
     ");
@@ -244,7 +245,7 @@ fn more_failures_in_a_row_than_are_tolerated_fail_the_attempt() {
     v0/0@1.1 acknowledges 7 -> counts
     v0/1@1.1 acknowledges 7 -> counts
     v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0
-    manifest 7 -> notify 7@1.1 complete; retire 4; retire 6
+    manifest 7 -> notify 7@1.1 complete; retire 4; retire 5; retire 6
     300 ms -> create directory 8
     directory 8 -> trigger 8 at v0/0@1.1 v0/1@1.1
     v1/0@1.1 declines 8 -> aborted: declined by v1/0: no space; notify 8@1.1 aborted
@@ -278,7 +279,7 @@ fn the_end_of_an_attempt_ends_its_checkpoint() {
     v0/1@1.2 acknowledges 7 -> counts
     v1/0@1.2 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.2: v0/0 v0/1 v1/0
     attempt 1.2 has ended
-    manifest 7 -> retire 4; retire 6
+    manifest 7 -> retire 4; retire 5; retire 6
     ");
 }
 
@@ -315,7 +316,7 @@ fn a_manifest_in_doubt_fails_the_attempt_and_deletes_nothing() {
     v0/0@1.2 acknowledges 8 -> counts
     v0/1@1.2 acknowledges 8 -> counts
     v1/0@1.2 acknowledges 8 -> counts; report all-acknowledged; publish 8 of attempt 1.2: v0/0 v0/1 v1/0
-    manifest 8 -> notify 8@1.2 complete; retire 4; retire 6; retire 7
+    manifest 8 -> notify 8@1.2 complete; retire 4; retire 5; retire 6; retire 7
     ");
 }
 
@@ -335,7 +336,7 @@ fn a_bounded_job_ends_with_a_final_checkpoint_that_every_task_has_committed() {
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
     v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
-    manifest 6 -> notify 6@1.1 complete; retire 4
+    manifest 6 -> notify 6@1.1 complete; retire 4; retire 5
     v0/0@1.1 committed 6
     v1/0@1.1 committed 6
     v1/0@1.1 committed 6
@@ -364,7 +365,7 @@ fn the_final_checkpoint_waits_for_its_attempt_and_for_the_one_under_way() {
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
     v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
-    manifest 6 -> notify 6@1.1 complete; retire 4; create directory 7
+    manifest 6 -> notify 6@1.1 complete; retire 4; retire 5; create directory 7
     attempt 1.1 has ended -> aborted: attempt 1.1 has ended
     input of v0/0@1.2 has ended
     input of v0/1@1.2 has ended

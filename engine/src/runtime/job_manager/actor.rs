@@ -89,11 +89,11 @@ impl JobManager {
     ) -> Self {
         let graph = config.graph;
         let shape = graph.vertices.iter().map(|v| (v.id, v.parallelism)).collect();
-        let first_id = found.highest_id.map_or(CheckpointId::FIRST, CheckpointId::next);
+        let first_id = found.begun.last().map_or(CheckpointId::FIRST, |highest| highest.next());
         let coordinator = graph
             .checkpoints
             .clone()
-            .map(|options| Coordinator::new(options, graph.checkpointed(), first_id, found.completed.clone()));
+            .map(|options| Coordinator::new(options, graph.checkpointed(), first_id, &found.begun, &found.completed));
         Self {
             next_heartbeat: env.clock.now() + config.options.heartbeat_interval,
             lifecycle: Lifecycle::new(term, shape, graph.restart.clone(), graph.checkpoints.is_some()),
