@@ -61,7 +61,7 @@ const FROM_OUTSIDE_OF_TASKS: &[StepKind] = &[
     StepKind::JobEnded,
 ];
 
-/// Steps that a job without failures takes once.
+/// Steps that happen once in a job, or after a rare failure: a later occurrence would seldom come.
 const ONCE: &[StepKind] = &[
     StepKind::JobManagerStarted,
     StepKind::TermClaimed,
@@ -72,6 +72,7 @@ const ONCE: &[StepKind] = &[
     StepKind::RestartScheduled,
     StepKind::CheckpointAborted,
     StepKind::Declined,
+    StepKind::AbortReceived,
     StepKind::TaskFailed,
     StepKind::CheckpointRetired,
     StepKind::JobEnded,
