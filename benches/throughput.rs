@@ -13,11 +13,11 @@ use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_grou
 
 use support::{Checkpoints, Job, Work, is_test};
 
-/// Work, keys and records: each job takes about two seconds, so that it sees a checkpoint at either interval.
+/// Work, keys and records: each job takes one and a half to three seconds, so that it sees a checkpoint at either interval.
 const JOBS: [(Work, u64, u64); 3] = [
     (Work::WordCount, 1_000, 10_000_000),
     (Work::WordCount, 100_000, 10_000_000),
-    (Work::KeyedSum, 100_000, 80_000_000),
+    (Work::KeyedSum, 100_000, 150_000_000),
 ];
 
 fn throughput(criterion: &mut Criterion) {
