@@ -1,7 +1,7 @@
 //! Which keys belong together: the unit in which keyed state is stored, shipped and re-scaled.
 //!
 //! A key hashes to 64 bits once; the top bits name its key group; a contiguous range of groups belongs to each subtask.
-//! Routing and state ask this one file, so that they cannot disagree (compare known bug A-18: two functions, one mapping).
+//! Routing and state ask this one file, so that they cannot disagree (compare Bytewax 0.14: two functions, one mapping).
 
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Known bug A-18: the router's function and the range's function must agree for every parallelism.
+        /// Bytewax 0.14: the router's function and the range's function must agree for every parallelism.
         #[test]
         fn owner_and_range_agree(max in 1u32..300, p_seed in 0u32..300, hash: u64) {
             let parallelism = 1 + p_seed % max;

@@ -48,7 +48,7 @@ impl BarrierAligner {
 
     /// A barrier has come in on a channel.
     pub fn on_barrier(&mut self, channel: usize, barrier: CheckpointBarrier, out: &mut Vec<AlignerCommand>) {
-        // What is done with stays done with (known bug A-21).
+        // What is done with stays done with (FLINK-17994).
         if self.finished >= Some(barrier.checkpoint) {
             return;
         }
@@ -136,7 +136,7 @@ mod tests {
         text
     }
 
-    /// Known bug A-01: a channel that delivered its barrier is not blocked.
+    /// FLINK-2406: a channel that delivered its barrier is not blocked.
     #[test]
     fn channels_are_blocked_until_the_last_barrier_is_in() {
         insta::assert_snapshot!(transcript(3, CheckpointMode::ExactlyOnce, &[(1, 1), (0, 1), (2, 1), (0, 2)]), @r"
@@ -167,7 +167,7 @@ mod tests {
         ");
     }
 
-    /// Known bug A-21, and an abort that overtakes the barriers of its checkpoint.
+    /// FLINK-17994, and an abort that overtakes the barriers of its checkpoint.
     #[test]
     fn a_newer_barrier_overtakes_and_old_ones_are_void() {
         insta::assert_snapshot!(transcript(2, CheckpointMode::ExactlyOnce, &[(0, 6), (1, 7), (1, 6), (0, 7), (-1, 9), (0, 9), (1, 9)]), @r"

@@ -39,7 +39,7 @@ impl PendingCheckpoint {
     }
 
     /// Whether this task, in this attempt, owes an acknowledgement. One that does not can neither acknowledge nor decline
-    /// (known bugs ).
+    /// (RisingWave 22384 and FLINK-13593).
     #[must_use]
     pub fn is_owed_by(&self, task: TaskId) -> bool {
         self.triggered && task.attempt == self.attempt && self.owing.contains(&task.subtask)

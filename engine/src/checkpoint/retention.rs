@@ -1,7 +1,7 @@
 //! Which checkpoints may be deleted.
 //!
 //! Only what is older than the newest completed checkpoint is ever deleted. So the newest completed one is always there,
-//! and so is the highest directory, from which the next job manager learns which numbers are used (I8, known bug A-24).
+//! and so is the highest directory, from which the next job manager learns which numbers are used (I8, FLINK-2354).
 
 use std::collections::BTreeSet;
 

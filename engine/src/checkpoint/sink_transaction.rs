@@ -26,7 +26,7 @@ impl<C: Clone> SinkTransactions<C> {
     /// These transactions are closed and durable; they belong to the checkpoint.
     pub fn prepared(&mut self, id: CheckpointId, committables: Vec<C>) {
         assert!(self.in_doubt.last_key_value().is_none_or(|(last, _)| *last < id), "checkpoint {id} is prepared twice");
-        // An empty part is remembered like any other: "nothing to commit" must not be a case of its own (known bug A-02).
+        // An empty part is remembered like any other: "nothing to commit" must not be a case of its own (RisingWave 26492).
         self.in_doubt.insert(id, committables);
     }
 
@@ -37,7 +37,7 @@ impl<C: Clone> SinkTransactions<C> {
     }
 
     /// A checkpoint has completed: gives what is to be committed now. A notification implies all earlier ones, which may
-    /// have been lost (known bug A-03); one of another attempt says nothing about this attempt's transactions (I7).
+    /// have been lost (FLINK-10377); one of another attempt says nothing about this attempt's transactions (I7).
     #[must_use]
     pub fn complete(&mut self, notification: CompletionNotification) -> Vec<C> {
         if notification.attempt != self.attempt {
@@ -66,7 +66,7 @@ mod tests {
         CompletionNotification { checkpoint: CheckpointId(checkpoint), attempt }
     }
 
-    /// Known bug A-03: only the named checkpoint is committed.
+    /// FLINK-10377: only the named checkpoint is committed.
     #[test]
     fn a_notification_implies_the_lost_ones_before_it() {
         let mut ledger = ledger();

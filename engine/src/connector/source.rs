@@ -16,7 +16,7 @@ use crate::{
 #[async_trait]
 pub trait Source<T: Data>: Send + Sync + 'static {
     /// The whole input, in splits at their beginnings. Called once in the life of a job, on the job manager, when the job
-    /// starts afresh; a restored job has its splits from the checkpoint and never asks again (known bug A-25).
+    /// starts afresh; a restored job has its splits from the checkpoint and never asks again (FLINK-6006).
     ///
     /// # Errors
     /// `BadInput` naming what cannot be read, and the remedy.

@@ -283,7 +283,7 @@ mod tests {
     }
 
     proptest! {
-        /// I10, and known bug A-33: each record goes to the owner of its key and to nobody else, in order.
+        /// I10, and Feldera 6085f616d: each record goes to the owner of its key and to nobody else, in order.
         #[test]
         fn records_go_to_the_owner_of_their_key_in_order(
             batches in proptest::collection::vec(proptest::collection::vec(any::<(u8, u16)>(), 0..20), 0..6), parallelism in 1u32..9,

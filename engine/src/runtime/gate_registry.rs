@@ -54,7 +54,7 @@ impl GateRegistry {
     /// `Superseded` if a later attempt is deployed already; `Unavailable` if the gate was claimed before.
     pub(crate) async fn claim(&self, channel: ChannelId, attempt: AttemptId) -> Result<GateSender> {
         loop {
-            // Registered before the look, so that a change between look and wait is not missed (known bug A-34).
+            // Registered before the look, so that a change between look and wait is not missed (Arroyo 1017).
             let changed = self.changed.notified();
             if let Some(gate) = self.look(channel, attempt)? {
                 return Ok(gate);
@@ -112,7 +112,7 @@ mod tests {
         assert!(claim.now_or_never().expect("the gate is there").is_ok());
     }
 
-    /// Known bug A-17: a stale producer's connection is handled by the new attempt.
+    /// RisingWave 20879: a stale producer's connection is handled by the new attempt.
     #[test]
     fn a_superseded_producer_is_refused() {
         let registry = GateRegistry::default();

@@ -165,7 +165,7 @@ impl StreamTask {
     /// A source emits a barrier at the position that it has now.
     async fn trigger(&mut self, barrier: CheckpointBarrier) -> Result<()> {
         let checkpoint = self.checkpoint.as_mut().expect("triggers come only where checkpoints are on");
-        // A trigger that was overtaken by a newer one is void (known bug A-21).
+        // A trigger that was overtaken by a newer one is void (FLINK-17994).
         if checkpoint.last >= Some(barrier.checkpoint) {
             return Ok(());
         }

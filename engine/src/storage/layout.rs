@@ -1,4 +1,4 @@
-//! The names of the files in a checkpoint directory. Parsed whole, never by prefix (known bug A-28).
+//! The names of the files in a checkpoint directory. Parsed whole, never by prefix (FLINK-3651).
 
 use std::path::{Path, PathBuf};
 

@@ -225,7 +225,7 @@ mod tests {
                     "/chk/chk-1/sink-0-1.1.snapshot is acknowledged, but is not what was frozen",
                 ),
                 (story().without(sync(MANIFEST)), "checkpoint 1 is completed, but /chk/chk-1/manifest is not durable"),
-                // Known bug A-29: the manifest names what is not durable yet.
+                // SlateDB 433: the manifest names what is not durable yet.
                 (
                     story().before(completed(1), remove(SNAPSHOT)),
                     "checkpoint 1 is completed, but /chk/chk-1/sink-0-1.1.snapshot is not durable",

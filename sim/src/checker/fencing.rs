@@ -151,7 +151,7 @@ mod tests {
             [
                 (story().then(started(1, 3)), "attempt 1.1 starts after attempt 1.2"),
                 (story().then(started(2, 3)), "attempt 1.2 starts after attempt 1.2"),
-                // Known bug A-22: acknowledgements are matched by subtask only.
+                // FLINK-13593: acknowledgements are matched by subtask only.
                 (
                     story().instead(acknowledged(3, 2), acknowledged(3, 1)),
                     "an acknowledgement of v1/0@1.1 counts for checkpoint 3 of a later attempt",

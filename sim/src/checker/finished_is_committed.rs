@@ -113,7 +113,7 @@ mod tests {
         all_break(
             checker,
             [
-                // Known bug A-32: the status is set although the last checkpoint failed.
+                // Feldera a5d8d17cf: the status is set although the last checkpoint failed.
                 (story().without(write(SECOND, "a\t2\n")).without(sync(SECOND)), lacking),
                 (second(""), lacking),
                 (second("a\t2\na\t2\n"), r#"the job is finished, but "a\t2" is durable 2 times instead of 1"#),

@@ -5,12 +5,12 @@
 //! | I1 | `state_fold` | the state of a checkpoint is all there, and the fold of exactly the input before its source positions | Carbone et al. 2015, §4 |
 //! | I2 | `output_once` | visible output is that of a sequential run: each record once, nothing ever taken back | Flink, end-to-end exactly once |
 //! | I3 | `consistent_cut` | what a receiver's snapshot reflects of a channel is what its sender sent before its own cut | Chandy and Lamport 1985 |
-//! | I5 | `durable_first` | what is acknowledged, prepared, committed, or named by a manifest, survives any loss of power | known bugs A-02, A-29 |
+//! | I5 | `durable_first` | what is acknowledged, prepared, committed, or named by a manifest, survives any loss of power | RisingWave 26492, SlateDB 433 |
 //! | I6 | `commit_after_manifest` | nothing becomes visible before its checkpoint is durable | Gray 1978, two-phase commit |
-//! | I7 | `fencing` | a superseded attempt acknowledges and completes nothing | known bugs A-17, A-22 |
-//! | I8 | `rising_ids` | numbers of checkpoints, terms and attempts rise and are never used twice | known bug A-24 |
-//! | I16 | `finished_is_committed` | FINISHED is said only when all output is visible, and that and the record of it are durable | known bug A-32 |
-//! | I17 | `no_rewind` | recovery never goes behind a completed checkpoint, and all tasks restore the same | known bug A-23 |
+//! | I7 | `fencing` | a superseded attempt acknowledges and completes nothing | RisingWave 20879, FLINK-13593 |
+//! | I8 | `rising_ids` | numbers of checkpoints, terms and attempts rise and are never used twice | FLINK-2354 |
+//! | I16 | `finished_is_committed` | FINISHED is said only when all output is visible, and that and the record of it are durable | Feldera a5d8d17cf |
+//! | I17 | `no_rewind` | recovery never goes behind a completed checkpoint, and all tasks restore the same | FLINK-22502 |
 //!
 //! I15 (liveness) is judged by the runner, which knows when the faults have ended; I19 (determinism) by comparing two runs.
 //! I18 (notifications may be lost, late, doubled) is a way to run, not a check.

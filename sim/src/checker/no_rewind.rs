@@ -86,7 +86,7 @@ mod tests {
             NoRewind::default,
             [
                 (story().instead(chosen(2), chosen(1)), "checkpoint 1 is restored, though checkpoint 2 has completed"),
-                // Known bug A-23: what cannot be read is left out, and the job begins again.
+                // FLINK-22502: what cannot be read is left out, and the job begins again.
                 (story().instead(chosen(2), chosen(0)), "no checkpoint is restored, though checkpoint 2 has completed"),
                 (
                     story().instead(started(2, 2), started(2, 1)),

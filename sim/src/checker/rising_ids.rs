@@ -89,7 +89,7 @@ mod tests {
         all_break(
             RisingIds::default,
             [
-                // Known bug A-24: the next number is found from what has completed, not from what was used.
+                // FLINK-2354: the next number is found from what has completed, not from what was used.
                 (story().instead(claimed(3), claimed(2)), "checkpoint 2 comes after 2"),
                 (story().instead(claimed(3), claimed(1)), "checkpoint 1 comes after 2"),
                 (story().without(claimed(3)), "checkpoint 3 is triggered, but its number is not claimed"),

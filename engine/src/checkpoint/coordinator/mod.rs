@@ -160,7 +160,7 @@ impl Coordinator {
                 self.give_up(now, publication.checkpoint, publication.attempt, &error, out);
             }
             CoordinatorEvent::ManifestIndeterminate { checkpoint, error } => {
-                // Nothing of it may be deleted: it may be what recovery finds (known bug A-05).
+                // Nothing of it may be deleted: it may be what recovery finds (FLINK-22494).
                 let publication = self.take_publication(checkpoint);
                 self.retention.not_completed(checkpoint);
                 if self.attempt == Some(publication.attempt) {

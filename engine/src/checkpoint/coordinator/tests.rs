@@ -163,7 +163,7 @@ fn describe_command(command: &CoordinatorCommand) -> String {
     }
 }
 
-/// Known bug A-29: nobody hears of a checkpoint before its manifest is durable. And the directory is there before anybody
+/// SlateDB 433: nobody hears of a checkpoint before its manifest is durable. And the directory is there before anybody
 /// is asked to write into it.
 #[test]
 fn a_checkpoint_from_trigger_to_notification() {
@@ -183,7 +183,7 @@ fn a_checkpoint_from_trigger_to_notification() {
     ");
 }
 
-/// Known bugs A-07 and A-22.
+/// RisingWave 22384 and FLINK-13593.
 #[test]
 fn only_who_owes_an_acknowledgement_can_give_or_refuse_it() {
     let mut play = Play::new();
@@ -283,7 +283,7 @@ fn the_end_of_an_attempt_ends_its_checkpoint() {
     ");
 }
 
-/// Known bug A-05: what may exist is never deleted, and nothing goes on before recovery has looked.
+/// FLINK-22494: what may exist is never deleted, and nothing goes on before recovery has looked.
 #[test]
 fn a_manifest_in_doubt_fails_the_attempt_and_deletes_nothing() {
     let mut play = Play::new();
@@ -320,7 +320,7 @@ fn a_manifest_in_doubt_fails_the_attempt_and_deletes_nothing() {
     ");
 }
 
-/// Known bug A-32: the tail of a bounded job is committed before the job is over, even if a notification is lost.
+/// Feldera a5d8d17cf: the tail of a bounded job is committed before the job is over, even if a notification is lost.
 #[test]
 fn a_bounded_job_ends_with_a_final_checkpoint_that_every_task_has_committed() {
     let mut play = Play::new();

@@ -33,7 +33,7 @@ pub enum PartFile {
 }
 
 impl PartFile {
-    /// Takes a name apart. `None` unless it is, to the letter, a name that the sink gives: known bug A-28 deleted the files
+    /// Takes a name apart. `None` unless it is, to the letter, a name that the sink gives: FLINK-3651 deleted the files
     /// of subtask 11 with those of subtask 1.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {

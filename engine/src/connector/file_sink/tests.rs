@@ -267,7 +267,7 @@ fn a_notification_may_come_late_twice_or_for_another_attempt() {
     assert_eq!(notify(3, 1), [1, 2, 3]);
 }
 
-/// Known bug A-28: subtask 1 must not take subtask 11's files for its own.
+/// FLINK-3651: subtask 1 must not take subtask 11's files for its own.
 #[test]
 fn leftovers_are_removed_by_the_subtask_that_looks_after_them() {
     let all = [

@@ -229,7 +229,7 @@ impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for
         for path in pending {
             self.context.reporter.report_for(checkpoint, Step::PartPending { path }).await;
         }
-        // Also with nothing to commit: an interval without data is an interval like any other (known bug A-02).
+        // Also with nothing to commit: an interval without data is an interval like any other (RisingWave 26492).
         self.transactions.prepared(checkpoint, committables);
         let all: Vec<_> = self.transactions.in_doubt().into_iter().map(|(_, c)| c).collect();
         self.context.reporter.report_for(checkpoint, Step::CommitPrepared { committables: names(&all) }).await;

@@ -145,7 +145,7 @@ impl Lifecycle {
             LifecycleEvent::TaskRunning { task } => self.task_running(task, out),
             LifecycleEvent::TaskFinished { task } => self.task_finished(task, out),
             LifecycleEvent::TaskFailed { task, error } => {
-                // A failure of a superseded attempt has been answered already (known bug A-22).
+                // A failure of a superseded attempt has been answered already (FLINK-13593).
                 if self.attempt() == Some(task.attempt) {
                     self.fail(now, error, out);
                 }

@@ -184,7 +184,7 @@ fn a_failure_restarts_all_tasks_until_no_restart_is_left() {
     ");
 }
 
-/// Known bug A-22: what is said of a superseded attempt is no news.
+/// FLINK-13593: what is said of a superseded attempt is no news.
 #[test]
 fn a_superseded_attempt_can_neither_run_nor_fail_nor_finish() {
     let mut play = Play::running(true);
@@ -232,7 +232,7 @@ fn a_lost_task_manager_takes_its_tasks_along_and_another_replaces_it() {
     ");
 }
 
-/// Known bug A-32 the other way round: once all is committed, nothing can make the job start again.
+/// Feldera a5d8d17cf the other way round: once all is committed, nothing can make the job start again.
 #[test]
 fn nothing_can_happen_to_a_job_that_has_committed_all() {
     let mut play = Play::running(true);
