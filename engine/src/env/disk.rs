@@ -66,7 +66,8 @@ pub trait Disk: Send + Sync {
     /// Opens a file.
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Gives a file another name, replacing what had it. Within one file system.
+    /// Gives a file another name in the same directory, replacing what had it. (Between two directories the old and the new
+    /// name could be lost separately.)
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
