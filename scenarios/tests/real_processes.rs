@@ -6,7 +6,7 @@ mod support;
 
 use std::{thread, time::Duration};
 
-use support::{Numbers, Place, Running, assert_exactly_once, count, eventually, kill, task_managers, text};
+use support::{Numbers, Place, Running, assert_exactly_once, count, eventually, given_text, kill, task_managers, text};
 
 /// Enough for dozens of checkpoints.
 const TEXT: usize = 24 << 20;
@@ -14,7 +14,7 @@ const TEXT: usize = 24 << 20;
 /// Kills the whole job at moments of all kinds: before it has done anything, in the middle of a checkpoint, right after.
 fn kill_until_it_ends(arguments: &[&str]) {
     let place = Place::new();
-    let text = text(TEXT);
+    let text = given_text().unwrap_or_else(|| text(TEXT));
     place.write("in", &text);
     let mut numbers = Numbers(arguments.len() as u64);
     let mut kills = 0;

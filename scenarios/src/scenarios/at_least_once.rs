@@ -1,24 +1,18 @@
 //! A relay under at-least-once checkpoints: barriers block nothing, so that a snapshot may reflect records that a restart
 //! sends again. None may be lost.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use tidegate::{
-    checkpoint::CheckpointOptions, error::Result, graph::JobGraph, state::OperatorSnapshot, stream::CheckpointMode,
-};
+use tidegate::{error::Result, graph::JobGraph, state::OperatorSnapshot, stream::CheckpointMode};
 use tidegate_sim::{
     run::RunSpec,
-    seed::{Draw, Seed, Stream},
+    seed::Seed,
     workload::{Lines, Workload},
 };
 
 use super::{
     draws,
-    entries::{self, Log},
+    entries::{self, Log, LogJob},
 };
 use crate::jobs::relay::{NAME, Relay};
 
@@ -27,46 +21,36 @@ use crate::jobs::relay::{NAME, Relay};
 /// # Errors
 /// Those of a job graph that makes no sense.
 pub fn spec(seed: Seed) -> Result<RunSpec> {
-    let mut draws = seed.stream(Stream::Settings);
-    let parallelism = draws::parallelism(&mut draws);
-    let checkpoints = draws::checkpoints(&mut draws, CheckpointMode::AtLeastOnce);
-    let batch_size = draws.between(1, 16) as usize;
-    let log = entries::generate(&mut seed.stream(Stream::Workload));
-    let workload = RelayWorkload { parallelism, checkpoints, batch_size, log, output: "/output".into() };
-    draws::run(seed, parallelism, batch_size, Arc::new(workload))
+    let job = LogJob::draw(seed, CheckpointMode::AtLeastOnce);
+    let (parallelism, batch_size) = (job.parallelism, job.batch_size);
+    draws::run(seed, parallelism, batch_size, Arc::new(RelayWorkload(job)))
 }
 
-struct RelayWorkload {
-    parallelism: [u32; 3],
-    checkpoints: CheckpointOptions,
-    batch_size: usize,
-    log: Log,
-    output: PathBuf,
-}
+struct RelayWorkload(LogJob);
 
 impl Workload for RelayWorkload {
     fn input_files(&self) -> &Log {
-        &self.log
+        &self.0.log
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let env = draws::environment(&self.checkpoints, self.batch_size);
-        let partitions = self.log.keys().cloned().collect();
-        Relay { partitions, output: self.output.clone(), parallelism: self.parallelism }.build(&env);
+        let LogJob { output, parallelism, .. } = &self.0;
+        let env = self.0.environment();
+        Relay { partitions: self.0.partitions(), output: output.clone(), parallelism: *parallelism }.build(&env);
         env.job_graph(NAME)
     }
 
     fn output_directory(&self) -> &Path {
-        &self.output
+        &self.0.output
     }
 
     fn expected_output(&self) -> Lines {
         let line = |(account, amount): (u64, u64)| (format!("{account}\t{amount}").into_bytes(), 1);
-        entries::all(&self.log).into_iter().map(line).collect()
+        entries::all(&self.0.log).into_iter().map(line).collect()
     }
 
     /// The relay has no state; that the source's positions make sense is all there is to see.
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
-        entries::before_positions(&self.log, operators).map(drop)
+        entries::before_positions(&self.0.log, operators).map(drop)
     }
 }

@@ -6,17 +6,55 @@ use std::{
 };
 
 use rand_chacha::ChaCha8Rng;
-use tidegate::{operator::SPLITS_STATE, state::OperatorSnapshot};
-use tidegate_sim::seed::Draw;
+use tidegate::{
+    checkpoint::CheckpointOptions, graph::StreamExecutionEnvironment, operator::SPLITS_STATE, state::OperatorSnapshot,
+    stream::CheckpointMode,
+};
+use tidegate_sim::seed::{Draw, Seed, Stream};
 
+use super::draws;
 use crate::jobs::entry_log::{self, ENTRY_LEN, Entry, Partition};
 
 /// The files of a log.
 pub(super) type Log = BTreeMap<PathBuf, Vec<u8>>;
 
+/// A job over a log.
+pub(super) struct LogJob {
+    /// Subtasks of source, middle and sink.
+    pub parallelism: [u32; 3],
+    pub checkpoints: CheckpointOptions,
+    pub batch_size: usize,
+    pub log: Log,
+    pub output: PathBuf,
+}
+
+impl LogJob {
+    /// The settings and the log of a seed.
+    pub fn draw(seed: Seed, mode: CheckpointMode) -> Self {
+        let mut settings = seed.stream(Stream::Settings);
+        Self {
+            parallelism: draws::parallelism(&mut settings),
+            checkpoints: draws::checkpoints(&mut settings, mode),
+            batch_size: settings.between(1, 16) as usize,
+            log: generate(&mut seed.stream(Stream::Workload)),
+            output: "/output".into(),
+        }
+    }
+
+    /// An environment with these settings.
+    pub fn environment(&self) -> StreamExecutionEnvironment {
+        draws::environment(&self.checkpoints, self.batch_size)
+    }
+
+    /// The log's partitions.
+    pub fn partitions(&self) -> Vec<PathBuf> {
+        self.log.keys().cloned().collect()
+    }
+}
+
 /// Some partitions of uneven length, one of them empty now and then. An account has all its entries in one partition, and no
 /// entry occurs twice in the log.
-pub(super) fn generate(random: &mut ChaCha8Rng) -> Log {
+fn generate(random: &mut ChaCha8Rng) -> Log {
     let partitions = random.between(1, 6);
     let partition = |p: u64| {
         let len = if random.chance(5) { 0 } else { random.between(10, 150) };

@@ -1,23 +1,17 @@
 //! A ledger over a generated log: the order of entries matters.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use tidegate::{
-    checkpoint::CheckpointOptions, error::Result, graph::JobGraph, state::OperatorSnapshot, stream::CheckpointMode,
-};
+use tidegate::{error::Result, graph::JobGraph, state::OperatorSnapshot, stream::CheckpointMode};
 use tidegate_sim::{
     run::RunSpec,
-    seed::{Draw, Seed, Stream},
+    seed::Seed,
     workload::{Lines, Workload},
 };
 
 use super::{
     draws,
-    entries::{self, Log},
+    entries::{self, Log, LogJob},
 };
 use crate::jobs::{
     entry_log::Entry,
@@ -29,22 +23,12 @@ use crate::jobs::{
 /// # Errors
 /// Those of a job graph that makes no sense.
 pub fn spec(seed: Seed) -> Result<RunSpec> {
-    let mut draws = seed.stream(Stream::Settings);
-    let parallelism = draws::parallelism(&mut draws);
-    let checkpoints = draws::checkpoints(&mut draws, CheckpointMode::ExactlyOnce);
-    let batch_size = draws.between(1, 16) as usize;
-    let log = entries::generate(&mut seed.stream(Stream::Workload));
-    let workload = LedgerWorkload { parallelism, checkpoints, batch_size, log, output: "/output".into() };
-    draws::run(seed, parallelism, batch_size, Arc::new(workload))
+    let job = LogJob::draw(seed, CheckpointMode::ExactlyOnce);
+    let (parallelism, batch_size) = (job.parallelism, job.batch_size);
+    draws::run(seed, parallelism, batch_size, Arc::new(LedgerWorkload(job)))
 }
 
-struct LedgerWorkload {
-    parallelism: [u32; 3],
-    checkpoints: CheckpointOptions,
-    batch_size: usize,
-    log: Log,
-    output: PathBuf,
-}
+struct LedgerWorkload(LogJob);
 
 /// The reference: FNV-1a, written out.
 fn hash_after(before: u64, amount: u64) -> u64 {
@@ -70,26 +54,26 @@ fn follow(entries: &[Entry]) -> (BTreeMap<u64, Tip>, Lines) {
 
 impl Workload for LedgerWorkload {
     fn input_files(&self) -> &Log {
-        &self.log
+        &self.0.log
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let env = draws::environment(&self.checkpoints, self.batch_size);
-        let partitions = self.log.keys().cloned().collect();
-        Ledger { partitions, output: self.output.clone(), parallelism: self.parallelism }.build(&env);
+        let LogJob { output, parallelism, .. } = &self.0;
+        let env = self.0.environment();
+        Ledger { partitions: self.0.partitions(), output: output.clone(), parallelism: *parallelism }.build(&env);
         env.job_graph(NAME)
     }
 
     fn output_directory(&self) -> &Path {
-        &self.output
+        &self.0.output
     }
 
     fn expected_output(&self) -> Lines {
-        follow(&entries::all(&self.log)).1
+        follow(&entries::all(&self.0.log)).1
     }
 
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
-        let (expected, _) = follow(&entries::before_positions(&self.log, operators)?);
+        let (expected, _) = follow(&entries::before_positions(&self.0.log, operators)?);
         let mut found = BTreeMap::new();
         for group in operators.get("chain").into_iter().flatten().flat_map(|o| &o.keyed).flat_map(|s| &s.groups) {
             found.extend(group.decode::<u64, Tip>().map_err(|e| e.to_string())?);

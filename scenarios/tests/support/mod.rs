@@ -185,6 +185,12 @@ pub fn text(bytes: usize) -> String {
     text
 }
 
+/// The text of the file that `TIDEGATE_TEXT` names, if it is set: for tests on a large scale.
+pub fn given_text() -> Option<String> {
+    let path = std::env::var_os("TIDEGATE_TEXT")?;
+    Some(fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
 /// Counts words in the plainest way: byte by byte, in one map.
 pub fn count(text: &[u8]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
