@@ -7,10 +7,7 @@ use tidegate::{
     stream::CheckpointMode,
 };
 use tidegate_scenarios::catalogue::{SCENARIOS, find};
-use tidegate_sim::{
-    many::run_many,
-    run::{CrashKind, RunReport},
-};
+use tidegate_sim::{fault::FaultKind, many::run_many, run::RunReport};
 use tidegate_suite::{failure, seeds};
 
 /// Runs the seeds of a scenario, requires that all hold, and hands the reports on.
@@ -32,11 +29,11 @@ fn all_hold(name: &str, mut look: impl FnMut(&RunReport)) {
 #[test]
 fn wordcount() {
     let mut reached = BTreeSet::new();
-    all_hold("wordcount", |report| reached.extend(report.crash_coverage.keys().copied()));
+    all_hold("wordcount", |report| reached.extend(report.coverage.keys().copied()));
     if seeds(0..0).is_empty() {
         let missed = |kind| StepKind::ALL.iter().filter(|step| !reached.contains(&(**step, kind))).collect::<Vec<_>>();
-        assert_eq!(missed(CrashKind::Process), Vec::<&StepKind>::new(), "never interrupted by a kill of the process");
-        assert_eq!(missed(CrashKind::Power), Vec::<&StepKind>::new(), "never interrupted by a loss of power");
+        assert_eq!(missed(FaultKind::Process), Vec::<&StepKind>::new(), "never interrupted by a kill of the process");
+        assert_eq!(missed(FaultKind::Power), Vec::<&StepKind>::new(), "never interrupted by a loss of power");
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tidegate::error::{Context, Error, Result};
 use tidegate_sim::{
-    fault::{FaultPlan, PLAN_VERSION},
+    fault::{FaultPlan, check_version, read_json},
     run::RunSpec,
 };
 
@@ -40,18 +40,14 @@ impl SavedRun {
         struct Version {
             version: u32,
         }
-        let place = || format!("saved run {}", path.display());
-        let bad = |e: &dyn std::fmt::Display| {
-            Error::bad_input(format!("{e}: name a file that `tidegate sim --save` has written")).at(place())
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| bad(&e))?;
+        let place = format!("saved run {}", path.display());
+        let advice = "name a file that `tidegate sim --save` has written";
+        let bad = |e: std::io::Error| Error::bad_input(format!("{e}: {advice}")).at(&*place);
+        let text = std::fs::read_to_string(path).map_err(bad)?;
         // The version first: another one may have fields that this one does not know.
-        let Versioned { plan: Version { version } } = serde_json::from_str(&text).map_err(|e| bad(&e))?;
-        if version != PLAN_VERSION {
-            let message = format!("its plan has version {version}, this build reads version {PLAN_VERSION}");
-            return Err(Error::bad_input(message + ": use the build that wrote it").at(place()));
-        }
-        serde_json::from_str(&text).map_err(|e| bad(&e))
+        let Versioned { plan: Version { version } } = read_json(&text, &place)?;
+        check_version(version, &place)?;
+        read_json(&text, &place)
     }
 
     /// Writes it to a file.

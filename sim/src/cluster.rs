@@ -3,16 +3,16 @@
 //! ```text
 //!   node jm: run_job_manager      nodes tm-1, tm-2, …: run_task_manager
 //!        └── each step ──► NodeProbe ──► history, checkers, and the faults that are due
-//!                                             └── restarts and heals, later ──► Director (outside of all nodes)
+//!                                             └── what ends them, later ──► Director (outside of all nodes)
 //! ```
 //!
 //! A crash happens inside of `Probe::reach`, on the very step that it is tied to: the world forgets the node first, then
 //! madsim kills it, and the step's future never resumes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -30,14 +30,15 @@ use tidegate::{
     id::TaskManagerId,
     instant::Instant,
     probe::{Actor, Fact, JobStatus, Probe, Reached, Step},
-    runtime::{ClusterOptions, JobManagerConfig, TaskManagerConfig, run_job_manager, run_task_manager},
+    runtime::{ClusterOptions, ControlMessage, JobManagerConfig, TaskManagerConfig, run_job_manager, run_task_manager},
 };
 use tokio::sync::mpsc;
 
 use crate::{
     checker::{Checker, Violation},
-    env::{Crash, World},
-    fault::{Action, PlanMatcher, Victim},
+    disturb::Relief,
+    env::World,
+    fault::{Action, PlanMatcher},
     history::{Entry, Event, Recorder},
     run::{ClusterShape, Fired},
 };
@@ -46,33 +47,22 @@ use crate::{
 pub const JOB_MANAGER: &str = "jm";
 const JOB_MANAGER_PORT: u16 = 6123;
 
+fn job_manager_address() -> String {
+    format!("{JOB_MANAGER}:{JOB_MANAGER_PORT}")
+}
+
 /// The names of all nodes of a cluster, the job manager's first.
 #[must_use]
 pub fn node_names(task_managers: u32) -> Vec<String> {
     std::iter::once(JOB_MANAGER.to_owned()).chain((1..=task_managers).map(|i| format!("tm-{i}"))).collect()
 }
 
-/// What the director is asked to do, now or later.
+/// What the director is told.
 pub(crate) enum Order {
-    Restart {
-        node: String,
-        at: Instant,
-    },
-    Heal {
-        a: String,
-        b: String,
-        at: Instant,
-    },
-    EndDelay {
-        a: String,
-        b: String,
-        at: Instant,
-    },
+    /// A fault is to end at this time.
+    Relieve { relief: Relief, at: Instant },
     /// An actor of a node has returned.
-    Returned {
-        node: String,
-        result: Result<Option<JobStatus>, Error>,
-    },
+    Returned { node: String, result: Result<Option<JobStatus>, Error> },
 }
 
 /// What all nodes of a run share.
@@ -85,7 +75,14 @@ pub(crate) struct Stage {
     pub time: TimeHandle,
     pub orders: mpsc::UnboundedSender<Order>,
     pub judge: Mutex<Judge>,
-    pub nodes: Mutex<BTreeMap<String, NodeId>>,
+    pub nodes: Mutex<Nodes>,
+}
+
+/// The madsim nodes that were made.
+#[derive(Default)]
+pub(crate) struct Nodes {
+    ids: BTreeMap<String, NodeId>,
+    paused: BTreeSet<String>,
 }
 
 /// What watches the run and disturbs it.
@@ -101,25 +98,92 @@ impl Stage {
         Instant(u64::try_from(self.time.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
-    fn judge(&self) -> std::sync::MutexGuard<'_, Judge> {
+    pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
         self.judge.lock().expect("nobody panics while holding this lock")
     }
 
-    fn record(&self, node: &str, event: Event) -> usize {
+    fn nodes(&self) -> MutexGuard<'_, Nodes> {
+        self.nodes.lock().expect("nobody panics while holding this lock")
+    }
+
+    /// All nodes there ever were, by name.
+    pub(crate) fn node_ids(&self) -> BTreeMap<String, NodeId> {
+        self.nodes().ids.clone()
+    }
+
+    pub(crate) fn node_id(&self, node: &str) -> NodeId {
+        self.nodes().ids[node]
+    }
+
+    /// A name for one more task manager.
+    pub(crate) fn new_name(&self) -> String {
+        format!("tm-{}", self.nodes().ids.len())
+    }
+
+    /// Gives false if the node was paused, or not, before.
+    pub(crate) fn set_paused(&self, node: &str, paused: bool) -> bool {
+        let mut nodes = self.nodes();
+        if paused { nodes.paused.insert(node.to_owned()) } else { nodes.paused.remove(node) }
+    }
+
+    pub(crate) fn is_paused(&self, node: &str) -> bool {
+        self.nodes().paused.contains(node)
+    }
+
+    pub(crate) fn record(&self, node: &str, event: Event) -> usize {
         self.recorder.record(Entry { at: self.now(), node: node.into(), event })
     }
 
-    /// Makes the madsim nodes. Each runs its actor when it starts, and again after each restart.
+    /// Makes the madsim nodes, and listens in on the job manager's control connections.
     pub(crate) fn start(self: &Arc<Self>) {
+        let stage = Arc::downgrade(self);
+        let tap = move |from: &str, to: &str, message: &ControlMessage| match stage.upgrade() {
+            Some(stage) => stage.carry(from, to, message),
+            None => vec![Duration::ZERO],
+        };
+        self.world.network.tap_control(&job_manager_address(), Arc::new(tap));
         for name in node_names(self.shape.task_managers) {
-            let (stage, node) = (self.clone(), name.clone());
-            let run = move || {
-                let (stage, node) = (stage.clone(), node.clone());
-                async move { stage.live(node).await }
-            };
-            let handle: NodeHandle = Handle::current().create_node().name(&name).init(run).build();
-            self.nodes.lock().expect("nobody panics while holding this lock").insert(name, handle.id());
+            self.create_node(&name);
         }
+    }
+
+    /// Makes a madsim node. It runs its actor when it starts, and again after each restart.
+    pub(crate) fn create_node(self: &Arc<Self>, name: &str) {
+        let (stage, node) = (self.clone(), name.to_owned());
+        let run = move || {
+            let (stage, node) = (stage.clone(), node.clone());
+            async move { stage.live(node).await }
+        };
+        let handle: NodeHandle = Handle::current().create_node().name(name).init(run).build();
+        self.nodes().ids.insert(name.to_owned(), handle.id());
+    }
+
+    /// When a control message is to arrive, each time as so much later than it would: never, once, or twice.
+    fn carry(&self, from: &str, to: &str, message: &ControlMessage) -> Vec<Duration> {
+        let task_manager = if from == JOB_MANAGER { to } else { from };
+        let due = self.judge().matcher.on_message(message, task_manager);
+        let mut arrivals = vec![Duration::ZERO];
+        for (fault, action) in due {
+            let what = match &action {
+                Action::LoseMessage => {
+                    arrivals.clear();
+                    "is lost".to_owned()
+                }
+                Action::DelayMessage { by_us } => {
+                    arrivals.iter_mut().for_each(|arrival| *arrival += Duration::from_micros(*by_us));
+                    format!("comes {by_us} µs late")
+                }
+                Action::RepeatMessage { after_us } => {
+                    arrivals.push(Duration::from_micros(*after_us));
+                    format!("comes again after {after_us} µs")
+                }
+                _ => unreachable!("a plan is validated: nothing else is tied to a message"),
+            };
+            let ControlMessage { kind, checkpoint } = message;
+            let event = self.record(from, Event::Fault(format!("{kind:?} {checkpoint} to {to} {what}")));
+            self.judge().fired.push(Fired { fault, action, step: None, event });
+        }
+        arrivals
     }
 
     /// One life of a node.
@@ -150,7 +214,7 @@ impl Stage {
     fn job_manager(&self) -> JobManagerConfig {
         JobManagerConfig {
             graph: self.graph.clone(),
-            address: Address::new(&format!("{JOB_MANAGER}:{JOB_MANAGER_PORT}")),
+            address: Address::new(&job_manager_address()),
             checkpoint_directory: Some(self.checkpoint_directory.clone()),
             restore: RestoreMode::Latest,
             options: self.options(),
@@ -162,7 +226,7 @@ impl Stage {
     async fn task_manager(&self, env: Env, probe: Arc<NodeProbe>, node: &str) -> tidegate::error::Result<()> {
         let config = TaskManagerConfig {
             id: TaskManagerId::new(node),
-            job_manager: Address::new(&format!("{JOB_MANAGER}:{JOB_MANAGER_PORT}")),
+            job_manager: Address::new(&job_manager_address()),
             data_address: Address::new(&format!("{node}:0")),
             slots: self.shape.slots,
             graph: self.graph.clone(),
@@ -170,60 +234,6 @@ impl Stage {
             options: self.options(),
         };
         run_task_manager(env, probe, config).await
-    }
-
-    /// Ends a node's life now, and has it begin again later. False if it is dead already.
-    pub(crate) fn crash(&self, node: &str, crash: Crash, restart_after: Duration) -> bool {
-        if !self.world.is_alive(node) {
-            return false;
-        }
-        self.record(node, Event::Crashed(crash));
-        self.world.crash(node, crash);
-        let id = self.nodes.lock().expect("nobody panics while holding this lock")[node];
-        Handle::current().kill(id);
-        let at = self.now() + restart_after;
-        let _ = self.orders.send(Order::Restart { node: node.to_owned(), at });
-        true
-    }
-
-    pub(crate) fn restart(&self, node: &str) {
-        self.record(node, Event::Restarted);
-        let id = self.nodes.lock().expect("nobody panics while holding this lock")[node];
-        Handle::current().restart(id);
-    }
-
-    /// Does what a fault says, on behalf of `node`. Gives false if there was nothing to do it to.
-    pub(crate) fn disturb(&self, node: &str, action: &Action) -> bool {
-        let us = Duration::from_micros;
-        let orders = |order| drop(self.orders.send(order));
-        match action {
-            Action::KillTask | Action::Stall { .. } => true,
-            Action::Crash { victim, crash, restart_after_us } => {
-                let victim = match victim {
-                    Victim::Here => node,
-                    Victim::JobManager => JOB_MANAGER,
-                    Victim::TaskManager(name) => name,
-                };
-                self.crash(victim, *crash, us(*restart_after_us))
-            }
-            Action::Partition { a, b, heal_after_us } => {
-                self.record(a, Event::Fault(format!("partition from {b}")));
-                self.world.network.partition(a, b);
-                orders(Order::Heal { a: a.clone(), b: b.clone(), at: self.now() + us(*heal_after_us) });
-                true
-            }
-            Action::DelayLink { a, b, extra_us, for_us } => {
-                self.record(a, Event::Fault(format!("{extra_us} µs further from {b}")));
-                self.world.network.delay_link(a, b, us(*extra_us));
-                orders(Order::EndDelay { a: a.clone(), b: b.clone(), at: self.now() + us(*for_us) });
-                true
-            }
-            Action::ResetConnections { a, b } => {
-                self.record(a, Event::Fault(format!("connections with {b} reset")));
-                self.world.network.reset_connections(a, b);
-                true
-            }
-        }
     }
 }
 
@@ -273,6 +283,7 @@ impl Probe for NodeProbe {
                 }
                 Action::Stall { us } => {
                     stall = Some(Duration::from_micros(*us));
+                    self.stage.record(&self.node, Event::Fault(format!("stalled for {us} µs")));
                     true
                 }
                 action => self.stage.disturb(&self.node, action),
@@ -284,15 +295,16 @@ impl Probe for NodeProbe {
         if !self.stage.world.is_alive(&self.node) {
             return Reached::Hold(Box::pin(std::future::pending()));
         }
+        if self.stage.is_paused(&self.node) {
+            // Whatever the poll would do after this step it does when the node goes on.
+            stall = stall.or(Some(Duration::from_micros(1)));
+        }
         if let Some(fault) = kill {
             // A panic like any other, but without the message and the backtrace on standard error.
             std::panic::resume_unwind(Box::new(format!("killed by fault {fault} of the plan")));
         }
         match stall {
-            Some(stall) => {
-                self.stage.record(&self.node, Event::Fault(format!("stalled for {stall:?}")));
-                Reached::Hold(self.stage.world.sleep(stall))
-            }
+            Some(stall) => Reached::Hold(self.stage.world.sleep(stall)),
             None => Reached::Continue,
         }
     }

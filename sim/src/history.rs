@@ -88,6 +88,11 @@ impl Recorder {
         history.entries.len() - 1
     }
 
+    /// Looks at what was recorded so far.
+    pub fn look<T>(&self, look: impl FnOnce(&History) -> T) -> T {
+        look(&self.0.lock().expect("nobody panics while holding this lock"))
+    }
+
     /// What was recorded; the recorder is empty after that.
     #[must_use]
     pub fn take(&self) -> History {

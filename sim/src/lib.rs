@@ -10,6 +10,8 @@ compile_error!(
 
 pub mod checker;
 pub mod cluster;
+mod director;
+mod disturb;
 pub mod env;
 pub mod fault;
 pub mod history;

@@ -1,7 +1,7 @@
 //! One run: a job on a cluster under a plan of faults, and the verdict on it.
 //!
-//! Safety first: faults happen as the plan says, and the checkers watch. Once nothing is broken any more, and nothing of the
-//! plan is left that could break something soon, the job has a bounded virtual time to end (I15).
+//! Safety first: faults happen as the plan says, and the checkers watch. Then what is left of the plan is void, what is broken
+//! is mended, and the job has a bounded virtual time to end (I15); see `director`.
 
 use std::{
     collections::BTreeMap,
@@ -18,25 +18,26 @@ use madsim::{
 use serde::{Deserialize, Serialize};
 use tidegate::{
     env::spawner::panic_message,
-    error::Result,
+    error::{ErrorKind, Result},
     graph::JobGraph,
     instant::Instant,
-    probe::{Fact, JobStatus, Step, StepKind},
+    probe::{Fact, Step, StepKind},
 };
 use tokio::sync::mpsc;
 
 use crate::{
     checker::{self, Violation},
-    cluster::{Judge, Order, Stage, node_names},
-    env::{Crash, World, WorldSettings, WorldStreams},
-    fault::{Action, Anchor, FaultPlan, PlanMatcher, Victim},
+    cluster::{Judge, Stage, node_names},
+    director::Director,
+    env::{World, WorldSettings, WorldStreams},
+    fault::{Action, FaultKind, FaultPlan, Guarantee, PlanMatcher},
     history::{Event, History, Recorder, describe},
     seed::{Seed, Stream},
     workload::Workload,
 };
 
-/// How long, in virtual time, a job may take from the last disturbance to its end.
-const LIVENESS_LIMIT: Duration = Duration::from_secs(30);
+/// An attempt that starts so long, in virtual time, after the last disturbance has no reason to fail.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The cluster of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,33 @@ pub struct RunSpec {
     pub world: WorldSettings,
     /// What goes wrong.
     pub plan: FaultPlan,
+    /// How the job must end.
+    pub expectation: Expectation,
+}
+
+/// How a job must end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expectation {
+    /// Well.
+    #[default]
+    Finishes,
+    /// It gives up, because of an error of this kind; what is visible by then is right.
+    FailsWith(ErrorKind),
+}
+
+/// How a job did end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Well.
+    Finished,
+    /// It gave up, and said why, as was expected.
+    Failed(String),
+    /// It cannot go on, for a reason that lies outside of it: no slots are left, the disk is full for ever.
+    Explained(String),
+    /// It cannot go on, though it should, or has ended otherwise than it should.
+    Wrong,
 }
 
 /// A fault that happened.
@@ -77,7 +105,7 @@ pub struct Fired {
     pub action: Action,
     /// At which step, if it was tied to one.
     pub step: Option<StepKind>,
-    /// Its place in the history.
+    /// Its place in the history: of the step, or of what was recorded of the fault.
     pub event: usize,
 }
 
@@ -91,18 +119,6 @@ pub enum Verdict {
     Broken,
     /// Two runs of the same seed differ; nothing else that the runs say counts.
     Nondeterministic,
-}
-
-/// How a crash that hit a step is counted: what was killed, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CrashKind {
-    /// A task.
-    Task,
-    /// A node, by a kill of its process.
-    Process,
-    /// A node, by loss of power.
-    Power,
 }
 
 /// What came of a run.
@@ -124,8 +140,11 @@ pub struct RunReport {
     pub attempts: u64,
     /// The faults that happened.
     pub fired: Vec<Fired>,
-    /// How often each step was interrupted by each kind of crash.
-    pub crash_coverage: BTreeMap<(StepKind, CrashKind), u64>,
+    /// How the job ended.
+    pub ending: Ending,
+    /// How often each kind of fault happened right after each step: the one that it is tied to, or else the last one taken
+    /// by anybody.
+    pub coverage: BTreeMap<(StepKind, FaultKind), u64>,
     /// How often each step was taken.
     pub steps: BTreeMap<StepKind, u64>,
     /// Virtual time from start to end.
@@ -164,7 +183,7 @@ fn simulate(spec: &RunSpec, graph: &Arc<JobGraph>) -> RunReport {
             std::mem::forget(runtime);
             let event = history.entries.len().checked_sub(1);
             let violation = Violation { invariant: "I15".into(), message, event };
-            let ended = Ended { violations: vec![violation], fired: Vec::new(), at: Instant(0) };
+            let ended = Ended { violations: vec![violation], fired: Vec::new(), ending: Ending::Wrong, at: Instant(0) };
             report(history, ended, graph.clone())
         }
     }
@@ -174,6 +193,7 @@ fn simulate(spec: &RunSpec, graph: &Arc<JobGraph>) -> RunReport {
 struct Ended {
     violations: Vec<Violation>,
     fired: Vec<Fired>,
+    ending: Ending,
     at: Instant,
 }
 
@@ -213,118 +233,73 @@ async fn conduct(spec: &RunSpec, graph: Arc<JobGraph>, recorder: Recorder) -> En
         nodes: Mutex::default(),
     });
     stage.start();
-    let outcome = Director::new(stage.clone(), &spec.plan).run(incoming).await;
+    let (outcome, disturbed) = Director::new(stage.clone(), spec).run(incoming).await;
     let at = stage.now();
     shut_down(&stage).await;
-    let mut judge = stage.judge.lock().expect("nobody panics while holding this lock");
+    let mut judge = stage.judge();
     let Judge { checkers, violations, fired, .. } = &mut *judge;
-    let finished = outcome.is_ok();
-    if let Err(message) = outcome {
+    let is_beyond = spec.plan.guarantee == Guarantee::Beyond;
+    let ending = outcome.unwrap_or_else(|message| {
         violations.push(Violation { invariant: "I15".into(), message, event: None });
+        Ending::Wrong
+    });
+    if !is_beyond && let Some(violation) = stage.recorder.look(|history| unprovoked_failure(history, disturbed)) {
+        violations.push(violation);
     }
     for checker in checkers {
-        if let Err(message) = checker.finish(finished, &*stage.world.disk) {
+        if let Err(message) = checker.finish(ending == Ending::Finished, &*stage.world.disk) {
             violations.push(Violation { invariant: checker.id().to_owned(), message, event: None });
         }
     }
-    Ended { violations: std::mem::take(violations), fired: std::mem::take(fired), at }
+    Ended { violations: std::mem::take(violations), fired: std::mem::take(fired), ending, at }
+}
+
+/// A failure of an attempt that began long after the last fault was over: something is still broken that should not be, or
+/// breaks by itself.
+fn unprovoked_failure(history: &History, disturbed: Instant) -> Option<Violation> {
+    let mut quiet = None;
+    for (event, entry) in history.entries.iter().enumerate() {
+        let Event::Fact(Fact { step, .. }) = &entry.event else { continue };
+        match step {
+            Step::AttemptStarted { attempt, .. } => quiet = (entry.at > disturbed + GRACE).then_some(attempt),
+            Step::RestartScheduled { error, .. } => {
+                if let Some(attempt) = quiet {
+                    let message =
+                        format!("attempt {attempt} fails, though nothing has been broken for {GRACE:?}: {error}");
+                    return Some(Violation { invariant: "I15".into(), message, event: Some(event) });
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Madsim leaks what still waits at the end: so all nodes die, and get the time to do so.
 async fn shut_down(stage: &Stage) {
-    let names = node_names(stage.shape.task_managers);
-    for name in &names {
+    let nodes = stage.node_ids();
+    for name in nodes.keys() {
         stage.world.end(name);
     }
-    let ids: Vec<_> = stage.nodes.lock().expect("nobody panics while holding this lock").values().copied().collect();
-    for id in ids {
+    for id in nodes.into_values() {
         Handle::current().kill(id);
     }
     madsim::time::sleep(Duration::from_millis(10)).await;
 }
 
-/// Carries out what is to happen later, and waits for the job's end.
-struct Director {
-    stage: Arc<Stage>,
-    /// By time, then by order of asking.
-    agenda: BTreeMap<(Instant, u64), Task>,
-    asked: u64,
-    /// When the run was last disturbed.
-    disturbed: Instant,
-}
-
-enum Task {
-    Restart(String),
-    Heal(String, String),
-    EndDelay(String, String),
-    Fault(usize, Action),
-}
-
-impl Director {
-    fn new(stage: Arc<Stage>, plan: &FaultPlan) -> Self {
-        let mut director = Self { stage, agenda: BTreeMap::new(), asked: 0, disturbed: Instant(0) };
-        for (i, fault) in plan.faults.iter().enumerate() {
-            if let Anchor::Time { us } = fault.at {
-                director.plan(Instant(us * 1_000), Task::Fault(i, fault.action.clone()));
-            }
-        }
-        director
-    }
-
-    fn plan(&mut self, at: Instant, task: Task) {
-        self.asked += 1;
-        self.agenda.insert((at, self.asked), task);
-    }
-
-    /// Until the job has finished, or it is clear that it will not.
-    async fn run(mut self, mut incoming: mpsc::UnboundedReceiver<Order>) -> Result<(), String> {
-        loop {
-            let deadline = self.disturbed + LIVENESS_LIMIT;
-            let next = self.agenda.keys().next().map_or(deadline, |(at, _)| *at);
-            let sleep = self.stage.world.sleep_until(next);
-            let order = match futures_util::future::select(std::pin::pin!(incoming.recv()), sleep).await {
-                futures_util::future::Either::Left((order, _)) => order.expect("the stage holds a sender"),
-                futures_util::future::Either::Right(_) => {
-                    match self.agenda.pop_first() {
-                        Some((_, task)) => self.carry_out(task),
-                        None => return Err(self.stuck()),
-                    }
-                    continue;
-                }
-            };
-            match order {
-                Order::Restart { node, at } => self.plan(at, Task::Restart(node)),
-                Order::Heal { a, b, at } => self.plan(at, Task::Heal(a, b)),
-                Order::EndDelay { a, b, at } => self.plan(at, Task::EndDelay(a, b)),
-                Order::Returned { node, result: Err(error) } => return Err(format!("node {node} gave up: {error}")),
-                Order::Returned { result: Ok(Some(JobStatus::Finished)), .. } => return Ok(()),
-                Order::Returned { result: Ok(Some(status)), .. } => return Err(format!("the job ended as {status:?}")),
-                // A task manager has heard that the job has ended.
-                Order::Returned { result: Ok(None), .. } => {}
-            }
-            self.disturbed = self.stage.now();
+/// How often each kind of fault happened after each step.
+fn coverage(history: &History, fired: &[Fired]) -> BTreeMap<(StepKind, FaultKind), u64> {
+    let mut coverage = BTreeMap::new();
+    for fired in fired {
+        let before = history.entries.iter().take(fired.event + 1).rev();
+        let last = || {
+            before.clone().find_map(|e| if let Event::Fact(fact) = &e.event { Some(fact.step.kind()) } else { None })
+        };
+        if let Some(step) = fired.step.or_else(last) {
+            *coverage.entry((step, fired.action.kind())).or_default() += 1;
         }
     }
-
-    fn carry_out(&mut self, task: Task) {
-        self.disturbed = self.stage.now();
-        let network = &self.stage.world.network;
-        match task {
-            Task::Restart(node) => self.stage.restart(&node),
-            Task::Heal(a, b) => network.heal(&a, &b),
-            Task::EndDelay(a, b) => network.delay_link(&a, &b, Duration::ZERO),
-            Task::Fault(fault, action) => {
-                if self.stage.disturb(crate::cluster::JOB_MANAGER, &action) {
-                    let mut judge = self.stage.judge.lock().expect("nobody panics while holding this lock");
-                    judge.fired.push(Fired { fault, action, step: None, event: 0 });
-                }
-            }
-        }
-    }
-
-    fn stuck(&self) -> String {
-        format!("nothing is broken any more, and the job has not ended within {LIVENESS_LIMIT:?} of virtual time")
-    }
+    coverage
 }
 
 fn report(history: History, ended: Ended, graph: Arc<JobGraph>) -> RunReport {
@@ -337,22 +312,7 @@ fn report(history: History, ended: Ended, graph: Arc<JobGraph>) -> RunReport {
             restores += u64::from(restored.is_some());
         }
     }
-    let mut crash_coverage = BTreeMap::new();
-    for fired in &ended.fired {
-        let kind = match &fired.action {
-            Action::KillTask => CrashKind::Task,
-            Action::Crash { victim: Victim::Here | Victim::JobManager | Victim::TaskManager(_), crash, .. } => {
-                match crash {
-                    Crash::Process => CrashKind::Process,
-                    Crash::Power => CrashKind::Power,
-                }
-            }
-            _ => continue,
-        };
-        if let Some(step) = fired.step {
-            *crash_coverage.entry((step, kind)).or_default() += 1;
-        }
-    }
+    let coverage = coverage(&history, &ended.fired);
     let count = |kind| steps.get(&kind).copied().unwrap_or(0);
     RunReport {
         verdict: if ended.violations.is_empty() { Verdict::Held } else { Verdict::Broken },
@@ -363,7 +323,8 @@ fn report(history: History, ended: Ended, graph: Arc<JobGraph>) -> RunReport {
         attempts,
         violations: ended.violations,
         fired: ended.fired,
-        crash_coverage,
+        ending: ended.ending,
+        coverage,
         steps,
         virtual_time: Duration::from_nanos(ended.at.0),
         history,

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use support::in_world;
 use tidegate::env::{Disk, DiskFile, Env, OpenMode};
 use tidegate_sim::env::{Crash, DiskOp, World, WorldSettings};
+use tidegate_sim::fault::DiskError;
 
 const SEEDS: std::ops::Range<u64> = 0..200;
 
@@ -316,11 +317,11 @@ fn an_injected_error_comes_once_on_its_node_and_changes_nothing() {
     for op in [Open, Read, Write, Sync, Rename, SyncDir, Other] {
         scene(1, async |world, env| {
             let mut file = write(&env, "file", &contents(1)).await;
-            world.disk.fail_next("a", op, io::ErrorKind::StaleNetworkFileHandle);
-            world.disk.fail_next("b", op, io::ErrorKind::NetworkDown);
+            world.disk.fail_next("a", op, DiskError::Io);
+            world.disk.fail_next("b", op, DiskError::NoSpace);
             let before = world.disk.tree_now();
             let error = operate(op, &*env.disk, &mut *file).await.expect_err("it was armed");
-            assert_eq!(error.kind(), io::ErrorKind::StaleNetworkFileHandle, "{op:?}");
+            assert_eq!(error.kind(), io::ErrorKind::Other, "{op:?}");
             assert_eq!(world.disk.tree_now(), before, "{op:?}");
             assert_eq!(durable(&world, "file"), Found::Nothing, "{op:?}");
             operate(op, &*env.disk, &mut *file).await.unwrap_or_else(|e| panic!("{op:?} fails again: {e}"));
@@ -337,7 +338,7 @@ fn a_failed_sync_drops_what_it_should_have_written() {
             sync_directory(&env).await;
             let mut file = env.disk.open(&path("file"), OpenMode::Write).await.unwrap();
             file.write_at(0, contents(2)).await.unwrap();
-            world.disk.fail_next("a", DiskOp::Sync, io::ErrorKind::Other);
+            world.disk.fail_next("a", DiskOp::Sync, DiskError::Io);
             file.sync().await.expect_err("it was armed");
             file.sync().await.unwrap();
             assert_eq!(found(&world, "file"), Found::Whole(2), "it can still be read");
@@ -351,7 +352,7 @@ fn a_failed_sync_drops_what_it_should_have_written() {
 #[test]
 fn a_full_disk_takes_what_fits() {
     scene(1, async |world, env| {
-        world.disk.set_capacity(Some(10_000));
+        world.disk.leave_room(Some(10_000));
         let mut file = write(&env, "file", &contents(1).slice(..8_000)).await;
         let error = file.write_at(7_000, contents(2)).await.expect_err("3000 bytes fit");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);

@@ -21,7 +21,7 @@ use tidegate::{
 use tidegate_sim::{
     env::{Crash, WorldSettings},
     fault::{Action, Anchor, Fault, FaultPlan, Victim},
-    run::{ClusterShape, RunSpec, Verdict, check_determinism, run},
+    run::{ClusterShape, Expectation, RunSpec, Verdict, check_determinism, run},
     seed::Seed,
     workload::{Lines, Workload},
 };
@@ -85,6 +85,7 @@ fn spec(workload: Letters) -> RunSpec {
         shape: ClusterShape { task_managers: 2, slots: 1, batch_size: 1, channel_credits: 1 },
         world: WorldSettings::default(),
         plan: FaultPlan::new(Vec::new()),
+        expectation: Expectation::Finishes,
     }
 }
 

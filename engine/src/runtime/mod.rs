@@ -10,6 +10,7 @@
 //! Deliberately absent: threads, sockets and clocks (see `env`), and decisions (see `checkpoint` and `job`).
 
 mod abort_on_drop;
+mod control_message;
 mod exchange_client;
 mod exchange_server;
 mod frame_stream;
@@ -30,6 +31,7 @@ mod task_deployment;
 mod task_manager;
 mod timer;
 
+pub use control_message::{ControlMessage, MessageKind};
 pub use job_manager::run_job_manager;
 pub use local_cluster::LocalCluster;
 pub use options::{ClusterOptions, JobManagerConfig, TaskManagerConfig};

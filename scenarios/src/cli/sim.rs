@@ -157,9 +157,7 @@ fn many(scenario: &Scenario, seeds: Range<u64>, args: &SimArgs) -> Result<Verdic
     );
     bar.finish_and_clear();
     result?;
-    if !args.json {
-        say(&summary.render(started.elapsed()));
-    }
+    say(&if args.json { summary.json() } else { summary.render(started.elapsed()) });
     Ok(summary.verdict())
 }
 

@@ -10,8 +10,9 @@ use serde::Serialize;
 use tidegate::{probe::StepKind, stream::CheckpointMode};
 use tidegate_sim::{
     checker::Violation,
+    fault::FaultKind,
     history::describe,
-    run::{CrashKind, Fired, RunReport, RunSpec, Verdict, is_notable},
+    run::{Ending, Fired, RunReport, RunSpec, Verdict, is_notable},
 };
 
 use super::timeline;
@@ -22,6 +23,7 @@ struct JsonRun<'a> {
     scenario: &'a str,
     seed: u64,
     verdict: Verdict,
+    ending: &'a Ending,
     trace_hash: String,
     checkpoints_completed: u64,
     checkpoints_aborted: u64,
@@ -39,6 +41,7 @@ pub(crate) fn json(scenario: &str, seed: u64, report: &RunReport) -> String {
         scenario,
         seed,
         verdict: report.verdict,
+        ending: &report.ending,
         trace_hash: hash(report),
         checkpoints_completed: report.checkpoints_completed,
         checkpoints_aborted: report.checkpoints_aborted,
@@ -88,7 +91,11 @@ pub(crate) fn story(spec: &RunSpec, report: &RunReport, trace: bool) -> String {
     let _ = writeln!(text, "virtual time {:?}, {} events", report.virtual_time, report.history.entries.len());
     let _ = writeln!(text, "trace hash {}", hash(report));
     match report.verdict {
-        Verdict::Held => text += &format!("verdict    held: {}", promise(report)),
+        Verdict::Held => match &report.ending {
+            Ending::Finished | Ending::Wrong => text += &format!("verdict    held: {}", promise(report)),
+            Ending::Failed(why) => text += &format!("verdict    held: the job gave up and said why: {why}"),
+            Ending::Explained(why) => text += &format!("verdict    held: no job could go on: {why}"),
+        },
         Verdict::Broken => text += "verdict    BROKEN",
         Verdict::Nondeterministic => text += "verdict    NOT DETERMINISTIC",
     }
@@ -123,16 +130,71 @@ pub(crate) fn failure(seed: u64, report: &RunReport) -> String {
     text
 }
 
+/// The columns of the matrix for people: what a fault strikes.
+const COLUMNS: &[(&str, &[FaultKind])] = &[
+    ("task", &[FaultKind::KillTask]),
+    ("process", &[FaultKind::Process]),
+    ("power", &[FaultKind::Power]),
+    ("gone", &[FaultKind::Replace, FaultKind::Remove]),
+    ("pause", &[FaultKind::Pause, FaultKind::Stall]),
+    (
+        "network",
+        &[
+            FaultKind::Partition,
+            FaultKind::Cut,
+            FaultKind::DelayLink,
+            FaultKind::Throttle,
+            FaultKind::Reset,
+            FaultKind::Silence,
+        ],
+    ),
+    ("message", &[FaultKind::Lose, FaultKind::Late, FaultKind::Repeat]),
+    (
+        "disk",
+        &[FaultKind::DiskError, FaultKind::NoSpace, FaultKind::AfterEffect, FaultKind::StallDisk, FaultKind::FillDisk],
+    ),
+    ("damage", &[FaultKind::Damage, FaultKind::Misdirect, FaultKind::LyingSync]),
+    ("clock", &[FaultKind::ClockJump]),
+];
+
+/// A cell of the matrix, as `--json` prints it.
+#[derive(Serialize)]
+struct JsonCell {
+    step: StepKind,
+    fault: FaultKind,
+    count: u64,
+}
+
+/// Many runs, as `--json` prints them at the end.
+#[derive(Serialize)]
+struct JsonSummary {
+    runs: u64,
+    held: u64,
+    broken: u64,
+    nondeterministic: u64,
+    explained: u64,
+    told: u64,
+    checkpoints_completed: u64,
+    restores: u64,
+    faults_fired: u64,
+    virtual_time_us: u128,
+    coverage: Vec<JsonCell>,
+}
+
 /// Adds up many runs.
 #[derive(Default)]
 pub(crate) struct Summary {
     runs: u64,
     broken: u64,
     nondeterministic: u64,
+    /// Jobs that could not go on, for a reason that lies outside of them.
+    explained: u64,
+    /// Jobs that gave up, and said rightly why.
+    told: u64,
     checkpoints: u64,
     restores: u64,
     faults: u64,
-    coverage: BTreeMap<(StepKind, CrashKind), u64>,
+    coverage: BTreeMap<(StepKind, FaultKind), u64>,
     virtual_time: Duration,
 }
 
@@ -142,11 +204,13 @@ impl Summary {
         self.runs += 1;
         self.broken += u64::from(report.verdict == Verdict::Broken);
         self.nondeterministic += u64::from(report.verdict == Verdict::Nondeterministic);
+        self.explained += u64::from(matches!(report.ending, Ending::Explained(_)));
+        self.told += u64::from(matches!(report.ending, Ending::Failed(_)));
         self.checkpoints += report.checkpoints_completed;
         self.restores += report.restores;
         self.faults += report.fired.len() as u64;
         self.virtual_time += report.virtual_time;
-        for (cell, count) in &report.crash_coverage {
+        for (cell, count) in &report.coverage {
             *self.coverage.entry(*cell).or_default() += count;
         }
     }
@@ -165,23 +229,38 @@ impl Summary {
         }
     }
 
-    /// Figures, and how often each step was interrupted by each kind of crash.
+    /// One line of JSON, with every cell of the matrix.
+    pub(crate) fn json(&self) -> String {
+        let cell = |((step, fault), count): (&(StepKind, FaultKind), &u64)| JsonCell {
+            step: *step,
+            fault: *fault,
+            count: *count,
+        };
+        let summary = JsonSummary {
+            runs: self.runs,
+            held: self.runs - self.failed(),
+            broken: self.broken,
+            nondeterministic: self.nondeterministic,
+            explained: self.explained,
+            told: self.told,
+            checkpoints_completed: self.checkpoints,
+            restores: self.restores,
+            faults_fired: self.faults,
+            virtual_time_us: self.virtual_time.as_micros(),
+            coverage: self.coverage.iter().map(cell).collect(),
+        };
+        serde_json::to_string(&summary).expect("a summary is plain data")
+    }
+
+    /// Figures, and how often each kind of fault happened right after each step.
     pub(crate) fn render(&self, took: Duration) -> String {
-        let mut text = format!("{:34} {:>8} {:>8} {:>8}\n", "crashed right after", "task", "process", "power");
-        let steps: BTreeSet<StepKind> = StepKind::ALL.iter().copied().collect();
-        for step in steps {
-            let count = |kind| self.coverage.get(&(step, kind)).copied().unwrap_or(0);
-            let (task, process, power) = (count(CrashKind::Task), count(CrashKind::Process), count(CrashKind::Power));
-            text += &format!("{:34} {task:>8} {process:>8} {power:>8}\n", step.to_string());
-        }
-        let process =
-            |kind| StepKind::ALL.iter().map(move |step| self.coverage.get(&(*step, kind)).copied().unwrap_or(0));
-        let least = process(CrashKind::Process).chain(process(CrashKind::Power)).min().unwrap_or(0);
+        let mut text = self.matrix();
+        let node_crash = |kind| StepKind::ALL.iter().map(move |step| self.count(*step, &[kind]));
+        let least = node_crash(FaultKind::Process).chain(node_crash(FaultKind::Power)).min().unwrap_or(0);
         let _ = write!(
             text,
             "{} runs: {} held, {} broken, {} not deterministic; {:.0} runs/s\n\
-             {} checkpoints completed, {} restored, {} faults happened, {:.0} virtual s\n\
-             every step interrupted by each kind of node crash at least {least} times",
+             {} checkpoints completed, {} restored, {} faults happened, {:.0} virtual s\n",
             self.runs,
             self.runs - self.failed(),
             self.broken,
@@ -192,6 +271,46 @@ impl Summary {
             self.faults,
             self.virtual_time.as_secs_f64(),
         );
-        text
+        if self.explained + self.told > 0 {
+            let _ = writeln!(
+                text,
+                "{} jobs gave up and said rightly why, {} could not go on for want of slots or room",
+                self.told, self.explained
+            );
+        }
+        text + &format!("every step interrupted by each kind of node crash at least {least} times")
+    }
+
+    fn count(&self, step: StepKind, kinds: &[FaultKind]) -> u64 {
+        kinds.iter().filter_map(|kind| self.coverage.get(&(step, *kind))).sum()
+    }
+
+    fn matrix(&self) -> String {
+        let mut text = format!("{:27}", "struck right after");
+        let columns = COLUMNS.iter().filter(|(_, kinds)| StepKind::ALL.iter().any(|step| self.count(*step, kinds) > 0));
+        let columns: Vec<_> = columns.collect();
+        for (name, _) in &columns {
+            let _ = write!(text, " {name:>8}");
+        }
+        for step in StepKind::ALL {
+            let _ = write!(text, "\n{:27}", step.to_string());
+            for (_, kinds) in &columns {
+                let _ = write!(text, " {:>8}", self.count(*step, kinds));
+            }
+        }
+        text + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_fault_has_a_column() {
+        for kind in FaultKind::ALL {
+            let columns = COLUMNS.iter().filter(|(_, kinds)| kinds.contains(kind)).count();
+            assert_eq!(columns, 1, "{kind}");
+        }
     }
 }

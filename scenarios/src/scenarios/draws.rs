@@ -12,7 +12,7 @@ use tidegate_sim::{
     cluster::node_names,
     env::{DiskSettings, NetworkSettings, WorldSettings},
     fault::generate,
-    run::{ClusterShape, RunSpec},
+    run::{ClusterShape, Expectation, RunSpec},
     seed::{Draw, Seed, Stream},
     workload::Workload,
 };
@@ -78,5 +78,5 @@ pub(super) fn run(
     };
     let graph = workload.graph()?;
     let plan = generate(&mut seed.stream(Stream::Plan), &graph, &node_names(shape.task_managers));
-    Ok(RunSpec { scenario: String::new(), seed, workload, shape, world, plan })
+    Ok(RunSpec { scenario: String::new(), seed, workload, shape, world, plan, expectation: Expectation::Finishes })
 }

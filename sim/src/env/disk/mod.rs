@@ -39,6 +39,7 @@ use self::{
     inode::Inode,
 };
 use super::{Incarnation, clock::now};
+use crate::fault::{Damage, DiskError, FileKind};
 
 /// The disk when nothing is broken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,13 +155,40 @@ impl SimDisk {
     }
 
     /// The next operation of this kind on the node fails.
-    pub fn fail_next(&self, node: &str, op: DiskOp, kind: io::ErrorKind) {
+    pub fn fail_next(&self, node: &str, op: DiskOp, error: DiskError) {
+        let kind = if error == DiskError::NoSpace { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
         self.lock().armed.push((node.to_owned(), op, kind));
     }
 
-    /// From now on only so many bytes fit.
-    pub fn set_capacity(&self, bytes: Option<u64>) {
-        self.lock().capacity = bytes;
+    /// Every operation that the node begins takes until then at least.
+    pub fn stall(&self, _node: &str, _until: Instant) {}
+
+    /// Damages the newest whole file of a kind that is there. Gives its path.
+    pub fn damage(&self, _file: FileKind, _damage: Damage) -> Option<PathBuf> {
+        None
+    }
+
+    /// The node's next write to a file of this kind goes astray.
+    pub fn misdirect_next(&self, _node: &str, _file: FileKind) {}
+
+    /// Whether the node's syncs do nothing and say that they did.
+    pub fn lie_on_sync(&self, _node: &str, _lies: bool) {}
+
+    /// No operation fails or hangs any more that was to.
+    pub fn forgive(&self) {
+        self.lock().armed.clear();
+    }
+
+    /// From now on only so many more bytes fit; `None` for no bound.
+    pub fn leave_room(&self, bytes: Option<u64>) {
+        let mut state = self.lock();
+        state.capacity = bytes.map(|room| state.used() + room);
+    }
+
+    /// Whether there is a bound on what fits.
+    #[must_use]
+    pub fn is_short_of_room(&self) -> bool {
+        self.lock().capacity.is_some()
     }
 
     /// Puts a file there, durably, with all directories above it; for inputs. Takes no time and draws no random number.

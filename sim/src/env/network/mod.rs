@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use tidegate::{
     env::{Address, ByteStream, Listener, Network},
     instant::Instant,
+    runtime::ControlMessage,
 };
 use tokio::sync::mpsc;
 
@@ -61,6 +62,9 @@ impl Default for NetworkSettings {
 /// The ends of a link, in the direction of flow.
 type Link = (Arc<str>, Arc<str>);
 
+/// Says when a control message from one node to another is to arrive: each time as so much later than it would.
+pub type ControlTap = Arc<dyn Fn(&str, &str, &ControlMessage) -> Vec<Duration> + Send + Sync>;
+
 struct Listening {
     incarnation: Incarnation,
     arrivals: mpsc::UnboundedSender<(Instant, ByteStream)>,
@@ -77,6 +81,8 @@ struct State {
     /// Nodes that are without power.
     dark: BTreeSet<Arc<str>>,
     next_port: u16,
+    /// The address whose connections carry control messages, and who decides on these.
+    tap: Option<(String, ControlTap)>,
 }
 
 /// The network between all nodes.
@@ -96,6 +102,7 @@ impl SimNetwork {
             delays: BTreeMap::new(),
             dark: BTreeSet::new(),
             next_port: 40_000,
+            tap: None,
         };
         Self { time: TimeHandle::current(), settings, state: Mutex::new(state) }
     }
@@ -136,6 +143,24 @@ impl SimNetwork {
             }
         });
     }
+
+    /// Asks `tap` when each control message on connections to this address is to arrive.
+    pub fn tap_control(&self, address: &str, tap: ControlTap) {
+        self.lock().tap = Some((address.to_owned(), tap));
+    }
+
+    /// Ends a cut in this direction.
+    pub fn mend(&self, from: &str, to: &str) {
+        let mut state = self.lock();
+        state.cut.remove(&(from.into(), to.into()));
+        state.each_pipe(Pipe::wake);
+    }
+
+    /// Lets a link carry so many bytes a millisecond, in each direction; `None` ends it.
+    pub fn throttle(&self, _a: &str, _b: &str, _bytes_per_ms: Option<u64>) {}
+
+    /// All connections between the two nodes that are open now fall silent for ever.
+    pub fn silence_connections(&self, _a: &str, _b: &str) {}
 
     /// Nothing passes between the two nodes, in either direction.
     pub fn partition(&self, a: &str, b: &str) {

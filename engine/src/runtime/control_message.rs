@@ -1,0 +1,69 @@
+//! Which control messages may get lost.
+//!
+//! A session carries all its messages in order, or ends. But nothing in the protocol of checkpoints relies on that: each of
+//! these may be lost, come late, twice, or out of order, and no record is lost or doubled for it. (Flink's are sent so:
+//! FLINK-20433, FLINK-21996.) The simulated world takes them apart on the way, and does just that.
+
+use serde::{Deserialize, Serialize};
+
+use super::rpc::{ToJobManager, ToTaskManager};
+use crate::id::CheckpointId;
+
+/// A kind of control message that belongs to a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MessageKind {
+    /// To a task manager: its sources are to emit the barrier. Lost: the checkpoint times out.
+    Trigger,
+    /// From a task manager: a snapshot is durable. Lost: the checkpoint times out.
+    Acknowledge,
+    /// From a task manager: there is no snapshot. Lost: the checkpoint times out.
+    Decline,
+    /// To a task manager: the checkpoint has completed. Lost: the next one implies it; the final one is repeated.
+    NotifyComplete,
+    /// To a task manager: the checkpoint is given up. Lost: the next barrier implies it.
+    NotifyAborted,
+    /// From a task manager: a commit is done. Lost: the final notification is repeated, and answered again.
+    Committed,
+}
+
+impl MessageKind {
+    /// All kinds.
+    pub const ALL: &[Self] =
+        &[Self::Trigger, Self::Acknowledge, Self::Decline, Self::NotifyComplete, Self::NotifyAborted, Self::Committed];
+}
+
+/// What can be seen of such a message from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlMessage {
+    /// Its kind.
+    pub kind: MessageKind,
+    /// The checkpoint that it is about.
+    pub checkpoint: CheckpointId,
+}
+
+impl ControlMessage {
+    /// What a whole message to a task manager is, without its length. `None` if it must not get lost, or is none.
+    #[must_use]
+    pub fn to_task_manager(bytes: &[u8]) -> Option<Self> {
+        let (kind, checkpoint) = match postcard::from_bytes(bytes).ok()? {
+            ToTaskManager::Trigger { barrier, .. } => (MessageKind::Trigger, barrier.checkpoint),
+            ToTaskManager::NotifyComplete { checkpoint, .. } => (MessageKind::NotifyComplete, checkpoint),
+            ToTaskManager::NotifyAborted { checkpoint, .. } => (MessageKind::NotifyAborted, checkpoint),
+            _ => return None,
+        };
+        Some(Self { kind, checkpoint })
+    }
+
+    /// What a whole message to the job manager is, likewise.
+    #[must_use]
+    pub fn to_job_manager(bytes: &[u8]) -> Option<Self> {
+        let (kind, checkpoint) = match postcard::from_bytes(bytes).ok()? {
+            ToJobManager::Acknowledge { checkpoint, .. } => (MessageKind::Acknowledge, checkpoint),
+            ToJobManager::Decline { checkpoint, .. } => (MessageKind::Decline, checkpoint),
+            ToJobManager::Committed { checkpoint, .. } => (MessageKind::Committed, checkpoint),
+            _ => return None,
+        };
+        Some(Self { kind, checkpoint })
+    }
+}
