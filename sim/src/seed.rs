@@ -28,6 +28,8 @@ pub enum Stream {
     Entropy = 7,
     /// The seed of madsim's scheduler.
     Scheduler = 8,
+    /// Which sites in the code do the unusual, and when.
+    Sites = 10,
 }
 
 impl Seed {

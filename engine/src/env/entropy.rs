@@ -1,4 +1,4 @@
-//! Randomness.
+//! Randomness, and the places where the simulated world may make something rare frequent.
 
 /// The only source of randomness of one node.
 ///
@@ -8,4 +8,50 @@
 pub trait Entropy: Send + Sync {
     /// The next 64 random bits.
     fn next_u64(&self) -> u64;
+
+    /// Whether to do, now and here, what is legal and rare. Never in the real world.
+    fn perturbs(&self, _site: Site) -> bool {
+        false
+    }
+}
+
+/// A place in the code where something legal and rare can be made frequent: FoundationDB calls it buggify (Zhou et al. 2021,
+/// §4). Nothing that a site does may be wrong; it may only be unusual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Site {
+    /// A source reads a batch of one record.
+    SmallBatch,
+    /// A sink writes out what it has, however little.
+    EarlyFlush,
+    /// A sink closes its part and begins another.
+    EarlyRoll,
+    /// Credit goes back batch by batch instead of all that is due at once.
+    CreditByCredit,
+    /// A task manager starts its tasks last to first.
+    TasksInReverse,
+    /// The job manager tells its task managers last to first.
+    PeersInReverse,
+}
+
+impl Site {
+    /// All sites.
+    pub const ALL: &[Self] = &[
+        Self::SmallBatch,
+        Self::EarlyFlush,
+        Self::EarlyRoll,
+        Self::CreditByCredit,
+        Self::TasksInReverse,
+        Self::PeersInReverse,
+    ];
+}
+
+/// Randomness for tests that need none.
+#[cfg(test)]
+pub(crate) struct NoEntropy;
+
+#[cfg(test)]
+impl Entropy for NoEntropy {
+    fn next_u64(&self) -> u64 {
+        0
+    }
 }

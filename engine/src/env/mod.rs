@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, timeout};
 pub use disk::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
-pub use entropy::Entropy;
+pub use entropy::{Entropy, Site};
 pub use futures_util::future::BoxFuture;
 pub use network::{Address, ByteStream, Listener, Network};
 pub use spawner::{Spawner, TaskExit, TaskHandle};

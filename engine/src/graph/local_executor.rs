@@ -14,6 +14,7 @@ use super::{JobGraph, PrepareContext};
 use crate::{
     checkpoint::CompletionNotification,
     connector::memory_disk::MemoryDisk,
+    env::entropy::NoEntropy,
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     operator::{SourceStatus, SubtaskContext, SubtaskProgram},
@@ -86,6 +87,7 @@ impl LocalJob {
                     consumers: graph.outputs(vertex.id).iter().map(|e| graph.vertex(e.to).parallelism).collect(),
                     batch_size,
                     disk: Arc::new(disk.clone()),
+                    entropy: Arc::new(NoEntropy),
                     reporter: Reporter::new(Arc::new(NoProbe), actor),
                 });
                 let mut state = RestoredState { checkpoint: restored.map(|c| c.id), ..RestoredState::default() };

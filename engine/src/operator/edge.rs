@@ -224,6 +224,7 @@ mod tests {
     use super::*;
     use crate::{
         connector::memory_disk::MemoryDisk,
+        env::entropy::NoEntropy,
         id::{AttemptId, SubtaskId, TaskId, VertexId},
         probe::{Actor, NoProbe, Reporter},
     };
@@ -240,6 +241,7 @@ mod tests {
             consumers: consumers.to_vec(),
             batch_size: 4,
             disk: Arc::new(MemoryDisk::default()),
+            entropy: Arc::new(NoEntropy),
             reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
         }
     }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     checkpoint::CompletionNotification,
     connector::SourceReader,
+    env::Site,
     error::{Context, Error, Result},
     id::CheckpointId,
     state::{ListStateSnapshot, OperatorSnapshot, RestoredState, SubtaskSnapshot},
@@ -105,7 +106,8 @@ impl<T: Data> SubtaskProgram for SourceProgram<T> {
     }
 
     async fn poll_source(&mut self, out: &mut Outbox) -> Result<SourceStatus> {
-        let max = self.context.subtask.batch_size.max(1);
+        let subtask = &self.context.subtask;
+        let max = if subtask.entropy.perturbs(Site::SmallBatch) { 1 } else { subtask.batch_size.max(1) };
         let status = self.reader.read(&mut self.batch, max).await.at(|| self.context.place())?;
         if !self.batch.is_empty() {
             self.chain.process(&mut self.batch, out)?;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     checkpoint::CompletionNotification,
-    env::Disk,
+    env::{Disk, Entropy},
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     key_group::KeyGroupRange,
@@ -34,6 +34,8 @@ pub struct SubtaskContext {
     pub batch_size: usize,
     /// The file system, for connectors.
     pub disk: Arc<dyn Disk>,
+    /// Asked whether to do something legal and rare; see [`Site`](crate::env::Site).
+    pub entropy: Arc<dyn Entropy>,
     /// Reports in the name of this task.
     pub reporter: Reporter,
 }

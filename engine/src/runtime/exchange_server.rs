@@ -15,7 +15,7 @@ use super::{
     result_partition::Unsent,
 };
 use crate::{
-    env::{Address, ByteStream, Env, timeout},
+    env::{Address, ByteStream, Env, Site, timeout},
     error::{Context, Error, Result},
     exchange::{Frame, FrameKind, begin_frame},
     graph::JobGraph,
@@ -120,7 +120,8 @@ impl Server {
         let send_credits = async {
             while let Some(first) = credits.recv().await {
                 // Grants that came together leave together.
-                let more: u32 = std::iter::from_fn(|| credits.try_recv().ok()).sum();
+                let alone = self.env.entropy.perturbs(Site::CreditByCredit);
+                let more: u32 = std::iter::from_fn(|| if alone { None } else { credits.try_recv().ok() }).sum();
                 let frame = Unsent { kind: FrameKind::Credit, records: first + more, bytes: begin_frame() };
                 outgoing.write(frame).await?;
             }

@@ -112,6 +112,7 @@ impl Host {
             consumers: outputs.iter().map(|e| self.graph.vertex(e.to).parallelism).collect(),
             batch_size: self.options.batch_size,
             disk: self.env.disk.clone(),
+            entropy: self.env.entropy.clone(),
             reporter: reporter.clone(),
         }
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     checkpoint::CompletionNotification,
-    env::{Address, ByteStream, Env, spawner::panic_message},
+    env::{Address, ByteStream, Env, Site, spawner::panic_message},
     error::{Error, ErrorKind, Result},
     id::{AttemptId, TaskId},
     instant::Instant,
@@ -221,7 +221,11 @@ impl TaskManager {
         if !self.host.gates.supersede(deployment.attempt, senders) {
             return;
         }
-        for subtask in deployment.tasks.keys() {
+        let mut order: Vec<_> = deployment.tasks.keys().collect();
+        if self.host.env.entropy.perturbs(Site::TasksInReverse) {
+            order.reverse();
+        }
+        for subtask in order {
             let task = TaskId { subtask: *subtask, attempt: deployment.attempt };
             let reporter = self.reporter.named(Actor::Task(task));
             let (mailbox, commands) = mpsc::unbounded_channel();

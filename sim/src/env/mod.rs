@@ -50,6 +50,8 @@ pub struct WorldStreams {
     pub disk: ChaCha8Rng,
     /// What the engine gets from `Env.entropy`.
     pub entropy: ChaCha8Rng,
+    /// Which sites in the code do the unusual, and when.
+    pub sites: ChaCha8Rng,
 }
 
 /// How the world behaves when nothing is broken.
@@ -59,6 +61,8 @@ pub struct WorldSettings {
     pub network: NetworkSettings,
     /// The disk.
     pub disk: DiskSettings,
+    /// Whether sites in the code do what is legal and rare.
+    pub sites: bool,
 }
 
 /// Everything that outlives a node. Cheap to clone. Must be made and used inside of one madsim runtime.
@@ -79,7 +83,7 @@ impl World {
         Self {
             network: Arc::new(SimNetwork::new(streams.network, settings.network)),
             disk: Arc::new(SimDisk::new(streams.disk, settings.disk)),
-            entropy: Arc::new(entropy::SimEntropy::new(streams.entropy)),
+            entropy: Arc::new(entropy::SimEntropy::new(streams.entropy, streams.sites, settings.sites)),
             nodes: Arc::default(),
         }
     }

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     checkpoint::CompletionNotification,
     connector::{Sink, SinkWriter, memory_disk::MemoryDisk},
+    env::entropy::NoEntropy,
     error::{ErrorKind, Result},
     graph::{
         PrepareContext,
@@ -59,6 +60,7 @@ fn writer_of(disk: &MemoryDisk, recorder: &Recorder, index: u32, parallelism: u3
         consumers: Vec::new(),
         batch_size: 10,
         disk: Arc::new(disk.clone()),
+        entropy: Arc::new(NoEntropy),
         reporter: Reporter::new(Arc::new(recorder.clone()), actor),
     })
 }

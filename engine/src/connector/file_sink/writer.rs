@@ -13,7 +13,7 @@ use super::{
 use crate::{
     checkpoint::{CompletionNotification, SinkTransactions},
     connector::SinkWriter,
-    env::{DiskFile, OpenMode},
+    env::{DiskFile, OpenMode, Site},
     error::{Error, Result},
     id::CheckpointId,
     operator::SubtaskContext,
@@ -80,7 +80,7 @@ impl<T, F> FileSinkWriter<T, F> {
         let len = lines.len() as u64;
         open.file.write_at(open.len, Bytes::from(lines)).await.map_err(|e| failed("written", &open.path, e))?;
         open.len += len;
-        if open.len >= self.part_size {
+        if open.len >= self.part_size || self.context.entropy.perturbs(Site::EarlyRoll) {
             self.close_part().await?;
         }
         Ok(())
@@ -206,7 +206,8 @@ impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for
     }
 
     async fn flush(&mut self) -> Result<()> {
-        if self.buffer.len() >= BLOCK { self.write_out().await } else { Ok(()) }
+        let is_due = self.buffer.len() >= BLOCK || self.context.entropy.perturbs(Site::EarlyFlush);
+        if is_due { self.write_out().await } else { Ok(()) }
     }
 
     async fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Result<()> {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::actor::Event;
 use crate::{
-    env::{Address, ByteStream, Env, timeout},
+    env::{Address, ByteStream, Env, Site, timeout},
     error::{Context, Error, Result},
     id::TaskManagerId,
     instant::Instant,
@@ -138,7 +138,11 @@ impl Peers {
 
     /// Sends to all registered task managers.
     pub(crate) fn broadcast(&self, message: &ToTaskManager) {
-        for peer in self.sessions.values().filter(|p| p.registration.is_some()) {
+        let mut peers: Vec<_> = self.sessions.values().filter(|p| p.registration.is_some()).collect();
+        if self.env.entropy.perturbs(Site::PeersInReverse) {
+            peers.reverse();
+        }
+        for peer in peers {
             let _ = peer.outgoing.send(message.clone());
         }
     }
