@@ -181,7 +181,7 @@ impl Stage {
             };
             let ControlMessage { kind, checkpoint } = message;
             let event = self.record(from, Event::Fault(format!("{kind:?} {checkpoint} to {to} {what}")));
-            self.judge().fired.push(Fired { fault, action, step: None, event });
+            self.judge().fired.push(Fired { fault, action, step: None, message: Some(*kind), event });
         }
         arrivals
     }
@@ -289,7 +289,13 @@ impl Probe for NodeProbe {
                 action => self.stage.disturb(&self.node, action),
             };
             if done {
-                self.stage.judge().fired.push(Fired { fault, action, step: Some(fact.step.kind()), event: index });
+                self.stage.judge().fired.push(Fired {
+                    fault,
+                    action,
+                    step: Some(fact.step.kind()),
+                    message: None,
+                    event: index,
+                });
             }
         }
         if !self.stage.world.is_alive(&self.node) {

@@ -145,7 +145,7 @@ impl Director {
             Task::Fault(fault, action) => {
                 let event = self.stage.recorder.look(|history| history.entries.len());
                 if self.stage.disturb(JOB_MANAGER, &action) {
-                    self.stage.judge().fired.push(Fired { fault, action, step: None, event });
+                    self.stage.judge().fired.push(Fired { fault, action, step: None, message: None, event });
                 }
             }
             Task::EndSafetyPhase => {

@@ -22,6 +22,7 @@ use tidegate::{
     graph::JobGraph,
     instant::Instant,
     probe::{Fact, Step, StepKind},
+    runtime::MessageKind,
 };
 use tokio::sync::mpsc;
 
@@ -105,6 +106,8 @@ pub struct Fired {
     pub action: Action,
     /// At which step, if it was tied to one.
     pub step: Option<StepKind>,
+    /// To which control message it was done, if it was.
+    pub message: Option<MessageKind>,
     /// Its place in the history: of the step, or of what was recorded of the fault.
     pub event: usize,
 }

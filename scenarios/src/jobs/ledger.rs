@@ -28,6 +28,8 @@ pub struct Ledger {
     pub output: PathBuf,
     /// Subtasks of source, chain and sink.
     pub parallelism: [u32; 3],
+    /// Sees each entry before it is chained. User code like any other: it may panic.
+    pub audit: Option<fn(&Entry)>,
 }
 
 impl Ledger {
@@ -38,7 +40,7 @@ impl Ledger {
             .set_parallelism(readers)
             .uid("source")
             .key_by(|(account, _): &Entry| *account)
-            .process(Chain::default())
+            .process(Chain { audit: self.audit, ..Chain::default() })
             .set_parallelism(chains)
             .uid("chain")
             .sink_to(FileSink::new(&self.output, |(account, (n, hash)): &(u64, Tip), line: &mut Vec<u8>| {
@@ -53,6 +55,7 @@ impl Ledger {
 #[derive(Clone, Default)]
 struct Chain {
     tip: ValueState<Tip>,
+    audit: Option<fn(&Entry)>,
 }
 
 impl KeyedProcessFunction<u64, Entry, (u64, Tip)> for Chain {
@@ -67,6 +70,9 @@ impl KeyedProcessFunction<u64, Entry, (u64, Tip)> for Chain {
         context: &mut KeyedContext<'_, u64>,
         out: &mut Vec<(u64, Tip)>,
     ) -> Result<()> {
+        if let Some(audit) = self.audit {
+            audit(&(account, amount));
+        }
         let (n, hash) = self.tip.value(context).copied().unwrap_or_default();
         let tip = (n + 1, link(hash, amount));
         self.tip.update(context, tip);

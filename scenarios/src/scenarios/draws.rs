@@ -39,13 +39,18 @@ pub(super) fn checkpoints(settings: &mut ChaCha8Rng, mode: CheckpointMode) -> Ch
     checkpoints
 }
 
-/// An environment with these settings, that restarts without end after short delays.
-pub(super) fn environment(checkpoints: &CheckpointOptions, batch_size: usize) -> StreamExecutionEnvironment {
+/// Restarts without end, after short delays.
+pub(super) fn restarts() -> RestartStrategy {
     let ms = Duration::from_millis;
+    RestartStrategy::ExponentialDelay { initial: ms(5), max: ms(40), reset_after: ms(500) }
+}
+
+/// An environment with these settings.
+pub(super) fn environment(checkpoints: &CheckpointOptions, batch_size: usize) -> StreamExecutionEnvironment {
     let mut env = StreamExecutionEnvironment::new();
     env.set_batch_size(batch_size);
     *env.checkpoint_options_mut() = checkpoints.clone();
-    env.set_restart_strategy(RestartStrategy::ExponentialDelay { initial: ms(5), max: ms(40), reset_after: ms(500) });
+    env.set_restart_strategy(restarts());
     env
 }
 

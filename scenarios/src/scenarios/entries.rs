@@ -7,8 +7,8 @@ use std::{
 
 use rand_chacha::ChaCha8Rng;
 use tidegate::{
-    checkpoint::CheckpointOptions, graph::StreamExecutionEnvironment, operator::SPLITS_STATE, state::OperatorSnapshot,
-    stream::CheckpointMode,
+    checkpoint::CheckpointOptions, graph::StreamExecutionEnvironment, job::RestartStrategy, operator::SPLITS_STATE,
+    state::OperatorSnapshot, stream::CheckpointMode,
 };
 use tidegate_sim::seed::{Draw, Seed, Stream};
 
@@ -26,6 +26,9 @@ pub(super) struct LogJob {
     pub batch_size: usize,
     pub log: Log,
     pub output: PathBuf,
+    pub restart: RestartStrategy,
+    /// User code that sees each entry.
+    pub audit: Option<fn(&Entry)>,
 }
 
 impl LogJob {
@@ -38,12 +41,16 @@ impl LogJob {
             batch_size: settings.between(1, 16) as usize,
             log: generate(&mut seed.stream(Stream::Workload)),
             output: "/output".into(),
+            restart: draws::restarts(),
+            audit: None,
         }
     }
 
     /// An environment with these settings.
     pub fn environment(&self) -> StreamExecutionEnvironment {
-        draws::environment(&self.checkpoints, self.batch_size)
+        let mut env = draws::environment(&self.checkpoints, self.batch_size);
+        env.set_restart_strategy(self.restart.clone());
+        env
     }
 
     /// The log's partitions.

@@ -23,7 +23,11 @@ use crate::jobs::{
 /// # Errors
 /// Those of a job graph that makes no sense.
 pub fn spec(seed: Seed) -> Result<RunSpec> {
-    let job = LogJob::draw(seed, CheckpointMode::ExactlyOnce);
+    run(seed, LogJob::draw(seed, CheckpointMode::ExactlyOnce))
+}
+
+/// The run of a seed over this log, with these settings.
+pub(super) fn run(seed: Seed, job: LogJob) -> Result<RunSpec> {
     let (parallelism, batch_size) = (job.parallelism, job.batch_size);
     draws::run(seed, parallelism, batch_size, Arc::new(LedgerWorkload(job)))
 }
@@ -58,9 +62,10 @@ impl Workload for LedgerWorkload {
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let LogJob { output, parallelism, .. } = &self.0;
+        let LogJob { output, parallelism, audit, .. } = &self.0;
         let env = self.0.environment();
-        Ledger { partitions: self.0.partitions(), output: output.clone(), parallelism: *parallelism }.build(&env);
+        let (partitions, output) = (self.0.partitions(), output.clone());
+        Ledger { partitions, output, parallelism: *parallelism, audit: *audit }.build(&env);
         env.job_graph(NAME)
     }
 

@@ -1,0 +1,40 @@
+//! Beyond the guarantee: a stored snapshot or manifest rots, is cut short, vanishes, or is written to the wrong place, and then
+//! the job has to restore it. It must say so, and show no wrong output; what it never reads need not trouble it.
+
+use tidegate::{error::Result, probe::StepKind};
+use tidegate_sim::{
+    fault::{Action, Damage, FileKind, Victim},
+    run::RunSpec,
+    seed::{Draw, Seed},
+};
+
+use super::{
+    aim::{aimed, at, crash, fault},
+    ledger,
+};
+
+/// The run of a seed.
+///
+/// # Errors
+/// Those of a job graph that makes no sense.
+pub fn spec(seed: Seed) -> Result<RunSpec> {
+    aimed(seed, ledger::spec(seed), |random, _| {
+        let file = *random.pick(&[FileKind::Snapshot, FileKind::Snapshot, FileKind::Manifest]);
+        let occurrence = random.between(1, 3);
+        let damage = if random.chance(25) {
+            let step = if file == FileKind::Manifest { StepKind::AllAcknowledged } else { StepKind::StateFrozen };
+            fault(at(step, random.between(1, 8)), Action::MisdirectWrite { victim: Victim::Here, file })
+        } else {
+            let byte = random.between(0, 1 << 14);
+            let damage = match random.between(0, 4) {
+                0 => Damage::FlipBitOnRead { byte },
+                1 => Damage::Truncate { to: byte % 256 },
+                2 => Damage::Remove,
+                _ => Damage::FlipBit { byte },
+            };
+            fault(at(StepKind::CheckpointCompleted, occurrence), Action::DamageFile { file, damage })
+        };
+        let victim = if random.chance(50) { Victim::JobManager } else { Victim::Here };
+        vec![damage, fault(at(StepKind::CompletionNotified, occurrence), crash(random, victim))]
+    })
+}
