@@ -5,7 +5,7 @@ use tidegate_sim::{fault::did_you_mean, run::RunSpec, seed::Seed};
 
 use crate::scenarios::{
     at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, ledger, lost_messages,
-    prepare_commit, restart_storm, skewed_keys, slow_upload, split_alignment, torn_manifest, uneven_sources,
+    prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, split_alignment, torn_manifest, uneven_sources,
     user_panic, wide_sink, word_count, zombie,
 };
 
@@ -104,6 +104,12 @@ pub const SCENARIOS: &[Scenario] = &[
         summary: "many checkpoints in a row, many of which fail",
         is_aimed: true,
         make: failing_checkpoints::spec,
+    },
+    Scenario {
+        name: "rescale",
+        summary: "the job is stopped and started again with another parallelism",
+        is_aimed: true,
+        make: rescale::spec,
     },
     Scenario {
         name: "restart-storm",

@@ -12,7 +12,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -68,7 +71,10 @@ pub(crate) enum Order {
 /// What all nodes of a run share.
 pub(crate) struct Stage {
     pub world: World,
-    pub graph: Arc<JobGraph>,
+    /// The job, and if it can be, the same with another parallelism.
+    pub graphs: Vec<Arc<JobGraph>>,
+    /// Which of them new processes run.
+    pub deployed: AtomicUsize,
     pub shape: ClusterShape,
     pub checkpoint_directory: PathBuf,
     pub recorder: Recorder,
@@ -96,6 +102,11 @@ pub(crate) struct Judge {
 impl Stage {
     pub(crate) fn now(&self) -> Instant {
         Instant(u64::try_from(self.time.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The job that a process that starts now runs.
+    pub(crate) fn graph(&self) -> Arc<JobGraph> {
+        self.graphs[self.deployed.load(Ordering::Relaxed)].clone()
     }
 
     pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
@@ -213,7 +224,7 @@ impl Stage {
 
     fn job_manager(&self) -> JobManagerConfig {
         JobManagerConfig {
-            graph: self.graph.clone(),
+            graph: self.graph(),
             address: Address::new(&job_manager_address()),
             checkpoint_directory: Some(self.checkpoint_directory.clone()),
             restore: RestoreMode::Latest,
@@ -229,7 +240,7 @@ impl Stage {
             job_manager: Address::new(&job_manager_address()),
             data_address: Address::new(&format!("{node}:0")),
             slots: self.shape.slots,
-            graph: self.graph.clone(),
+            graph: self.graph(),
             checkpoint_directory: Some(self.checkpoint_directory.clone()),
             options: self.options(),
         };

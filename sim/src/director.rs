@@ -165,7 +165,7 @@ impl Director {
     fn stuck(&self) -> Result<Ending, String> {
         let alive = self.stage.node_ids().into_keys().filter(|n| n != JOB_MANAGER && self.stage.world.is_alive(n));
         let slots = alive.count() as u32 * self.stage.shape.slots;
-        let needed = self.stage.graph.vertices.iter().map(|v| v.parallelism).max().unwrap_or(0);
+        let needed = self.stage.graph().vertices.iter().map(|v| v.parallelism).max().unwrap_or(0);
         if slots < needed {
             return Ok(Ending::Explained(format!("{slots} slots are left, and the job needs {needed}")));
         }

@@ -1,6 +1,6 @@
 //! The hand that carries out what a plan says, and takes it back when its time is over.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use madsim::runtime::Handle;
 use tidegate::instant::Instant;
@@ -61,6 +61,19 @@ impl Stage {
                 self.later(Relief::Start(self.new_name()), us(*after_us))
             }
             Action::Remove { victim, crash } => self.crash(&whom(victim), *crash),
+            Action::Redeploy { crash, after_us } => {
+                if self.graphs.len() < 2 {
+                    return false;
+                }
+                self.tell(JOB_MANAGER, "everything is stopped, to start with another parallelism".into());
+                self.deployed.fetch_xor(1, Ordering::Relaxed);
+                for node in self.node_ids().into_keys() {
+                    if self.crash(&node, *crash) {
+                        self.later(Relief::Restart(node), us(*after_us));
+                    }
+                }
+                true
+            }
             Action::Pause { victim, for_us } => {
                 let victim = whom(victim);
                 self.pause(&victim) && self.later(Relief::Resume(victim), us(*for_us))

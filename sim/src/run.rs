@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -164,22 +164,24 @@ pub struct RunReport {
 /// `BadInput` if the job's graph makes no sense or the plan does not fit it.
 pub fn run(spec: &RunSpec) -> Result<RunReport> {
     let graph = Arc::new(spec.workload.graph()?);
+    let rescaled = spec.workload.rescaled().transpose()?.map(Arc::new);
     spec.plan.validate(&graph, &node_names(spec.shape.task_managers))?;
+    let graphs: Vec<_> = std::iter::once(graph).chain(rescaled).collect();
     // A thread that has run a simulation has used up its standard library's first random keys.
-    let finished = std::thread::scope(|scope| scope.spawn(|| simulate(spec, &graph)).join());
+    let finished = std::thread::scope(|scope| scope.spawn(|| simulate(spec, &graphs)).join());
     Ok(finished.expect("the simulation catches panics itself"))
 }
 
 /// Runs it in this thread, which must be a fresh one.
-fn simulate(spec: &RunSpec, graph: &Arc<JobGraph>) -> RunReport {
+fn simulate(spec: &RunSpec, graphs: &[Arc<JobGraph>]) -> RunReport {
     use rand_chacha::rand_core::Rng;
     let scheduler_seed = spec.seed.stream(Stream::Scheduler).next_u64();
     let runtime = Runtime::with_seed_and_config(scheduler_seed, madsim::Config::default());
     let recorder = Recorder::default();
-    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(conduct(spec, graph.clone(), recorder.clone()))));
-    let history = recorder.take();
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(conduct(spec, graphs.to_vec(), recorder.clone()))));
+    let (history, graph) = (recorder.take(), graphs[0].clone());
     match outcome {
-        Ok(ended) => report(history, ended, graph.clone()),
+        Ok(ended) => report(history, ended, graph),
         Err(panic) => {
             let message = format!("the simulation panicked: {}", panic_message(&*panic));
             // What was running when it panicked cannot be dropped outside of its runtime.
@@ -187,7 +189,7 @@ fn simulate(spec: &RunSpec, graph: &Arc<JobGraph>) -> RunReport {
             let event = history.entries.len().checked_sub(1);
             let violation = Violation { invariant: "I15".into(), message, event };
             let ended = Ended { violations: vec![violation], fired: Vec::new(), ending: Ending::Wrong, at: Instant(0) };
-            report(history, ended, graph.clone())
+            report(history, ended, graph)
         }
     }
 }
@@ -200,7 +202,7 @@ struct Ended {
     at: Instant,
 }
 
-async fn conduct(spec: &RunSpec, graph: Arc<JobGraph>, recorder: Recorder) -> Ended {
+async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder) -> Ended {
     let streams = WorldStreams {
         network: spec.seed.stream(Stream::Network),
         disk: spec.seed.stream(Stream::Disk),
@@ -214,12 +216,12 @@ async fn conduct(spec: &RunSpec, graph: Arc<JobGraph>, recorder: Recorder) -> En
     let checkpoint_directory = PathBuf::from("/checkpoints");
     world.disk.create_directory_now(spec.workload.output_directory().parent().expect("it is not the root"));
     let context = checker::Context {
-        graph: graph.clone(),
+        graph: graphs[0].clone(),
         workload: spec.workload.clone(),
         checkpoint_directory: checkpoint_directory.clone(),
     };
     let judge = Judge {
-        matcher: PlanMatcher::new(&spec.plan, &graph),
+        matcher: PlanMatcher::new(&spec.plan, &graphs[0]),
         checkers: checker::all(&context),
         violations: Vec::new(),
         fired: Vec::new(),
@@ -227,7 +229,8 @@ async fn conduct(spec: &RunSpec, graph: Arc<JobGraph>, recorder: Recorder) -> En
     let (orders, incoming) = mpsc::unbounded_channel();
     let stage = Arc::new(Stage {
         world,
-        graph,
+        graphs,
+        deployed: AtomicUsize::new(0),
         shape: spec.shape.clone(),
         checkpoint_directory,
         recorder,
@@ -247,7 +250,9 @@ async fn conduct(spec: &RunSpec, graph: Arc<JobGraph>, recorder: Recorder) -> En
         violations.push(Violation { invariant: "I15".into(), message, event: None });
         Ending::Wrong
     });
-    if !is_beyond && let Some(violation) = stage.recorder.look(|history| unprovoked_failure(history, disturbed)) {
+    // A job that rightly cannot go on fails again and again.
+    let is_judged = !is_beyond && ending == Ending::Finished;
+    if is_judged && let Some(violation) = stage.recorder.look(|history| unprovoked_failure(history, disturbed)) {
         violations.push(violation);
     }
     for checker in checkers {

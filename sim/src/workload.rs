@@ -22,6 +22,11 @@ pub trait Workload: Send + Sync {
     /// Those of a graph that makes no sense.
     fn graph(&self) -> Result<JobGraph>;
 
+    /// The same job with another parallelism, for plans that deploy it anew. `None` if there is no such.
+    fn rescaled(&self) -> Option<Result<JobGraph>> {
+        None
+    }
+
     /// Where the exactly-once sink leaves its part files.
     fn output_directory(&self) -> &Path;
 

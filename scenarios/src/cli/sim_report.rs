@@ -135,7 +135,7 @@ const COLUMNS: &[(&str, &[FaultKind])] = &[
     ("task", &[FaultKind::KillTask]),
     ("process", &[FaultKind::Process]),
     ("power", &[FaultKind::Power]),
-    ("gone", &[FaultKind::Replace, FaultKind::Remove]),
+    ("gone", &[FaultKind::Replace, FaultKind::Remove, FaultKind::Redeploy]),
     ("pause", &[FaultKind::Pause, FaultKind::Stall]),
     (
         "network",

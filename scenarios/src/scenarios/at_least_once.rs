@@ -28,16 +28,25 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
 
 struct RelayWorkload(LogJob);
 
+impl RelayWorkload {
+    fn graph_of(&self, parallelism: [u32; 3]) -> Result<JobGraph> {
+        let env = self.0.environment();
+        Relay { partitions: self.0.partitions(), output: self.0.output.clone(), parallelism }.build(&env);
+        env.job_graph(NAME)
+    }
+}
+
 impl Workload for RelayWorkload {
     fn input_files(&self) -> &Log {
         &self.0.log
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let LogJob { output, parallelism, .. } = &self.0;
-        let env = self.0.environment();
-        Relay { partitions: self.0.partitions(), output: output.clone(), parallelism: *parallelism }.build(&env);
-        env.job_graph(NAME)
+        self.graph_of(self.0.parallelism)
+    }
+
+    fn rescaled(&self) -> Option<Result<JobGraph>> {
+        Some(self.graph_of(draws::rescaled(self.0.parallelism)))
     }
 
     fn output_directory(&self) -> &Path {

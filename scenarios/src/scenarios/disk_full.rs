@@ -29,7 +29,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             StepKind::TermClaimed,
         ]);
         let room_bytes = random.between(0, 3_000);
-        let for_us = (!random.chance(10)).then(|| random.between(5_000, 400_000));
+        let for_us = (!random.chance(4)).then(|| random.between(5_000, 400_000));
         let mut faults = vec![fault(at(step, random.between(1, 5)), Action::FillDisk { room_bytes, for_us })];
         if random.chance(50) {
             let victim = if random.chance(50) { Victim::JobManager } else { Victim::Here };

@@ -22,6 +22,11 @@ pub(super) fn parallelism(settings: &mut ChaCha8Rng) -> [u32; 3] {
     [settings.between(1, 3) as u32, settings.between(1, 3) as u32, settings.between(1, 2) as u32]
 }
 
+/// Another one, of which neither is a multiple of the other if it can be helped.
+pub(super) fn rescaled([source, middle, sink]: [u32; 3]) -> [u32; 3] {
+    [source % 3 + 1, middle % 3 + 1, sink % 2 + 1]
+}
+
 /// Checkpoints at short intervals.
 pub(super) fn checkpoints(settings: &mut ChaCha8Rng, mode: CheckpointMode) -> CheckpointOptions {
     let mut checkpoints = CheckpointOptions {

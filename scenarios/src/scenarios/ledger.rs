@@ -56,17 +56,27 @@ fn follow(entries: &[Entry]) -> (BTreeMap<u64, Tip>, Lines) {
     (accounts, lines)
 }
 
+impl LedgerWorkload {
+    fn graph_of(&self, parallelism: [u32; 3]) -> Result<JobGraph> {
+        let LogJob { output, audit, .. } = &self.0;
+        let env = self.0.environment();
+        let (partitions, output) = (self.0.partitions(), output.clone());
+        Ledger { partitions, output, parallelism, audit: *audit }.build(&env);
+        env.job_graph(NAME)
+    }
+}
+
 impl Workload for LedgerWorkload {
     fn input_files(&self) -> &Log {
         &self.0.log
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let LogJob { output, parallelism, audit, .. } = &self.0;
-        let env = self.0.environment();
-        let (partitions, output) = (self.0.partitions(), output.clone());
-        Ledger { partitions, output, parallelism: *parallelism, audit: *audit }.build(&env);
-        env.job_graph(NAME)
+        self.graph_of(self.0.parallelism)
+    }
+
+    fn rescaled(&self) -> Option<Result<JobGraph>> {
+        Some(self.graph_of(draws::rescaled(self.0.parallelism)))
     }
 
     fn output_directory(&self) -> &Path {

@@ -15,6 +15,7 @@ pub mod failing_checkpoints;
 pub mod ledger;
 pub mod lost_messages;
 pub mod prepare_commit;
+pub mod rescale;
 pub mod restart_storm;
 pub mod skewed_keys;
 pub mod slow_upload;

@@ -63,6 +63,19 @@ impl WordCountWorkload {
         let inputs = (0..files).map(|i| (PathBuf::from(format!("/input/text-{i}")), text(random))).collect();
         Self { settings, inputs, output: "/output".into() }
     }
+
+    fn graph_of(&self, [readers, counters, writers]: [u32; 3]) -> Result<JobGraph> {
+        let mut env = draws::environment(&self.settings.checkpoints, self.settings.batch_size);
+        env.set_parallelism(readers);
+        let job = WordCount {
+            split_size: Some(self.settings.split_size),
+            counters: Some(counters),
+            writers: Some(writers),
+            ..WordCount::new(self.inputs.keys().cloned().collect(), self.output.clone())
+        };
+        job.build(&env);
+        env.job_graph(NAME)
+    }
 }
 
 /// Lines of words, few of them frequent and many rare, with all that real files have at their edges.
@@ -118,17 +131,11 @@ impl Workload for WordCountWorkload {
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let mut env = draws::environment(&self.settings.checkpoints, self.settings.batch_size);
-        let [readers, counters, writers] = self.settings.parallelism;
-        env.set_parallelism(readers);
-        let job = WordCount {
-            split_size: Some(self.settings.split_size),
-            counters: Some(counters),
-            writers: Some(writers),
-            ..WordCount::new(self.inputs.keys().cloned().collect(), self.output.clone())
-        };
-        job.build(&env);
-        env.job_graph(NAME)
+        self.graph_of(self.settings.parallelism)
+    }
+
+    fn rescaled(&self) -> Option<Result<JobGraph>> {
+        Some(self.graph_of(draws::rescaled(self.settings.parallelism)))
     }
 
     fn output_directory(&self) -> &Path {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use tidegate::{
     connector::{Committable, PartFile},
     graph::JobGraph,
-    id::{CheckpointId, TaskId},
+    id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
     storage::{checkpoint_directory, decode_manifest, decode_snapshot},
     stream::hash_bytes,
@@ -21,6 +21,8 @@ pub(super) struct DurableFirst {
     graph: Arc<JobGraph>,
     workload: Arc<dyn Workload>,
     root: PathBuf,
+    /// The newest attempt.
+    attempt: Option<AttemptId>,
     /// The digest of each task's newest snapshot.
     frozen: BTreeMap<TaskId, (CheckpointId, u64)>,
 }
@@ -31,6 +33,7 @@ impl DurableFirst {
             graph: context.graph.clone(),
             workload: context.workload.clone(),
             root: context.checkpoint_directory.clone(),
+            attempt: None,
             frozen: BTreeMap::new(),
         }
     }
@@ -90,6 +93,8 @@ impl Checker for DurableFirst {
     }
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
+        // What a superseded task says counts for nobody, and what it wrote may have been deleted meanwhile.
+        let is_superseded = fact.task().is_some_and(|task| Some(task.attempt) < self.attempt);
         match (&fact.step, fact.checkpoint, &fact.actor) {
             (Step::TermClaimed { term }, ..) if self.graph.checkpoints.is_some() => {
                 let path = self.root.join(format!("term-{term}"));
@@ -98,6 +103,11 @@ impl Checker for DurableFirst {
                     .map(drop)
                     .ok_or_else(|| format!("term {term} is claimed, but {} is not durable", path.display()))
             }
+            (Step::AttemptStarted { attempt, .. }, ..) => {
+                self.attempt = Some(*attempt);
+                Ok(())
+            }
+            (Step::CommitPrepared { .. } | Step::Acknowledged, ..) if is_superseded => Ok(()),
             (Step::StateFrozen { digest, .. }, Some(id), Actor::Task(task)) => {
                 self.frozen.insert(*task, (id, *digest));
                 Ok(())

@@ -94,6 +94,13 @@ pub enum Action {
         /// How.
         crash: Crash,
     },
+    /// All nodes die, and come back to run the job with another parallelism, from its latest checkpoint.
+    Redeploy {
+        /// How they die.
+        crash: Crash,
+        /// After so long they run again.
+        after_us: u64,
+    },
     /// A node stops, as a virtual machine does, and goes on later as if nothing had been: a zombie, if others have given it up.
     Pause {
         /// Which one.
@@ -246,6 +253,8 @@ pub enum FaultKind {
     Replace,
     /// A node dies for good.
     Remove,
+    /// All nodes restart, to run the job with another parallelism.
+    Redeploy,
     /// A node sleeps and wakes.
     Pause,
     /// An actor stands still.
@@ -296,6 +305,7 @@ impl FaultKind {
         Self::Power,
         Self::Replace,
         Self::Remove,
+        Self::Redeploy,
         Self::Pause,
         Self::Stall,
         Self::Partition,
@@ -341,6 +351,7 @@ impl Action {
             Self::Crash { crash: Crash::Power, .. } => FaultKind::Power,
             Self::Replace { .. } => FaultKind::Replace,
             Self::Remove { .. } => FaultKind::Remove,
+            Self::Redeploy { .. } => FaultKind::Redeploy,
             Self::Pause { .. } => FaultKind::Pause,
             Self::Stall { .. } => FaultKind::Stall,
             Self::Partition { .. } => FaultKind::Partition,

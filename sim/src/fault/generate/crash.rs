@@ -79,6 +79,14 @@ impl Draws<'_> {
         self.second_blow();
     }
 
+    pub(super) fn redeploy(&mut self) {
+        let crash = self.crash_kind();
+        let after_us = self.soon();
+        let at = self.anchor(StepKind::ALL);
+        self.push(at, Action::Redeploy { crash, after_us });
+        self.second_blow();
+    }
+
     /// Mostly longer than the heartbeat time-out: others take over, and then it wakes up.
     pub(super) fn pause(&mut self) {
         let victim = self.node();

@@ -58,12 +58,13 @@ impl Draws<'_> {
 
     /// One of the kinds that this seed has.
     fn fault(&mut self) {
-        let Swarm { tasks, task_managers, job_manager, replace, pause, stalls, clocks, .. } = self.swarm;
+        let Swarm { tasks, task_managers, job_manager, replace, redeploy, pause, stalls, clocks, .. } = self.swarm;
         let mut kinds: Vec<fn(&mut Self)> = Vec::new();
         kinds.extend(tasks.then_some(Self::kill_task as fn(&mut Self)));
         kinds.extend(task_managers.then_some(Self::crash_task_manager as fn(&mut Self)));
         kinds.extend(job_manager.then_some(Self::crash_job_manager as fn(&mut Self)));
         kinds.extend(replace.then_some(Self::replace_task_manager as fn(&mut Self)));
+        kinds.extend(redeploy.then_some(Self::redeploy as fn(&mut Self)));
         kinds.extend(pause.then_some(Self::pause as fn(&mut Self)));
         kinds.extend(stalls.then_some(Self::stall as fn(&mut Self)));
         kinds.extend(clocks.then_some(Self::jump_clock as fn(&mut Self)));
