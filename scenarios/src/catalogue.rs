@@ -3,7 +3,7 @@
 use tidegate::error::{Error, Result};
 use tidegate_sim::{run::RunSpec, seed::Seed};
 
-use crate::scenarios::{at_least_once, ledger, word_count};
+use crate::scenarios::{at_least_once, ledger, small, word_count};
 
 /// A named adversity.
 pub struct Scenario {
@@ -40,6 +40,11 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "at-least-once",
         summary: "a relay without state under barriers that block nothing: no entry may be missing, some may come twice",
         make: at_least_once::spec,
+    },
+    Scenario {
+        name: "small",
+        summary: "a word count of fixed text with three checkpoints, small enough to be crashed at every step in turn",
+        make: small::spec,
     },
 ];
 

@@ -6,4 +6,5 @@ pub mod at_least_once;
 mod draws;
 mod entries;
 pub mod ledger;
+pub mod small;
 pub mod word_count;

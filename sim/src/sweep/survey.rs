@@ -1,0 +1,50 @@
+//! What there is to sweep.
+
+use std::sync::Arc;
+
+use tidegate::error::Result;
+
+use super::{Place, Point, Recovery, Strike, places};
+use crate::{
+    env::Crash,
+    fault::FaultPlan,
+    run::{RunReport, RunSpec, run},
+};
+
+/// A run without faults, and the places in it.
+pub struct Survey {
+    /// The run, without its plan.
+    pub spec: RunSpec,
+    /// What came of it. If it does not hold, no point says anything.
+    pub report: RunReport,
+    /// Its steps, in order.
+    pub places: Vec<Arc<Place>>,
+}
+
+impl Survey {
+    /// Runs the spec without its plan.
+    ///
+    /// # Errors
+    /// Those of [`run`].
+    pub fn of(spec: &RunSpec) -> Result<Self> {
+        let spec = RunSpec { plan: FaultPlan::new(Vec::new()), ..spec.clone() };
+        let report = run(&spec)?;
+        let places = places(&report.history, &report.graph).into_iter().map(|(_, place)| Arc::new(place)).collect();
+        Ok(Self { spec, report, places })
+    }
+
+    /// Each place, struck once by each of these kinds of crash with each victim.
+    #[must_use]
+    pub fn points(&self, crashes: &[Crash]) -> Vec<Point> {
+        let strikes = self.places.iter().flat_map(|place| Strike::all(place, self.spec.shape.task_managers, crashes));
+        strikes.map(|first| Point { first, second: None }).collect()
+    }
+
+    /// Each step of the recovery from a first strike, struck by each of these kinds of crash: the node that took it, and the
+    /// job manager.
+    #[must_use]
+    pub fn pairs(first: &Strike, recovery: &Recovery, crashes: &[Crash]) -> Vec<Point> {
+        let strikes = recovery.strikes(crashes);
+        strikes.map(|second| Point { first: first.clone(), second: Some(second) }).collect()
+    }
+}
