@@ -45,6 +45,12 @@ fn ledger() {
     all_hold("ledger", |_| {});
 }
 
+/// Small enough to be swept whole, which is another test; seeds also delay, cut and stall it.
+#[test]
+fn small() {
+    all_hold("small", |_| {});
+}
+
 /// The weaker promise is a weaker one: some snapshots do reflect records from behind the barrier.
 #[test]
 fn at_least_once() {
@@ -83,5 +89,5 @@ fn records_that_overtook_their_barrier(report: &RunReport) -> u64 {
 #[test]
 fn every_scenario_of_the_catalogue_is_tested() {
     let names: Vec<&str> = SCENARIOS.iter().map(|s| s.name).collect();
-    assert_eq!(names, ["wordcount", "ledger", "at-least-once"], "a new scenario needs a test above");
+    assert_eq!(names, ["wordcount", "ledger", "at-least-once", "small"], "a new scenario needs a test above");
 }

@@ -65,7 +65,8 @@ pub fn in_order<T: Send>(
         for (number, result) in incoming {
             early.insert(number, result);
             while let Some(result) = early.remove(&due) {
-                let go_on = result.map(|result| tell(due, result)).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                let go_on =
+                    result.map(|result| tell(due, result)).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
                 due += 1;
                 if !go_on {
                     stop.store(true, Ordering::Relaxed);
@@ -146,7 +147,8 @@ mod tests {
     fn what_is_begun_when_it_stops_is_told() {
         for asked in 0..12 {
             let left = AtomicU64::new(asked);
-            let may_go_on = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+            let may_go_on =
+                || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
             assert_eq!(told(&may_go_on, 99, 99), ((5..5 + asked).collect(), Ok(asked)));
         }
     }

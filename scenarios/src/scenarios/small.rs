@@ -80,7 +80,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             min_pause: Duration::ZERO,
             tolerable_failures: 1,
             // So that a checkpoint is retired, too.
-            retained: 2,
+            retained: 1,
         },
         split_size: 8,
         batch_size: BATCH_SIZE,
@@ -97,7 +97,12 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
 /// seed, so that it is always three.
 fn world() -> WorldSettings {
     WorldSettings {
-        network: NetworkSettings { latency_min_us: 50, latency_max_us: 100, window: 4 << 10, ..NetworkSettings::default() },
+        network: NetworkSettings {
+            latency_min_us: 50,
+            latency_max_us: 100,
+            window: 4 << 10,
+            ..NetworkSettings::default()
+        },
         disk: DiskSettings {
             latency_min_us: 300,
             latency_max_us: 400,

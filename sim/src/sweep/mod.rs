@@ -9,12 +9,14 @@
 //!
 //! Deliberately absent: threads, budgets and files. Who sweeps runs the points as he likes; they do not know one another.
 
+mod pairs;
 mod place;
 mod point;
 mod recovery;
 mod survey;
 mod tally;
 
+pub use pairs::{Pairs, Pruned};
 pub use place::{Place, places};
 pub use point::{Aim, Fate, Outcome, Point, Strike};
 pub use recovery::Recovery;

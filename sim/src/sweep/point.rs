@@ -75,7 +75,7 @@ impl Strike {
     }
 }
 
-/// `power at sink/1 chk 2 part-synced of tm-2, hits jm`.
+/// `power loss of jm after sink/1 chk 2 part-synced on tm-2`.
 impl fmt::Display for Strike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { step, actor, checkpoint, occurrence, node } = &*self.place;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidegate::error::Result;
 
-use super::{Place, Point, Recovery, Strike, places};
+use super::{Place, Point, Strike, places};
 use crate::{
     env::Crash,
     fault::FaultPlan,
@@ -38,13 +38,5 @@ impl Survey {
     pub fn points(&self, crashes: &[Crash]) -> Vec<Point> {
         let strikes = self.places.iter().flat_map(|place| Strike::all(place, self.spec.shape.task_managers, crashes));
         strikes.map(|first| Point { first, second: None }).collect()
-    }
-
-    /// Each step of the recovery from a first strike, struck by each of these kinds of crash: the node that took it, and the
-    /// job manager.
-    #[must_use]
-    pub fn pairs(first: &Strike, recovery: &Recovery, crashes: &[Crash]) -> Vec<Point> {
-        let strikes = recovery.strikes(crashes);
-        strikes.map(|second| Point { first: first.clone(), second: Some(second) }).collect()
     }
 }
