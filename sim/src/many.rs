@@ -124,7 +124,9 @@ mod tests {
         let mut told = Vec::new();
         let work = |n: u64| {
             // The even ones take longer, so that odd ones are early.
-            (0..(n + 1) % 2 * 100_000).for_each(|i| drop(std::hint::black_box(i)));
+            (0..(n + 1) % 2 * 100_000).for_each(|i| {
+                std::hint::black_box(i);
+            });
             if n == fails_at { Err(Error::bad_input(format!("{n} is bad"))) } else { Ok(n * 10) }
         };
         let done = in_order(5..25, 3, may_go_on, work, |n, result| {

@@ -229,7 +229,7 @@ mod tests {
         }
         let saved = |n: u64| SavedRun::read(&directory.path().join(format!("kill-sweep-small-{n}.json")));
         insta::assert_snapshot!(saved(2).unwrap().about, @r#"
-        broken: kill of tm-1 after job-manager job-manager-started on jm
+        broken: kill of jm after job-manager term-claimed
           I2: the line "a 1" stands twice
         "#);
         for (n, point) in [(1, 0), (2, 2), (3, 3)] {
