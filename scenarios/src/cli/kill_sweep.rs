@@ -65,8 +65,9 @@ pub(crate) fn kill_sweep(args: &KillSweepArgs) -> u8 {
 }
 
 fn sweep(args: &KillSweepArgs) -> Result<u8> {
+    let spec = find(&args.scenario)?.spec(args.seed)?;
     let runs = args.runs.begin("points")?;
-    let survey = Survey::of(&find(&args.scenario)?.spec(args.seed)?)?;
+    let survey = Survey::of(&spec)?;
     let mut teller = Teller::new(args, &runs, Path::new(""));
     if survey.report.verdict != Verdict::Held {
         teller.broken_from_the_start(&survey.report);
@@ -76,27 +77,22 @@ fn sweep(args: &KillSweepArgs) -> Result<u8> {
     let firsts = survey.points(crashes);
     let mut pairs = args.pairs.then(Pairs::default);
     let judge = |point: &Point| if args.pairs { point.run_and_follow(&survey.spec) } else { point.run(&survey.spec) };
-    let mut done = runs.run(
-        0..firsts.len() as u64,
-        |i| judge(&firsts[i as usize]),
-        |i, outcome| {
-            let point = &firsts[i as usize];
-            teller.tell(i, point, &outcome);
-            if let (Some(pairs), Fate::Held, Some(recovery)) = (&mut pairs, outcome.fate, &outcome.recovery) {
-                pairs.add(&point.first, recovery, crashes);
-            }
-        },
-    )?;
+    let tell = |i, outcome: Outcome| {
+        let point: &Point = &firsts[i as usize];
+        teller.tell(i, point, &outcome);
+        if let (Some(pairs), Fate::Held, Some(recovery)) = (&mut pairs, outcome.fate, &outcome.recovery) {
+            pairs.add(&point.first, recovery, crashes);
+        }
+    };
     let mut total = firsts.len() as u64;
+    let mut done = runs.run(0..total, |i| judge(&firsts[i as usize]), tell)?;
     if let (Some(pairs), None) = (&pairs, runs.cut()) {
-        let points = &pairs.points;
-        let pair = |i: u64| &points[(i - total) as usize];
-        let end = total + points.len() as u64;
-        done += runs.run(total..end, |i| pair(i).run(&survey.spec), |i, outcome| teller.tell(i, pair(i), &outcome))?;
+        let pair = |i: u64| &pairs.points[(i - firsts.len() as u64) as usize];
+        let end = total + pairs.points.len() as u64;
+        done += runs.run(total..end, |i| pair(i).run(&spec), |i, outcome| teller.tell(i, pair(i), &outcome))?;
         total = end;
     }
     runs.end();
-    let tally = teller.tally;
     let sweep = Sweep {
         scenario: &args.scenario,
         seed: args.seed,
@@ -104,14 +100,14 @@ fn sweep(args: &KillSweepArgs) -> Result<u8> {
         points: total,
         done,
         pruned: pairs.map(|pairs| pairs.pruned),
-        tally: &tally,
+        tally: &teller.tally,
     };
     say(&if args.runs.json { report::json_summary(&sweep) } else { report::render(&sweep, runs.elapsed()) });
     if let Some(shortfall) = runs.shortfall(done, total, "points") {
-        let unknown = if args.pairs && total == firsts.len() as u64 { "; no pair was begun" } else { "" };
-        complain(&(shortfall + unknown));
+        let pairs_are_unknown = args.pairs && total == firsts.len() as u64;
+        complain(&(shortfall + if pairs_are_unknown { "; no pair was begun" } else { "" }));
     }
-    Ok(exit_code(&runs, tally.total()))
+    Ok(exit_code(&runs, teller.tally.total()))
 }
 
 /// A sweep that missed a point has not shown what it was to show.

@@ -37,7 +37,7 @@ pub(crate) fn render(sweep: &Sweep<'_>, took: Duration) -> String {
     }
     let Counts { held, broken, missed } = sweep.tally.total();
     let rate = sweep.done as f64 / took.as_secs_f64();
-    let _ = write!(text, "{} steps without faults; {rate:.0} runs/s\n", sweep.steps);
+    let _ = writeln!(text, "{} steps without faults; {rate:.0} runs/s", sweep.steps);
     if let Some(Pruned { firsts, pairs }) = sweep.pruned {
         let _ = writeln!(text, "{firsts} first crashes recovered just as another one did: {pairs} pairs pruned");
     }

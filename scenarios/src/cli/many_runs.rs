@@ -97,10 +97,9 @@ impl ManyRuns {
             self.bar.inc(1);
             true
         });
-        if let (Ok(done), Some(cut)) = (&result, self.stop()) {
-            if *done < total {
-                let _ = self.cut.set(cut);
-            }
+        let is_short = result.as_ref().is_ok_and(|done| *done < total);
+        if let (true, Some(cut)) = (is_short, self.stop()) {
+            let _ = self.cut.set(cut);
         }
         if result.is_err() || self.cut().is_some() {
             self.end();
