@@ -173,3 +173,47 @@ fn stop_on_interrupt(flag: Arc<AtomicBool>) -> Result<()> {
     thread::spawn(move || real::block_on(listen));
     listening.recv().expect("the thread says whether it listens")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{BROKEN, NONDETERMINISTIC, SUCCESS};
+
+    #[test]
+    fn exit_codes() {
+        let args = ManyRunsArgs { jobs: None, budget: None, json: true };
+        let time_up = Some(Cut::TimeUp(Duration::from_secs(90)));
+        let cases = [
+            (None, Verdict::Held, SUCCESS),
+            (None, Verdict::Broken, BROKEN),
+            (time_up, Verdict::Held, FAILURE),
+            (time_up, Verdict::Broken, BROKEN),
+            (time_up, Verdict::Nondeterministic, NONDETERMINISTIC),
+            (Some(Cut::Interrupted), Verdict::Held, CANCELED),
+            (Some(Cut::Interrupted), Verdict::Broken, CANCELED),
+        ];
+        for (cut, verdict, code) in cases {
+            let mut runs = args.begin("runs").unwrap();
+            cut.into_iter().for_each(|cut| runs.cut = OnceLock::from(cut));
+            assert_eq!(runs.exit_code(verdict), code, "{cut:?} {verdict:?}");
+            let said = "3 of 7 runs done, 4 not: the budget of 1m 30s is used up";
+            assert!(cut != time_up || runs.shortfall(3, 7, "runs").as_deref() == Some(said));
+            assert!(cut.is_some() || runs.shortfall(7, 7, "runs").is_none());
+        }
+    }
+
+    /// Interrupted during the last run: nothing is left undone, so nothing was cut short.
+    #[test]
+    fn who_is_done_was_not_stopped() {
+        let args = ManyRunsArgs { jobs: NonZero::new(1), budget: None, json: true };
+        let runs = args.begin("runs").unwrap();
+        let interrupt = |number| {
+            runs.interrupted.store(number == 4, Ordering::Relaxed);
+            Ok(())
+        };
+        assert_eq!(runs.run(0..5, interrupt, |_, ()| {}).unwrap(), 5);
+        assert_eq!(runs.cut(), None);
+        assert_eq!(runs.run(5..9, |_| Ok(()), |_, ()| {}).unwrap(), 0);
+        assert_eq!(runs.cut(), Some(Cut::Interrupted));
+    }
+}

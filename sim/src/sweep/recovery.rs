@@ -13,7 +13,7 @@ use super::{Aim, Place, Strike, places};
 use crate::{
     cluster::JOB_MANAGER,
     env::Crash,
-    history::{Event, History},
+    history::{Entry, Event, History},
     run::RunReport,
 };
 
@@ -73,7 +73,7 @@ fn end(history: &History, struck: usize) -> usize {
 /// Whether the job manager can be struck at each event: not from its crash until the next step that it takes.
 fn presence(history: &History) -> Vec<bool> {
     let mut is_there = true;
-    let look = |entry: &crate::history::Entry| {
+    let look = |entry: &Entry| {
         if &*entry.node == JOB_MANAGER {
             match entry.event {
                 Event::Crashed(_) => is_there = false,
@@ -120,7 +120,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::history::Entry;
 
     fn attempt(term: u32, number: u32) -> AttemptId {
         AttemptId { term, number }
