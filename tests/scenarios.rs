@@ -86,6 +86,12 @@ fn aimed_scenarios() {
     }
 }
 
+/// Small enough to be swept whole, which is another test; seeds also delay, cut and stall it.
+#[test]
+fn small() {
+    all_hold("small", 0..500, |_| {});
+}
+
 /// The weaker promise is a weaker one: some snapshots do reflect records from behind the barrier.
 #[test]
 fn at_least_once() {
@@ -124,5 +130,5 @@ fn records_that_overtook_their_barrier(report: &RunReport) -> u64 {
 #[test]
 fn every_scenario_of_the_catalogue_is_tested() {
     let names: Vec<&str> = SCENARIOS.iter().filter(|s| !s.is_aimed).map(|s| s.name).collect();
-    assert_eq!(names, ["wordcount", "ledger", "at-least-once"], "a new scenario needs a test above");
+    assert_eq!(names, ["wordcount", "ledger", "at-least-once", "small"], "a new scenario needs a test above");
 }

@@ -5,8 +5,8 @@ use tidegate_sim::{fault::did_you_mean, run::RunSpec, seed::Seed};
 
 use crate::scenarios::{
     at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, ledger, lost_messages,
-    prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, split_alignment, torn_manifest, uneven_sources,
-    user_panic, wide_sink, word_count, zombie,
+    prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small, split_alignment, torn_manifest,
+    uneven_sources, user_panic, wide_sink, word_count, zombie,
 };
 
 /// A named adversity.
@@ -140,6 +140,12 @@ pub const SCENARIOS: &[Scenario] = &[
         summary: "control messages of checkpoints are lost, late and doubled throughout",
         is_aimed: true,
         make: lost_messages::spec,
+    },
+    Scenario {
+        name: "small",
+        summary: "a word count of fixed text with three checkpoints, small enough to be crashed at every step in turn",
+        is_aimed: false,
+        make: small::spec,
     },
 ];
 

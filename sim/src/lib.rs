@@ -18,4 +18,5 @@ pub mod history;
 pub mod many;
 pub mod run;
 pub mod seed;
+pub mod sweep;
 pub mod workload;

@@ -3,10 +3,10 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | the job finished; all guarantees held |
-//! | 1 | a guarantee was broken (`sim`) |
-//! | 2 | wrong use, bad input, or a failed job, which can be resumed |
-//! | 3 | a run was not deterministic (`sim`) |
-//! | 130 | canceled by a signal; the job can be resumed |
+//! | 1 | a guarantee was broken (`sim`, `replay`, `kill-sweep`) |
+//! | 2 | wrong use, bad input, or a failed job, which can be resumed; runs that `--budget` left undone, or that missed their point |
+//! | 3 | a run was not deterministic (`sim`, `replay`) |
+//! | 130 | canceled by a signal; the job can be resumed; of many runs, some were not done |
 //!
 //! Deliberately absent: anything about streams and checkpoints; that is the engine's.
 #![allow(
@@ -19,6 +19,9 @@ mod inspect;
 mod inspect_report;
 mod inspect_state;
 mod job_args;
+mod kill_sweep;
+mod kill_sweep_report;
+mod many_runs;
 mod progress;
 mod run;
 mod sim;
@@ -33,11 +36,17 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use tidegate::error::{Error, Result};
+use tidegate_sim::run::Verdict;
 
 /// The job finished, or all guarantees held.
 pub(crate) const SUCCESS: u8 = 0;
+/// A guarantee was broken.
+pub(crate) const BROKEN: u8 = 1;
 /// Wrong use, bad input or a failed job.
 pub(crate) const FAILURE: u8 = 2;
+/// Two runs of one seed differ.
+pub(crate) const NONDETERMINISTIC: u8 = 3;
 /// Canceled by a signal.
 pub(crate) const CANCELED: u8 = 130;
 
@@ -57,6 +66,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Run a scenario in the simulated world, and judge it
     Sim(sim::SimArgs),
+    /// Crash a scenario's job at every step in turn, and judge each run
+    KillSweep(kill_sweep::KillSweepArgs),
     /// Run a saved run again
     Replay(sim::ReplayArgs),
     /// Name the scenarios
@@ -73,10 +84,27 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Sim(args) => sim::sim(&args),
+        Command::KillSweep(args) => kill_sweep::kill_sweep(&args),
         Command::Replay(args) => sim::replay(&args),
         Command::List => sim::list(),
         Command::TaskManager(args) => task_manager::run(&args),
     })
+}
+
+/// The exit code of a judgement. An error is told.
+pub(crate) fn exit_code(verdict: Result<Verdict>) -> u8 {
+    match verdict {
+        Ok(Verdict::Held) => SUCCESS,
+        Ok(Verdict::Broken) => BROKEN,
+        Ok(Verdict::Nondeterministic) => NONDETERMINISTIC,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Tells the error; gives the exit code.
+pub(crate) fn fail(error: &Error) -> u8 {
+    complain(&format!("error: {error}"));
+    FAILURE
 }
 
 /// Prints a line to standard output. A reader that has gone away is no reason to fail.

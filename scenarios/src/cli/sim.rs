@@ -1,42 +1,32 @@
 //! `tidegate sim`, `tidegate replay` and `tidegate list`: the simulated world.
 
-use std::{num::NonZero, ops::Range, path::PathBuf, time::Instant};
+use std::{ops::Range, path::PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use tidegate::error::{Context, Result};
 use tidegate_sim::{
-    many::run_many,
+    many::run_sampled,
     run::{RunReport, RunSpec, Verdict, check_determinism},
 };
 
-use super::{FAILURE, SUCCESS, complain, say, sim_report};
+use super::{SUCCESS, complain, exit_code, fail, many_runs::ManyRunsArgs, say, sim_report};
 use crate::{
     catalogue::{SCENARIOS, Scenario, find},
     corpus::SavedRun,
 };
-
-/// A guarantee was broken.
-const BROKEN: u8 = 1;
-/// Two runs of one seed differ.
-const NONDETERMINISTIC: u8 = 3;
 
 #[derive(Args, Debug)]
 pub(crate) struct SimArgs {
     /// Which scenario; `tidegate list` names them
     scenario: String,
     /// Run this seed, twice, and tell its story [default: 1]
-    #[arg(long, value_name = "S", conflicts_with = "seeds")]
+    #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "budget"])]
     seed: Option<u64>,
     /// Run these seeds, the second not included
     #[arg(long, value_name = "A..B", value_parser = parse_range, allow_hyphen_values = true)]
     seeds: Option<Range<u64>>,
-    /// How many runs at a time [default: one per core]
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
-    /// Print one JSON object a line and run
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    runs: ManyRunsArgs,
     /// Print every event of the run
     #[arg(long, conflicts_with_all = ["seeds", "json"])]
     trace: bool,
@@ -75,10 +65,14 @@ pub(crate) fn list() -> u8 {
 
 /// Runs one seed or many; gives the exit code.
 pub(crate) fn sim(args: &SimArgs) -> u8 {
-    exit_code(find(&args.scenario).and_then(|scenario| match &args.seeds {
-        Some(seeds) => many(scenario, seeds.clone(), args),
-        None => single(scenario, args.seed.unwrap_or(1), args),
-    }))
+    let scenario = match find(&args.scenario) {
+        Ok(scenario) => scenario,
+        Err(error) => return fail(&error),
+    };
+    match &args.seeds {
+        Some(seeds) => many(scenario, seeds.clone(), args).unwrap_or_else(|error| fail(&error)),
+        None => exit_code(single(scenario, args.seed.unwrap_or(1), args)),
+    }
 }
 
 /// Runs a saved run; gives the exit code.
@@ -90,25 +84,13 @@ pub(crate) fn replay(args: &ReplayArgs) -> u8 {
     }))
 }
 
-fn exit_code(verdict: Result<Verdict>) -> u8 {
-    match verdict {
-        Ok(Verdict::Held) => SUCCESS,
-        Ok(Verdict::Broken) => BROKEN,
-        Ok(Verdict::Nondeterministic) => NONDETERMINISTIC,
-        Err(error) => {
-            complain(&format!("error: {error}"));
-            FAILURE
-        }
-    }
-}
-
 fn single(scenario: &Scenario, seed: u64, args: &SimArgs) -> Result<Verdict> {
     let spec = scenario.spec(seed)?;
     if let Some(path) = &args.save {
         let (name, plan) = (scenario.name.to_owned(), spec.plan.clone());
         SavedRun { about: format!("seed {seed} of {name}"), scenario: name, seed, plan }.write(path)?;
     }
-    tell(&spec, &replay_command(scenario.name, seed), args.json, args.trace)
+    tell(&spec, &replay_command(scenario.name, seed), args.runs.json, args.trace)
 }
 
 fn tell(spec: &RunSpec, replay: &str, json: bool, trace: bool) -> Result<Verdict> {
@@ -124,41 +106,31 @@ fn tell(spec: &RunSpec, replay: &str, json: bool, trace: bool) -> Result<Verdict
     Ok(report.verdict)
 }
 
-fn many(scenario: &Scenario, seeds: Range<u64>, args: &SimArgs) -> Result<Verdict> {
-    let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let jobs = args.jobs.unwrap_or_else(cores).get();
-    let bar = ProgressBar::new(seeds.end - seeds.start);
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {per_sec}, {eta} left  {msg}");
-    bar.set_style(style.expect("the template is valid"));
-    if args.json {
-        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-    }
-    let started = Instant::now();
+fn many(scenario: &Scenario, seeds: Range<u64>, args: &SimArgs) -> Result<u8> {
+    let runs = args.runs.begin("runs")?;
+    let json = args.runs.json;
     let mut summary = sim_report::Summary::default();
-    let result = run_many(
-        seeds,
-        jobs,
-        |seed| scenario.spec(seed),
-        |seed, report: RunReport| {
-            summary.add(&report);
-            if args.json {
-                say(&sim_report::json(scenario.name, seed, &report));
-            }
-            if report.verdict != Verdict::Held {
-                bar.suspend(|| {
-                    complain(&sim_report::failure(seed, &report));
-                    complain(&format!("replay: {}", replay_command(scenario.name, seed)));
-                });
-                bar.set_message(format!("{} failed", summary.failed()));
-            }
-            bar.inc(1);
-            true
-        },
-    );
-    bar.finish_and_clear();
-    result?;
-    say(&if args.json { summary.json() } else { summary.render(started.elapsed()) });
-    Ok(summary.verdict())
+    let tell = |seed, report: RunReport| {
+        summary.add(&report);
+        if json {
+            say(&sim_report::json(scenario.name, seed, &report));
+        }
+        if report.verdict != Verdict::Held {
+            runs.aside(|| {
+                complain(&sim_report::failure(seed, &report));
+                complain(&format!("replay: {}", replay_command(scenario.name, seed)));
+            });
+            runs.remark(format!("{} failed", summary.failed()));
+        }
+    };
+    let total = seeds.end - seeds.start;
+    let done = runs.run(seeds, |seed| run_sampled(seed, &scenario.spec(seed)?), tell)?;
+    runs.end();
+    say(&if json { summary.json() } else { summary.render(runs.elapsed()) });
+    if let Some(shortfall) = runs.shortfall(done, total, "runs") {
+        complain(&shortfall);
+    }
+    Ok(runs.exit_code(summary.verdict()))
 }
 
 fn replay_command(scenario: &str, seed: u64) -> String {

@@ -19,6 +19,7 @@ pub mod rescale;
 pub mod restart_storm;
 pub mod skewed_keys;
 pub mod slow_upload;
+pub mod small;
 pub mod split_alignment;
 pub mod torn_manifest;
 pub mod uneven_sources;

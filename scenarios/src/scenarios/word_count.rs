@@ -39,18 +39,18 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
 }
 
 /// The job's settings in a simulated run.
-struct Settings {
+pub(super) struct Settings {
     /// Subtasks of source, count and sink.
-    parallelism: [u32; 3],
-    checkpoints: CheckpointOptions,
+    pub parallelism: [u32; 3],
+    pub checkpoints: CheckpointOptions,
     /// Bytes in a split: small, so that reading takes many steps.
-    split_size: u64,
+    pub split_size: u64,
     /// Records in a batch.
-    batch_size: usize,
+    pub batch_size: usize,
 }
 
 /// Text, and the job that counts its words.
-struct WordCountWorkload {
+pub(super) struct WordCountWorkload {
     settings: Settings,
     inputs: BTreeMap<PathBuf, Vec<u8>>,
     output: PathBuf,
@@ -60,7 +60,11 @@ impl WordCountWorkload {
     /// Draws the text.
     fn generate(random: &mut ChaCha8Rng, settings: Settings) -> Self {
         let files = random.between(1, 3);
-        let inputs = (0..files).map(|i| (PathBuf::from(format!("/input/text-{i}")), text(random))).collect();
+        Self::new((0..files).map(|i| (PathBuf::from(format!("/input/text-{i}")), text(random))).collect(), settings)
+    }
+
+    /// Counts the words of these files.
+    pub fn new(inputs: BTreeMap<PathBuf, Vec<u8>>, settings: Settings) -> Self {
         Self { settings, inputs, output: "/output".into() }
     }
 
