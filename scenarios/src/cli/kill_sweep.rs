@@ -256,7 +256,7 @@ mod tests {
         aligned                                   1        0        1        0
         acknowledged                              2        1        0        1
         2 steps without faults; 3 runs/s
-        2 first crashes recovered just as another one did: 80 pairs pruned
+        80 pairs pruned: the same history up to the second crash as another one; 2 first crashes have none left
         1 points were missed: their crash did not happen, and nothing is known of them
         2 of 4 points, 1 violations
         ");

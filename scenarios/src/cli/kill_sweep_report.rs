@@ -39,7 +39,10 @@ pub(crate) fn render(sweep: &Sweep<'_>, took: Duration) -> String {
     let rate = sweep.done as f64 / took.as_secs_f64();
     let _ = writeln!(text, "{} steps without faults; {rate:.0} runs/s", sweep.steps);
     if let Some(Pruned { firsts, pairs }) = sweep.pruned {
-        let _ = writeln!(text, "{firsts} first crashes recovered just as another one did: {pairs} pairs pruned");
+        let _ = writeln!(
+            text,
+            "{pairs} pairs pruned: the same history up to the second crash as another one; {firsts} first crashes have none left"
+        );
     }
     if missed > 0 {
         let _ = writeln!(text, "{missed} points were missed: their crash did not happen, and nothing is known of them");

@@ -1,13 +1,13 @@
 //! The recovery from a crash: from the crash until the first checkpoint that completes after a new attempt runs, or else
 //! until the end of the job.
 
-use std::{ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use tidegate::{
-    id::{AttemptId, CheckpointId},
+    id::{AttemptId, CheckpointId, SubtaskId},
     probe::Step,
 };
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::{Aim, Place, Strike, places};
 use crate::{
@@ -20,11 +20,17 @@ use crate::{
 /// The steps of a recovery.
 #[derive(Clone, Debug)]
 pub struct Recovery {
-    /// A checksum of its history: which crash, and then which steps in which order, each with who took it, where, for which
-    /// checkpoint, and restoring which. Times and the numbers of attempts are left out.
-    pub signature: u64,
-    /// Its places, each with whether the job manager was there.
-    places: Vec<(Arc<Place>, bool)>,
+    steps: Vec<RecoveryStep>,
+}
+
+/// A step of a recovery.
+#[derive(Clone, Debug)]
+struct RecoveryStep {
+    place: Arc<Place>,
+    /// Whether the job manager was there.
+    job_manager: bool,
+    /// A checksum of the history up to here; see [`signatures`].
+    signature: u64,
 }
 
 impl Recovery {
@@ -32,24 +38,33 @@ impl Recovery {
     #[must_use]
     pub fn of(report: &RunReport) -> Option<Self> {
         let struck = report.fired.iter().find(|fired| fired.step.is_some())?.event;
-        let window = struck + 1..end(&report.history, struck);
-        let job_manager = presence(&report.history);
-        let places = places(&report.history, &report.graph).into_iter().filter(|(i, _)| window.contains(i));
-        let places = places.map(|(i, place)| (Arc::new(place), job_manager[i])).collect();
-        Some(Self { signature: signature(&report.history, window), places })
+        let history = &report.history;
+        let window = struck + 1..end(history, struck);
+        let job_manager = presence(history);
+        let signatures = signatures(history, window.clone());
+        let places = places(history, &report.graph).into_iter().filter(|(i, _)| window.contains(i));
+        let step = |(i, place): (usize, Place)| RecoveryStep {
+            place: Arc::new(place),
+            job_manager: job_manager[i],
+            signature: signatures[i - window.start],
+        };
+        Some(Self { steps: places.map(step).collect() })
     }
 
-    /// At each step the node that took it, and the job manager, if that is another one and is there.
-    pub(super) fn strikes<'a>(&'a self, crashes: &'a [Crash]) -> impl Iterator<Item = Strike> + 'a {
-        let victims = |(place, job_manager): &(Arc<Place>, bool)| {
-            let other = *job_manager && &*place.node != JOB_MANAGER;
+    /// At each step the node that took it, and the job manager, if that is another one and is there; each with the signature
+    /// of the history up to the step.
+    pub(super) fn strikes<'a>(&'a self, crashes: &'a [Crash]) -> impl Iterator<Item = (u64, Strike)> + 'a {
+        let victims = |step: &RecoveryStep| {
+            let other = step.job_manager && &*step.place.node != JOB_MANAGER;
             let other = other.then(|| (Aim::JobManager, Arc::from(JOB_MANAGER)));
-            [Some((Aim::Here, place.node.clone())), other].into_iter().flatten()
+            [Some((Aim::Here, step.place.node.clone())), other].into_iter().flatten()
         };
-        self.places.iter().flat_map(move |step| {
-            let place = &step.0;
+        self.steps.iter().flat_map(move |step| {
             victims(step).flat_map(move |(aim, victim)| {
-                crashes.iter().map(move |&crash| Strike { place: place.clone(), aim, victim: victim.clone(), crash })
+                crashes.iter().map(move |&crash| {
+                    let strike = Strike { place: step.place.clone(), aim, victim: victim.clone(), crash };
+                    (step.signature, strike)
+                })
             })
         })
     }
@@ -86,20 +101,35 @@ fn presence(history: &History) -> Vec<bool> {
     history.entries.iter().map(look).collect()
 }
 
-fn signature(history: &History, window: Range<usize>) -> u64 {
-    let mut hasher = Xxh3::new();
+/// For each event of the window, a checksum of the history up to it and of the event itself: which crash it was, and then what
+/// each actor did in its own order. Left out are times, the numbers of attempts, and how many checkpoints there had been
+/// before; and in which order two actors did what they did without one another.
+fn signatures(history: &History, window: Range<usize>) -> Vec<u64> {
+    let completed = history.facts().take_while(|(i, _)| *i < window.start);
+    let completed = completed.filter(|(_, fact)| matches!(fact.step, Step::CheckpointCompleted));
+    let newest = completed.filter_map(|(_, fact)| fact.checkpoint).max().map_or(0, |id| id.0);
+    let since = |checkpoint: Option<CheckpointId>| checkpoint.map(|id| id.0.wrapping_sub(newest));
+    let mut actors: BTreeMap<(Arc<str>, Option<SubtaskId>), u64> = BTreeMap::new();
+    let mut all = 0_u64;
+    let mut signatures = Vec::new();
     for entry in &history.entries[window] {
-        let bytes = match &entry.event {
+        let (subtask, what) = match &entry.event {
             Event::Fact(fact) => {
-                let subtask = fact.task().map(|task| task.subtask);
-                let what = (fact.checkpoint, fact.step.kind(), restored(&fact.step));
-                postcard::to_stdvec(&(&entry.node, subtask, what))
+                let what = (since(fact.checkpoint), fact.step.kind(), since(restored(&fact.step)));
+                (fact.task().map(|task| task.subtask), postcard::to_stdvec(&what))
             }
-            event => postcard::to_stdvec(&(&entry.node, event)),
+            event => (None, postcard::to_stdvec(event)),
         };
-        hasher.update(&bytes.expect("it is plain data"));
+        let actor = (entry.node.clone(), subtask);
+        let name = xxh3_64(&postcard::to_stdvec(&actor).expect("it is plain data"));
+        let before = actors.entry(actor).or_insert(name);
+        let after = xxh3_64_with_seed(&what.expect("it is plain data"), *before);
+        // A sum, so that the order of actors does not count.
+        all = all.wrapping_sub(*before).wrapping_add(after);
+        *before = after;
+        signatures.push(xxh3_64_with_seed(&after.to_le_bytes(), all));
     }
-    hasher.digest()
+    signatures
 }
 
 fn restored(step: &Step) -> Option<CheckpointId> {
@@ -114,7 +144,7 @@ fn restored(step: &Step) -> Option<CheckpointId> {
 #[cfg(test)]
 mod tests {
     use tidegate::{
-        id::{SubtaskId, TaskId, VertexId},
+        id::{TaskId, VertexId},
         instant::Instant,
         probe::{Actor, Fact},
     };
@@ -166,12 +196,25 @@ mod tests {
     #[test]
     fn equal_recoveries_have_equal_signatures() {
         let one = CheckpointId::FIRST;
-        let signature =
-            |(number, pace, crash, restored)| signature(&history(attempt(1, number), pace, crash, restored), 2..9);
+        let signature = |(number, pace, crash, restored)| {
+            *signatures(&history(attempt(1, number), pace, crash, restored), 2..9).last().expect("seven events")
+        };
         let first = signature((2, 1, Crash::Power, Some(one)));
         assert_eq!(first, signature((3, 1, Crash::Power, Some(one))), "another attempt");
         assert_eq!(first, signature((2, 7, Crash::Power, Some(one))), "another time");
         assert_ne!(first, signature((2, 1, Crash::Process, Some(one))), "another disk");
         assert_ne!(first, signature((2, 1, Crash::Power, None)), "another beginning");
+    }
+
+    #[test]
+    fn the_order_of_two_actors_does_not_count_but_how_far_each_has_come() {
+        let history = history(attempt(1, 2), 1, Crash::Power, None);
+        let mut other = history.clone();
+        // The task starts after the attempt is said to run.
+        other.entries.swap(6, 7);
+        let (first, second) = (signatures(&history, 2..9), signatures(&other, 2..9));
+        assert_eq!(first[..4], second[..4]);
+        assert_ne!(first[4], second[5], "the same step, but somebody else is further");
+        assert_eq!(first[6], second[6]);
     }
 }
