@@ -14,6 +14,8 @@ pub mod env;
 pub mod fault;
 pub mod history;
 pub mod many;
+#[cfg(feature = "defects")]
+pub mod planted;
 pub mod run;
 pub mod seed;
 pub mod workload;

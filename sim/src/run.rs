@@ -141,10 +141,18 @@ pub struct RunReport {
 /// # Errors
 /// `BadInput` if the job's graph makes no sense or the plan does not fit it.
 pub fn run(spec: &RunSpec) -> Result<RunReport> {
+    run_within(spec, |simulate| simulate())
+}
+
+/// Runs it in a thread of its own, where `around` is called, which may do something before the simulation and after it.
+pub(crate) fn run_within<T: Send>(
+    spec: &RunSpec,
+    around: impl FnOnce(&dyn Fn() -> RunReport) -> T + Send,
+) -> Result<T> {
     let graph = Arc::new(spec.workload.graph()?);
     spec.plan.validate(&graph, &node_names(spec.shape.task_managers))?;
     // A thread that has run a simulation has used up its standard library's first random keys.
-    let finished = std::thread::scope(|scope| scope.spawn(|| simulate(spec, &graph)).join());
+    let finished = std::thread::scope(|scope| scope.spawn(|| around(&|| simulate(spec, &graph))).join());
     Ok(finished.expect("the simulation catches panics itself"))
 }
 

@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | the job finished; all guarantees held |
-//! | 1 | a guarantee was broken (`sim`) |
+//! | 1 | a guarantee was broken (`sim`), a planted defect was not found in time (`hunt`) |
 //! | 2 | wrong use, bad input, or a failed job, which can be resumed |
 //! | 3 | a run was not deterministic (`sim`) |
 //! | 130 | canceled by a signal; the job can be resumed |
@@ -15,6 +15,7 @@
     reason = "the command line runs in the real world, on tokio's runtime"
 )]
 
+mod hunt;
 mod inspect;
 mod inspect_report;
 mod inspect_state;
@@ -59,6 +60,8 @@ enum Command {
     Sim(sim::SimArgs),
     /// Run a saved run again
     Replay(sim::ReplayArgs),
+    /// Plant real engines' bugs, one at a time, and see how long they take to be found
+    Hunt(hunt::HuntArgs),
     /// Name the scenarios
     List,
     /// Run the tasks of a job; started by `run --task-managers`
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::Replay(args) => sim::replay(&args),
+        Command::Hunt(args) => hunt::hunt(&args),
         Command::List => sim::list(),
         Command::TaskManager(args) => task_manager::run(&args),
     })
