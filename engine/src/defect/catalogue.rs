@@ -155,7 +155,7 @@ defects! {
     /// The name of a part does not tell its attempt, so that a late writer's lines land in a newer attempt's part.
     PartWithoutAttempt: "part-without-attempt",
         ["KAFKA-14053" "https://github.com/apache/kafka/pull/12392"],
-        needs "a restart; and, for lines to land there, a task that goes on after it was replaced";
+        needs "a task that goes on writing after it was replaced";
     /// A repeated notification of a commit that is done is not answered.
     RepeatedCommitNotAnswered: "repeated-commit-not-answered",
         ["KAFKA-19999" "https://github.com/apache/kafka/pull/21176"],

@@ -10,7 +10,6 @@ pub(crate) use self::with_defects::hunt;
 mod with_defects;
 
 #[derive(Args, Debug)]
-#[cfg_attr(not(feature = "defects"), expect(dead_code, reason = "without defects there is nothing to hunt"))]
 pub(crate) struct HuntArgs {
     /// Hunt this defect; may be given several times [default: all of them]
     #[cfg_attr(feature = "defects", arg(long, value_name = "SLUG", hide_possible_values = true, value_parser = with_defects::slugs()))]

@@ -67,6 +67,13 @@ impl<T, F> FileSinkWriter<T, F> {
         self.directory.join(file.to_string())
     }
 
+    fn in_progress(&self, mut part: PartId) -> PathBuf {
+        if planted!(PartWithoutAttempt) {
+            part.attempt = AttemptId { term: 0, number: 0 }; // KAFKA-14053
+        }
+        self.path(PartFile::InProgress(part))
+    }
+
     /// Writes the buffered lines to the open part, which is opened if there is none.
     async fn write_out(&mut self) -> Result<()> {
         if self.buffer.is_empty() {
@@ -87,11 +94,10 @@ impl<T, F> FileSinkWriter<T, F> {
     }
 
     async fn open_part(&mut self) -> Result<()> {
-        let nameless = AttemptId { term: 0, number: 0 };
-        let attempt = if planted!(PartWithoutAttempt) { nameless } else { self.context.attempt }; // KAFKA-14053
-        let part = PartId { subtask: self.context.subtask.index, attempt, number: self.next_part };
+        let part =
+            PartId { subtask: self.context.subtask.index, attempt: self.context.attempt, number: self.next_part };
         self.next_part += 1;
-        let path = self.path(PartFile::InProgress(part));
+        let path = self.in_progress(part);
         // New, because the name carries the attempt: if the file is there, somebody else is this attempt, too.
         let mode = if planted!(PartWithoutAttempt) { OpenMode::Create } else { OpenMode::CreateNew }; // KAFKA-14053
         let file = self.context.disk.open(&path, mode).await.map_err(|e| failed("created", &path, e))?;
@@ -233,7 +239,7 @@ impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for
         let committables: Vec<_> = closed.into_iter().map(|part| Committable { part, checkpoint }).collect();
         let mut pending = Vec::new();
         for committable in &committables {
-            let from = self.path(PartFile::InProgress(committable.part));
+            let from = self.in_progress(committable.part);
             let to = self.directory.join(committable.pending_name());
             self.context.disk.rename(&from, &to).await.map_err(|e| failed("renamed", &to, e))?;
             pending.push(to);
