@@ -125,7 +125,7 @@ defects! {
     /// A producer of an older attempt is let into the gates of the newer one.
     StaleProducerLetIn: "stale-producer-let-in",
         ["RisingWave 20879" "https://github.com/risingwavelabs/risingwave/pull/20879"],
-        needs "a producer that connects while its consumer is deployed anew";
+        needs "a producer that connects while its consumer is deployed anew, and a checker of who is connected with whom";
     /// A producer that finds the way closed, and is passed by what opens it, waits for ever.
     LostWakeUp: "lost-wake-up",
         ["Arroyo 1017" "https://github.com/ArroyoSystems/arroyo/pull/1017"],
