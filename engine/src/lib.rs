@@ -55,6 +55,10 @@
 //! Start reading at [`checkpoint`] for the protocol, at [`probe`] for its steps, at [`mod@env`] for what the engine asks of the
 //! world. ARCHITECTURE.md tells the reasons.
 
+// First, because it defines `planted!`, which the modules after it use.
+#[macro_use]
+pub mod defect;
+
 pub mod checkpoint;
 pub mod connector;
 pub mod env;

@@ -10,5 +10,7 @@
 pub mod catalogue;
 pub mod cli;
 pub mod corpus;
+#[cfg(feature = "defects")]
+pub mod hunt;
 pub mod jobs;
 pub mod scenarios;

@@ -16,6 +16,8 @@ pub mod env;
 pub mod fault;
 pub mod history;
 pub mod many;
+#[cfg(feature = "defects")]
+pub mod planted;
 pub mod run;
 pub mod seed;
 pub mod sweep;

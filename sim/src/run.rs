@@ -163,12 +163,20 @@ pub struct RunReport {
 /// # Errors
 /// `BadInput` if the job's graph makes no sense or the plan does not fit it.
 pub fn run(spec: &RunSpec) -> Result<RunReport> {
+    run_within(spec, |simulate| simulate())
+}
+
+/// Runs it in a thread of its own, where `around` is called, which may do something before the simulation and after it.
+pub(crate) fn run_within<T: Send>(
+    spec: &RunSpec,
+    around: impl FnOnce(&dyn Fn() -> RunReport) -> T + Send,
+) -> Result<T> {
     let graph = Arc::new(spec.workload.graph()?);
     let rescaled = spec.workload.rescaled().transpose()?.map(Arc::new);
     spec.plan.validate(&graph, &node_names(spec.shape.task_managers))?;
     let graphs: Vec<_> = std::iter::once(graph).chain(rescaled).collect();
     // A thread that has run a simulation has used up its standard library's first random keys.
-    let finished = std::thread::scope(|scope| scope.spawn(|| simulate(spec, &graphs)).join());
+    let finished = std::thread::scope(|scope| scope.spawn(|| around(&|| simulate(spec, &graphs))).join());
     Ok(finished.expect("the simulation catches panics itself"))
 }
 

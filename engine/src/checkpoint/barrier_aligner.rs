@@ -69,7 +69,7 @@ impl BarrierAligner {
         );
         let complete = arrived.len() == self.blocked.len();
         if barrier.mode == CheckpointMode::ExactlyOnce {
-            self.blocked[channel] = true;
+            self.blocked[channel] = !planted!(BarrierDoesNotBlock); // FLINK-2406
             out.push(AlignerCommand::Block { channel });
         }
         if complete {

@@ -43,6 +43,9 @@ impl<C: Clone> SinkTransactions<C> {
         if notification.attempt != self.attempt {
             return Vec::new();
         }
+        if planted!(OnlyNotifiedIsCommitted) {
+            return self.in_doubt.remove(&notification.checkpoint).unwrap_or_default(); // FLINK-10377
+        }
         let later = self.in_doubt.split_off(&notification.checkpoint.next());
         std::mem::replace(&mut self.in_doubt, later).into_values().flatten().collect()
     }

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::input_gate::GateSender;
+use super::{input_gate::GateSender, stream_task::yield_now};
 use crate::{
     error::{Error, Result},
     id::{AttemptId, ChannelId},
@@ -59,12 +59,19 @@ impl GateRegistry {
             if let Some(gate) = self.look(channel, attempt)? {
                 return Ok(gate);
             }
+            if planted!(LostWakeUp) {
+                yield_now().await; // Arroyo 1017
+                self.changed.notified().await;
+                continue;
+            }
             changed.await;
         }
     }
 
     fn look(&self, channel: ChannelId, attempt: AttemptId) -> Result<Option<GateSender>> {
         let mut gates = self.gates.lock().expect("nobody panics while holding this lock");
+        let stale = gates.attempt.filter(|_| planted!(StaleProducerLetIn)); // RisingWave 20879
+        let attempt = stale.unwrap_or(attempt);
         match gates.attempt {
             Some(current) if current > attempt => {
                 let message = format!("channel {channel} of attempt {attempt} is refused: attempt {current} runs here");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{abort_on_drop::AbortOnDrop, input_gate::GateSender};
+use super::{abort_on_drop::AbortOnDrop, input_gate::GateSender, stream_task::yield_now};
 use crate::{
     error::{Context, Error, Result},
     exchange::{FrameKind, begin_frame},
@@ -41,6 +41,10 @@ pub(crate) enum Route {
 impl OutputChannel {
     async fn send_batch(&mut self, out: OutBatch) -> Result<()> {
         let records = out.batch.len();
+        if planted!(LostWakeUp) && self.credits.available_permits() == 0 {
+            yield_now().await; // Arroyo 1017
+            self.credits.forget_permits(self.credits.available_permits());
+        }
         // The semaphore is closed when the connection ends, so that nobody waits for credit that cannot come.
         self.credits.acquire().await.map_err(|_| connection_lost())?.forget();
         match &self.route {

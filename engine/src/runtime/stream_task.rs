@@ -166,7 +166,7 @@ impl StreamTask {
     async fn trigger(&mut self, barrier: CheckpointBarrier) -> Result<()> {
         let checkpoint = self.checkpoint.as_mut().expect("triggers come only where checkpoints are on");
         // A trigger that was overtaken by a newer one is void (FLINK-17994).
-        if checkpoint.last >= Some(barrier.checkpoint) {
+        if checkpoint.last >= Some(barrier.checkpoint) && !planted!(OldTriggerTaken) {
             return Ok(());
         }
         self.reporter.report_for(barrier.checkpoint, Step::TriggerReceived).await;
@@ -177,7 +177,8 @@ impl StreamTask {
         let CompletionNotification { checkpoint, attempt } = notification;
         self.reporter.report_for(checkpoint, Step::CompletionReceived).await;
         self.program.notify_complete(notification).await?;
-        if attempt == self.task.attempt {
+        let is_done = planted!(RepeatedCommitNotAnswered, again: (self.task, checkpoint)); // KAFKA-19999
+        if attempt == self.task.attempt && !is_done {
             self.tell(ToJobManager::Committed { task: self.task, checkpoint });
         }
         Ok(())
@@ -215,7 +216,7 @@ fn abandoned() -> Error {
 }
 
 /// Lets every other ready task run once.
-async fn yield_now() {
+pub(super) async fn yield_now() {
     let mut yielded = false;
     std::future::poll_fn(|context| {
         if yielded {

@@ -19,7 +19,7 @@ use crate::{
     operator::SubtaskProgram,
     probe::{Reporter, Step},
     storage::{SnapshotStore, encode_snapshot},
-    stream::{CheckpointBarrier, hash_bytes},
+    stream::{CheckpointBarrier, Outbox, hash_bytes},
 };
 
 /// Takes the snapshots of one task.
@@ -56,6 +56,11 @@ impl SubtaskCheckpoint {
         let place = || format!("checkpoint {checkpoint}");
         program.prepare_commit(checkpoint).await.at(place)?;
         output.send_barrier(barrier, &self.reporter).await?;
+        if planted!(FrozenTooLate) && reflected.is_empty() {
+            let mut outbox = Outbox::default(); // FLINK-9269
+            program.poll_source(&mut outbox).await?;
+            output.send(&mut outbox).await?;
+        }
         let snapshot = program.snapshot(checkpoint).at(place)?;
         let encoded = encode_snapshot(&snapshot).at(place)?;
         let step = Step::StateFrozen { digest: hash_bytes(&encoded).0, bytes: encoded.len() as u64, reflected };

@@ -73,7 +73,8 @@ impl CheckpointStore {
             let terms: Vec<u32> = entries.iter().filter_map(|e| parse_term_file(&e.name)).collect();
             let term = terms.iter().max().map_or(1, |newest| newest + 1);
             write_durably(&*self.disk, &self.root.join(term_file(term)), Bytes::new()).await?;
-            for old in terms {
+            for old in terms.into_iter().chain(planted!(FenceCollected).then_some(term)) {
+                // SlateDB 352
                 // The new one outranks them; they only take up room.
                 let _ = self.disk.remove_file(&self.root.join(term_file(old))).await;
             }
@@ -97,7 +98,10 @@ impl CheckpointStore {
     pub async fn create_checkpoint_directory(&self, id: CheckpointId) -> Result<()> {
         let path = checkpoint_directory(&self.root, id);
         let created = async {
-            self.disk.create_dir(&path).await?;
+            match self.disk.create_dir(&path).await {
+                Err(e) if planted!(IdsStartAgain) && e.kind() == io::ErrorKind::AlreadyExists => {} // FLINK-2354
+                created => created?,
+            }
             // Without this the directory, and all snapshots that tasks sync into it, could be gone after a loss of power,
             // and its number be used again.
             self.disk.sync_dir(&self.root).await
@@ -124,9 +128,17 @@ impl CheckpointStore {
         let publish = async {
             file.rename().await?;
             reporter.report_for(id, Step::ManifestRenamed).await;
-            file.sync_directory().await
+            // mongo-rocks 35
+            if planted!(ManifestDirectoryNotSynced) { Ok(()) } else { file.sync_directory().await }
         };
-        publish.await.at(place).map_err(PublishError::Indeterminate)
+        let published = publish.await.at(place);
+        if planted!(IndeterminateManifestDiscarded) && published.is_err() {
+            for snapshot in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
+                let _ = self.disk.remove_file(&path.with_file_name(&snapshot.file)).await; // FLINK-22494
+            }
+            return published.map_err(PublishError::NotPublished);
+        }
+        published.map_err(PublishError::Indeterminate)
     }
 
     /// Deletes a checkpoint. The manifest goes first, durably, so that half of a checkpoint never looks like a whole one.

@@ -50,14 +50,24 @@ impl SnapshotStore {
         let name = snapshot_file(vertex, task);
         let path = checkpoint_directory(&self.root, checkpoint).join(&name);
         let handle = SnapshotHandle { file: name, len: encoded.len() as u64, digest: hash_bytes(&encoded).0 };
+        let is_empty = |s: SubtaskSnapshot| {
+            s.operators.iter().all(|o| o.keyed.is_empty() && o.lists.iter().all(|l| l.items.is_empty()))
+        };
+        if planted!(EmptyPrepareNotPersisted) && decode_snapshot(&encoded, &path).is_ok_and(is_empty) {
+            return Ok(handle); // RisingWave 26492
+        }
         let written = async {
             let mut file = AtomicFile::write(&*self.disk, &path, encoded).await?;
             reporter.report_for(checkpoint, Step::SnapshotWritten).await;
-            file.sync().await?;
+            if !planted!(AcknowledgedBeforeSync) {
+                file.sync().await?; // SlateDB 433
+            }
             reporter.report_for(checkpoint, Step::SnapshotSynced).await;
             file.rename().await?;
             reporter.report_for(checkpoint, Step::SnapshotRenamed).await;
-            file.sync_directory().await?;
+            if !planted!(SnapshotDirectoryNotSynced) {
+                file.sync_directory().await?; // RocksDB 5287
+            }
             reporter.report_for(checkpoint, Step::SnapshotDirectorySynced).await;
             Result::<_>::Ok(handle)
         };

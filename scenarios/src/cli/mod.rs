@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | the job finished; all guarantees held |
-//! | 1 | a guarantee was broken (`sim`, `replay`, `kill-sweep`) |
+//! | 1 | a guarantee was broken (`sim`, `replay`, `kill-sweep`); a planted defect was not found in time (`hunt`) |
 //! | 2 | wrong use, bad input, or a failed job, which can be resumed; runs that `--budget` left undone, or that missed their point |
 //! | 3 | a run was not deterministic (`sim`, `replay`) |
 //! | 130 | canceled by a signal; the job can be resumed; of many runs, some were not done |
@@ -15,6 +15,7 @@
     reason = "the command line runs in the real world, on tokio's runtime"
 )]
 
+mod hunt;
 mod inspect;
 mod inspect_report;
 mod inspect_state;
@@ -70,6 +71,8 @@ enum Command {
     KillSweep(kill_sweep::KillSweepArgs),
     /// Run a saved run again
     Replay(sim::ReplayArgs),
+    /// Plant real engines' bugs, one at a time, and see how long they take to be found
+    Hunt(hunt::HuntArgs),
     /// Name the scenarios
     List,
     /// Run the tasks of a job; started by `run --task-managers`
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Sim(args) => sim::sim(&args),
         Command::KillSweep(args) => kill_sweep::kill_sweep(&args),
         Command::Replay(args) => sim::replay(&args),
+        Command::Hunt(args) => hunt::hunt(&args),
         Command::List => sim::list(),
         Command::TaskManager(args) => task_manager::run(&args),
     })

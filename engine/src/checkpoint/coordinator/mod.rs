@@ -81,7 +81,8 @@ impl Coordinator {
         begun: &[CheckpointId],
         completed: &[CheckpointId],
     ) -> Self {
-        assert!(begun.iter().all(|id| *id < next_id), "checkpoint {next_id} has been used");
+        let is_free = planted!(IdsStartAgain) || begun.iter().all(|id| *id < next_id); // FLINK-2354
+        assert!(is_free, "checkpoint {next_id} has been used");
         Self {
             tasks: job.subtasks(),
             retention: Retention::new(options.retained, begun, completed),
@@ -149,6 +150,9 @@ impl Coordinator {
             CoordinatorEvent::Acknowledged { task, checkpoint, handle } => {
                 self.acknowledged(now, task, checkpoint, handle, out);
             }
+            CoordinatorEvent::Declined { task, .. } if planted!(MissingCountsAsCollected) => {
+                self.pending.iter_mut().for_each(|p| p.owing.retain(|owing| *owing != task.subtask)); // RisingWave 22384
+            }
             CoordinatorEvent::Declined { task, checkpoint, error } => {
                 if self.pending.as_ref().is_some_and(|p| p.id == checkpoint && p.is_owed_by(task)) {
                     self.abort_pending(now, &error.at(format!("declined by {}", task.subtask)), out);
@@ -186,7 +190,8 @@ impl Coordinator {
     }
 
     fn all_ended(&self) -> bool {
-        let ended = self.ended.as_ref().filter(|(attempt, _)| Some(*attempt) == self.attempt);
+        let current = |attempt| Some(attempt) == self.attempt || planted!(DeadAttemptCounts); // FLINK-13593
+        let ended = self.ended.as_ref().filter(|(attempt, _)| current(*attempt));
         ended.is_some_and(|(_, tasks)| *tasks == self.tasks)
     }
 
@@ -229,6 +234,9 @@ impl Coordinator {
         out.push(CoordinatorCommand::Report { checkpoint, step: Step::AcknowledgementReceived { task } });
         if pending.is_acknowledged() {
             let manifest = pending.manifest(&self.job, now);
+            let attempt = pending.attempt;
+            let early = CoordinatorCommand::NotifyComplete { checkpoint, attempt };
+            out.extend(planted!(NotifiedBeforeDurable).then_some(early)); // Gray 1978
             self.publication = Some(Publication { checkpoint, attempt: pending.attempt, is_final: pending.is_final });
             self.pending = None;
             out.push(CoordinatorCommand::Report { checkpoint, step: Step::AllAcknowledged });
@@ -261,7 +269,8 @@ impl Coordinator {
 
     fn input_ended(&mut self, now: Instant, task: TaskId, out: &mut Vec<CoordinatorCommand>) {
         match &mut self.ended {
-            Some((attempt, tasks)) if *attempt == task.attempt => {
+            // FLINK-13593
+            Some((attempt, tasks)) if *attempt == task.attempt || planted!(DeadAttemptCounts) => {
                 tasks.insert(task.subtask);
             }
             Some((attempt, _)) if *attempt > task.attempt => return,
@@ -297,6 +306,9 @@ impl Coordinator {
 
     fn abort_pending(&mut self, now: Instant, error: &Error, out: &mut Vec<CoordinatorCommand>) {
         let pending = self.pending.take().expect("there is something to abort");
+        if planted!(FinishedThoughFinalFailed) && pending.is_final {
+            return out.push(CoordinatorCommand::AllCommitted { checkpoint: pending.id }); // Feldera a5d8d17cf
+        }
         self.give_up(now, pending.id, pending.attempt, error, out);
     }
 

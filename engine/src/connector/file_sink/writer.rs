@@ -1,6 +1,6 @@
 //! Writes, prepares and commits the parts of one subtask.
 
-use std::{io, marker::PhantomData, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, marker::PhantomData, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::{
     connector::SinkWriter,
     env::{DiskFile, OpenMode, Site},
     error::{Error, Result},
-    id::CheckpointId,
+    id::{AttemptId, CheckpointId},
     operator::SubtaskContext,
     probe::Step,
     stream::Data,
@@ -67,6 +67,13 @@ impl<T, F> FileSinkWriter<T, F> {
         self.directory.join(file.to_string())
     }
 
+    fn in_progress(&self, mut part: PartId) -> PathBuf {
+        if planted!(PartWithoutAttempt) {
+            part.attempt = AttemptId { term: 0, number: 0 }; // KAFKA-14053
+        }
+        self.path(PartFile::InProgress(part))
+    }
+
     /// Writes the buffered lines to the open part, which is opened if there is none.
     async fn write_out(&mut self) -> Result<()> {
         if self.buffer.is_empty() {
@@ -90,9 +97,10 @@ impl<T, F> FileSinkWriter<T, F> {
         let part =
             PartId { subtask: self.context.subtask.index, attempt: self.context.attempt, number: self.next_part };
         self.next_part += 1;
-        let path = self.path(PartFile::InProgress(part));
+        let path = self.in_progress(part);
         // New, because the name carries the attempt: if the file is there, somebody else is this attempt, too.
-        let file = self.context.disk.open(&path, OpenMode::CreateNew).await.map_err(|e| failed("created", &path, e))?;
+        let mode = if planted!(PartWithoutAttempt) { OpenMode::Create } else { OpenMode::CreateNew }; // KAFKA-14053
+        let file = self.context.disk.open(&path, mode).await.map_err(|e| failed("created", &path, e))?;
         self.context.reporter.report(Step::PartOpened { path: path.clone() }).await;
         self.open = Some(OpenPart { part, path, file, len: 0 });
         Ok(())
@@ -102,7 +110,9 @@ impl<T, F> FileSinkWriter<T, F> {
         if let Some(mut open) = self.open.take() {
             // Without this, a committed part may be empty or torn after loss of power: the snapshot is durable, its
             // output is not.
-            open.file.sync().await.map_err(|e| failed("synced", &open.path, e))?;
+            // RocksDB 12528
+            let synced = if planted!(PartNotSynced) { Ok(()) } else { open.file.sync().await };
+            synced.map_err(|e| failed("synced", &open.path, e))?;
             self.context.reporter.report(Step::PartSynced { path: open.path }).await;
             self.closed.push(open.part);
         }
@@ -110,7 +120,13 @@ impl<T, F> FileSinkWriter<T, F> {
     }
 
     /// Makes parts visible that a completed checkpoint holds. May be repeated at will.
-    async fn commit(&mut self, checkpoint: CheckpointId, committables: Vec<Committable>) -> Result<()> {
+    async fn commit(&mut self, checkpoint: CheckpointId, mut committables: Vec<Committable>) -> Result<()> {
+        if planted!(CommitSkippedByHighestId) {
+            let names = list(&*self.context.disk, &self.directory).await?; // Iceberg 10892
+            let files: Vec<_> = names.iter().filter_map(|name| PartFile::parse(name)).collect();
+            let is_behind = files.iter().any(|f| matches!(f, PartFile::Visible(_, id) if *id >= checkpoint));
+            committables.retain(|_| !is_behind);
+        }
         let (disk, reporter) = (&self.context.disk, &self.context.reporter);
         for committable in &committables {
             let pending = self.directory.join(committable.pending_name());
@@ -129,7 +145,9 @@ impl<T, F> FileSinkWriter<T, F> {
         if !committables.is_empty() {
             // Without this, loss of power takes the visible names back after the commit was confirmed, and the job may end
             // as finished without its output. Also if all were visible: their names may never have been synced.
-            disk.sync_dir(&self.directory).await.map_err(|e| failed("synced", &self.directory, e))?;
+            if !planted!(CommitDirectoryNotSynced) {
+                disk.sync_dir(&self.directory).await.map_err(|e| failed("synced", &self.directory, e))?; // ClickHouse 111348
+            }
             reporter.report_for(checkpoint, Step::CommitDirectorySynced).await;
         }
         reporter.report_for(checkpoint, Step::Committed { committables: names(&committables) }).await;
@@ -162,7 +180,9 @@ impl<T, F> FileSinkWriter<T, F> {
                 PartFile::Visible(..) => false,
             };
             let own = part.subtask % self.context.parallelism == self.context.subtask.index;
-            if obsolete && own && part.attempt < self.context.attempt {
+            let prefix = || format!(".part-{}", self.context.subtask.index);
+            let by_prefix = planted!(CleanUpByPrefix) && file.to_string().starts_with(&prefix()); // FLINK-3651
+            if by_prefix || obsolete && own && part.attempt < self.context.attempt {
                 // Not synced: should the file come back after loss of power, the next attempt removes it.
                 remove(&*self.context.disk, &self.path(*file)).await?;
             }
@@ -188,6 +208,9 @@ fn lost(checkpoint: CheckpointId, pending: &std::path::Path, visible: &std::path
 impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for FileSinkWriter<T, F> {
     async fn open(&mut self, restored: Option<CheckpointId>, items: Vec<Vec<u8>>) -> Result<()> {
         let committables: Vec<_> = items.iter().map(|bytes| Committable::decode(bytes)).collect::<Result<_>>()?;
+        let last_wins = || committables.iter().map(|c: &Committable| (c.part.subtask, *c)).collect::<BTreeMap<_, _>>();
+        let committables =
+            if planted!(LastCommittableWins) { last_wins().into_values().collect() } else { committables }; // FLINK-29627
         let names = list(&*self.context.disk, &self.directory).await?;
         let files: Vec<_> = names.iter().filter_map(|name| PartFile::parse(name)).collect();
         self.check_not_superseded(&files)?;
@@ -217,7 +240,7 @@ impl<T: Data, F: Fn(&T, &mut Vec<u8>) + Send + Sync + 'static> SinkWriter<T> for
         let committables: Vec<_> = closed.into_iter().map(|part| Committable { part, checkpoint }).collect();
         let mut pending = Vec::new();
         for committable in &committables {
-            let from = self.path(PartFile::InProgress(committable.part));
+            let from = self.in_progress(committable.part);
             let to = self.directory.join(committable.pending_name());
             self.context.disk.rename(&from, &to).await.map_err(|e| failed("renamed", &to, e))?;
             pending.push(to);

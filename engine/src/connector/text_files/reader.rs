@@ -223,6 +223,10 @@ impl SourceReader<String> for TextReader {
                 Next::SplitEnd => {}
             }
         }
+        if let (true, Some(cursor)) = (planted!(HalfDrainedBlockDropped), &mut self.cursor) {
+            cursor.at = cursor.block.len(); // Feldera 6085f616d
+            self.splits[self.current].position = cursor.next_block;
+        }
         Ok(SourceStatus::More)
     }
 

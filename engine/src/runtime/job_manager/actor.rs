@@ -89,7 +89,8 @@ impl JobManager {
     ) -> Self {
         let graph = config.graph;
         let shape = graph.vertices.iter().map(|v| (v.id, v.parallelism)).collect();
-        let first_id = found.begun.last().map_or(CheckpointId::FIRST, |highest| highest.next());
+        let used = if planted!(IdsStartAgain) { &found.completed } else { &found.begun }; // FLINK-2354
+        let first_id = used.last().map_or(CheckpointId::FIRST, |highest| highest.next());
         let coordinator = graph
             .checkpoints
             .clone()
