@@ -12,17 +12,10 @@ use tidegate_sim::{
     history::{Entry, Event},
     run::{Ending, RunReport, RunSpec},
 };
-use words::{at, judge, words};
+use words::{judge, words};
 
-const OPS: [DiskOp; 7] = [
-    DiskOp::Open,
-    DiskOp::Read,
-    DiskOp::Write,
-    DiskOp::Sync,
-    DiskOp::Rename,
-    DiskOp::SyncDir,
-    DiskOp::Other,
-];
+const OPS: [DiskOp; 7] =
+    [DiskOp::Open, DiskOp::Read, DiskOp::Write, DiskOp::Sync, DiskOp::Rename, DiskOp::SyncDir, DiskOp::Other];
 
 const ERRORS: [DiskError; 3] = [DiskError::Io, DiskError::NoSpace, DiskError::AfterEffect];
 
@@ -68,7 +61,8 @@ fn fail_everywhere(faults: &[Fault]) -> BTreeMap<(DiskOp, DiskError), u32> {
 
 fn crash(node: Victim, crash: Crash) -> Fault {
     let action = Action::Crash { victim: node, crash, restart_after_us: 1_000 };
-    at(StepKind::CheckpointCompleted, "job-manager", action)
+    let at = Anchor::Step { step: StepKind::CheckpointCompleted, actor: None, checkpoint: None, occurrence: 1 };
+    Fault { at, action }
 }
 
 #[test]

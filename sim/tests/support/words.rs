@@ -16,7 +16,7 @@ use tidegate::{
 };
 use tidegate_sim::{
     env::WorldSettings,
-    fault::{Action, Anchor, Fault, FaultPlan},
+    fault::{Anchor, Fault, FaultPlan},
     run::{ClusterShape, Expectation, RunReport, RunSpec, Verdict, run},
     seed::Seed,
     workload::{Lines, Workload},
@@ -95,10 +95,4 @@ fn anchor(at: &Anchor) -> String {
         Anchor::Step { step, actor, checkpoint, occurrence } => format!("{step} {actor:?} {checkpoint:?} {occurrence}"),
         at => format!("{at:?}"),
     }
-}
-
-/// Right after the first step of this kind that this actor takes.
-pub fn at(step: tidegate::probe::StepKind, actor: &str, action: Action) -> Fault {
-    let at = Anchor::Step { step, actor: Some(actor.to_owned()), checkpoint: None, occurrence: 1 };
-    Fault { at, action }
 }

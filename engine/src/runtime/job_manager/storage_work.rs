@@ -32,10 +32,12 @@ impl JobManager {
     /// Finds out where the next attempt starts.
     pub(super) fn read_restore_point(&self) {
         let (mode, own_from) = (self.restore.clone(), Some(self.first_id));
+        let published = self.published;
         let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
         let directory = self.checkpoint_directory.clone();
         self.start_work("read restore point", async move {
-            let prepared = prepare(&disk, &graph, store.as_deref(), directory.as_deref(), &mode, own_from).await;
+            let (store, directory) = (store.as_deref(), directory.as_deref());
+            let prepared = prepare(&disk, &graph, store, directory, &mode, own_from, published).await;
             Some(Event::Prepared(prepared.map(Box::new)))
         });
     }

@@ -55,7 +55,9 @@ impl Directory {
         for (_, change) in &mut self.journal {
             match change {
                 Change::Put { name: put, .. } if put == name => *change = Change::Remove { name: name.to_owned() },
-                Change::Rename { from, to, .. } if to == name => *change = Change::Remove { name: std::mem::take(from) },
+                Change::Rename { from, to, .. } if to == name => {
+                    *change = Change::Remove { name: std::mem::take(from) }
+                }
                 _ => {}
             }
         }

@@ -126,7 +126,9 @@ impl Inode {
                 self.misread = Some(place(byte));
                 return;
             }
-            Damage::Truncate { to } => contents.truncate(usize::try_from(to).unwrap_or(usize::MAX).min(contents.len() - 1)),
+            Damage::Truncate { to } => {
+                contents.truncate(usize::try_from(to).unwrap_or(usize::MAX).min(contents.len() - 1))
+            }
             Damage::Remove => return,
         }
         self.damaged = Some(contents);
