@@ -4,8 +4,6 @@
 mod scene;
 mod support;
 
-use std::path::{Path, PathBuf};
-
 use bytes::Bytes;
 use scene::{SEEDS, contents, path, scene, sync_directory, write, write_synced};
 use tidegate::{
@@ -16,7 +14,7 @@ use tidegate_sim::{
     checker::DiskView,
     env::{Crash, World},
     fault::{
-        Damage::{self, FlipBit, FlipBitOnRead, Remove, Truncate},
+        Damage::{FlipBit, FlipBitOnRead, Remove, Truncate},
         FaultKind,
         FileKind::{Manifest, Snapshot},
     },

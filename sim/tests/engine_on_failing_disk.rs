@@ -5,7 +5,7 @@ mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate::probe::{Actor, Fact, StepKind};
+use tidegate::probe::{Actor, Fact, Step, StepKind};
 use tidegate_sim::{
     env::{Crash, DiskOp, DiskSettings, WorldSettings},
     fault::{Action, Anchor, DiskError, Fault, FaultKind, Victim},
@@ -55,8 +55,13 @@ fn fail_everywhere(faults: &[Fault]) -> BTreeMap<(DiskOp, DiskError), u32> {
             *happened.entry((op, error)).or_default() += u32::from(!report.disk_faults.is_empty());
         }
     }
-    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+    none(&broken);
     happened
+}
+
+#[track_caller]
+fn none(broken: &[String]) {
+    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
 }
 
 fn crash(node: Victim, crash: Crash) -> Fault {
@@ -83,6 +88,70 @@ fn any_operation_may_fail_while_a_job_recovers_from_the_loss_of_its_job_manager(
     assert!(happened.values().all(|n| *n >= 5), "{happened:?}");
 }
 
+/// The node's next sync may be that of a snapshot, which is declined, or of a part: then the task fails.
+#[test]
+fn a_part_that_cannot_be_synced_fails_the_task() {
+    let mut broken = Vec::new();
+    let mut parts = 0;
+    for occurrence in 1..8 {
+        for sink in ["sink/0", "sink/1"] {
+            let (step, actor) = (StepKind::PartOpened, Some(sink.to_owned()));
+            let at = Anchor::Step { step, actor, checkpoint: None, occurrence };
+            let action = Action::FailDisk { victim: Victim::Here, op: DiskOp::Sync, error: DiskError::Io };
+            let report = judge(&words(1, vec![Fault { at, action }]), &mut broken);
+            let is_part = |fact: &Fact| match &fact.step {
+                Step::TaskFailed { error } => error.to_string().contains(".inprogress cannot be synced"),
+                _ => false,
+            };
+            parts += u32::from(report.history.facts().any(|(_, fact)| is_part(fact)));
+        }
+    }
+    none(&broken);
+    assert!(parts > 0, "no sync of a part has failed");
+}
+
+/// Also between two steps: while a job manager opens its directory, claims its term, prepares the sink.
+#[test]
+fn any_operation_may_fail_at_any_time() {
+    let whole = judge(&words(1, Vec::new()), &mut Vec::new()).virtual_time;
+    let mut broken = Vec::new();
+    let mut happened = 0;
+    for us in (0..whole.as_micros() as u64).step_by(301) {
+        for victim in [Victim::JobManager, Victim::TaskManager("tm-1".into())] {
+            for (op, error) in OPS.into_iter().flat_map(|op| ERRORS.map(|error| (op, error))) {
+                let action = Action::FailDisk { victim: victim.clone(), op, error };
+                let report = judge(&words(1, vec![Fault { at: Anchor::Time { us }, action }]), &mut broken);
+                happened += u32::from(!report.disk_faults.is_empty());
+            }
+        }
+    }
+    none(&broken);
+    assert!(happened > 500, "{happened} operations failed");
+}
+
+#[test]
+fn an_error_while_the_sink_prepares_or_commits_fails_the_task_and_costs_an_attempt() {
+    let cases = [
+        (StepKind::PartOpened, DiskOp::Write, DiskError::NoSpace),
+        (StepKind::PartSynced, DiskOp::Rename, DiskError::Io),
+        (StepKind::PartSynced, DiskOp::Rename, DiskError::AfterEffect),
+        (StepKind::PartSynced, DiskOp::SyncDir, DiskError::AfterEffect),
+        (StepKind::CompletionReceived, DiskOp::Rename, DiskError::Io),
+        (StepKind::CompletionReceived, DiskOp::Rename, DiskError::AfterEffect),
+        (StepKind::PartRenamed, DiskOp::SyncDir, DiskError::Io),
+        (StepKind::PartRenamed, DiskOp::SyncDir, DiskError::AfterEffect),
+    ];
+    let mut broken = Vec::new();
+    for (step, op, error) in cases {
+        let at = Anchor::Step { step, actor: Some("sink/0".into()), checkpoint: None, occurrence: 1 };
+        let fault = Fault { at, action: Action::FailDisk { victim: Victim::Here, op, error } };
+        let report = judge(&words(1, vec![fault]), &mut broken);
+        let failed = report.steps.get(&StepKind::TaskFailed).copied();
+        assert_eq!((failed, report.attempts), (Some(1), 2), "{op:?} fails as {error:?} after {step}");
+    }
+    none(&broken);
+}
+
 fn always_full(room_bytes: u64, for_us: Option<u64>) -> RunSpec {
     let fault = Fault { at: Anchor::Time { us: 1_000 }, action: Action::FillDisk { room_bytes, for_us } };
     words(1, vec![fault])
@@ -96,7 +165,7 @@ fn a_disk_that_is_full_for_a_while_costs_nothing_but_time() {
         let report = judge(&always_full(room, Some(300_000)), &mut broken);
         full += u32::from(report.disk_faults.contains_key(&FaultKind::FillDisk));
     }
-    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+    none(&broken);
     assert!(full > 30, "{full} runs met the full disk");
 }
 
@@ -108,7 +177,7 @@ fn a_disk_that_is_full_for_ever_explains_why_the_job_does_not_end() {
         let RunReport { ending, .. } = judge(&always_full(room, None), &mut broken);
         *endings.entry(matches!(ending, Ending::Explained(_))).or_insert(0) += 1;
     }
-    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+    none(&broken);
     assert!(endings[&true] >= 2, "{endings:?}");
 }
 
@@ -123,7 +192,7 @@ fn a_disk_that_hangs_costs_nothing_but_time() {
             hung += report.disk_faults.get(&FaultKind::StallDisk).copied().unwrap_or(0);
         }
     }
-    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+    none(&broken);
     assert!(hung > 100, "{hung} operations hung");
 }
 
@@ -137,5 +206,5 @@ fn short_reads_are_read_on() {
         let report = judge(&RunSpec { world, ..words(seed, vec![kill]) }, &mut broken);
         assert!(report.restores > 0, "seed {seed} has read no snapshot");
     }
-    assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
+    none(&broken);
 }

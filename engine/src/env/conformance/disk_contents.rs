@@ -19,7 +19,7 @@ pub(super) async fn write(env: &Env, path: &Path, contents: &[u8]) -> Outcome {
 }
 
 /// Up to `len` bytes from `offset`, with as many reads as it takes: fewer only at the end of the file.
-async fn read_fully(file: &mut dyn DiskFile, offset: u64, len: usize) -> Outcome<Vec<u8>> {
+pub(super) async fn read_fully(file: &mut dyn DiskFile, offset: u64, len: usize) -> Outcome<Vec<u8>> {
     let mut found = Vec::new();
     while found.len() < len {
         let missing = len - found.len();
