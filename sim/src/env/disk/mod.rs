@@ -2,16 +2,15 @@
 //!
 //! What may happen where, and why the engine must survive it:
 //!
-//! | region | loss of power | disk error, no space |
-//! |---|---|---|
-//! | snapshots | torn or gone if not synced: nobody has acknowledged them | declined, checkpoint aborted |
-//! | manifests | torn if not synced before the rename, gone if the directory was not synced: nobody was notified | not published, or in doubt: recovery decides |
-//! | sink parts | torn, or their name reverts: the checkpoint still holds them, recovery commits again | the task fails |
-//! | inputs | never written by the engine | the task fails |
+//! | region | loss of power | disk error, no space | damage (beyond the guarantee) |
+//! |---|---|---|---|
+//! | snapshots | torn or gone if not synced: nobody has acknowledged them | declined, checkpoint aborted | told by who restores them |
+//! | manifests | torn if not synced before the rename, gone if the directory was not synced: nobody was notified | not published, or in doubt: recovery decides | told by who reads them; one that is gone, by who wrote it, or by its output |
+//! | sink parts | torn, or their name reverts: the checkpoint still holds them, recovery commits again | the task fails | not tried |
+//! | inputs | never written by the engine | the task fails | not tried |
 //!
 //! Effects belong to the node that made them, and are lost with that node's power only. A file's contents and its name
 //! are lost independently. Whoever syncs a file or a directory makes everybody's effects on it durable.
-
 //!
 //! ```text
 //!   handle    what an incarnation asks for         faults    what was told to go wrong
