@@ -27,7 +27,7 @@ use madsim::{
 use tidegate::{
     checkpoint::RestoreMode,
     env::{Address, Env},
-    error::Error,
+    error::{Error, ErrorKind},
     exchange::Secret,
     graph::JobGraph,
     id::TaskManagerId,
@@ -40,7 +40,7 @@ use tokio::sync::mpsc;
 use crate::{
     checker::{Checker, Violation},
     disturb::Relief,
-    env::World,
+    env::{Crash, World},
     fault::{Action, PlanMatcher},
     history::{Entry, Event, Recorder},
     run::{ClusterShape, Fired},
@@ -49,6 +49,9 @@ use crate::{
 /// The name of the job manager's node.
 pub const JOB_MANAGER: &str = "jm";
 const JOB_MANAGER_PORT: u16 = 6123;
+
+/// How long it takes, in virtual time, until a process that has exited is started again.
+const EXIT_PAUSE: Duration = Duration::from_millis(50);
 
 fn job_manager_address() -> String {
     format!("{JOB_MANAGER}:{JOB_MANAGER_PORT}")
@@ -197,17 +200,37 @@ impl Stage {
         arrivals
     }
 
-    /// One life of a node.
+    /// One life of a node. A process that exits because something it needs does not work is started again after a while, as an
+    /// init system or an orchestrator does it, for as long as it takes: whether the job gets anywhere is not judged here. The
+    /// engine itself does not wait for a disk to mend before it has begun, because nobody could tell that from being stuck.
     async fn live(self: Arc<Self>, node: String) {
-        let env = self.world.boot(&node);
-        let probe = Arc::new(NodeProbe { stage: self.clone(), node: node.as_str().into() });
-        let result = if node == JOB_MANAGER {
+        loop {
+            match self.live_once(&node).await {
+                Err(error) if error.kind == ErrorKind::Unavailable => {
+                    self.record(&node, Event::Fault(format!("its process exits: {error}")));
+                    self.world.sleep(EXIT_PAUSE).await;
+                    // What the process held is free, and its peers see their connections end.
+                    self.world.crash(&node, Crash::Process);
+                    self.record(&node, Event::Restarted);
+                }
+                result => {
+                    // The director is gone when the run is over.
+                    let _ = self.orders.send(Order::Returned { node, result });
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One life of a node's process.
+    async fn live_once(self: &Arc<Self>, node: &str) -> Result<Option<JobStatus>, Error> {
+        let env = self.world.boot(node);
+        let probe = Arc::new(NodeProbe { stage: self.clone(), node: node.into() });
+        if node == JOB_MANAGER {
             run_job_manager(env, probe, self.job_manager()).await.map(Some)
         } else {
-            self.task_manager(env, probe, &node).await.map(|()| None)
-        };
-        // The director is gone when the run is over.
-        let _ = self.orders.send(Order::Returned { node, result });
+            self.task_manager(env, probe, node).await.map(|()| None)
+        }
     }
 
     fn options(&self) -> ClusterOptions {

@@ -133,9 +133,10 @@ impl Director {
         Err(format!("node {node} gave up: {error}"))
     }
 
-    /// Beyond the guarantee, an error that names the damage is a good ending.
+    /// Beyond the guarantee, an error that names the damage is a good ending. So is a refusal: to who starts where a manifest
+    /// is gone, the output of its checkpoint is what does not fit.
     fn is_told_damage(&self, error: &Error) -> bool {
-        self.guarantee == Guarantee::Beyond && error.kind == ErrorKind::Damaged
+        self.guarantee == Guarantee::Beyond && matches!(error.kind, ErrorKind::Damaged | ErrorKind::BadInput)
     }
 
     fn carry_out(&mut self, task: Task) {

@@ -148,6 +148,8 @@ pub struct RunReport {
     /// How often each kind of fault happened right after each step: the one that it is tied to, or else the last one taken
     /// by anybody.
     pub coverage: BTreeMap<(StepKind, FaultKind), u64>,
+    /// How often each kind of fault had an effect on the disk: an error that was armed may never have met its operation.
+    pub disk_faults: BTreeMap<FaultKind, u64>,
     /// How often each step was taken.
     pub steps: BTreeMap<StepKind, u64>,
     /// Virtual time from start to end.
@@ -196,7 +198,13 @@ fn simulate(spec: &RunSpec, graphs: &[Arc<JobGraph>]) -> RunReport {
             std::mem::forget(runtime);
             let event = history.entries.len().checked_sub(1);
             let violation = Violation { invariant: "I15".into(), message, event };
-            let ended = Ended { violations: vec![violation], fired: Vec::new(), ending: Ending::Wrong, at: Instant(0) };
+            let ended = Ended {
+                violations: vec![violation],
+                fired: Vec::new(),
+                disk_faults: BTreeMap::new(),
+                ending: Ending::Wrong,
+                at: Instant(0),
+            };
             report(history, ended, graph)
         }
     }
@@ -206,6 +214,7 @@ fn simulate(spec: &RunSpec, graphs: &[Arc<JobGraph>]) -> RunReport {
 struct Ended {
     violations: Vec<Violation>,
     fired: Vec<Fired>,
+    disk_faults: BTreeMap<FaultKind, u64>,
     ending: Ending,
     at: Instant,
 }
@@ -253,6 +262,8 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
     shut_down(&stage).await;
     let mut judge = stage.judge();
     let Judge { checkers, violations, fired, .. } = &mut *judge;
+    // An error of the disk waits for its operation, which may come long after the fault itself.
+    let disturbed = disturbed.max(stage.world.disk.last_fault());
     let is_beyond = spec.plan.guarantee == Guarantee::Beyond;
     let ending = outcome.unwrap_or_else(|message| {
         violations.push(Violation { invariant: "I15".into(), message, event: None });
@@ -268,7 +279,8 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
             violations.push(Violation { invariant: checker.id().to_owned(), message, event: None });
         }
     }
-    Ended { violations: std::mem::take(violations), fired: std::mem::take(fired), ending, at }
+    let (violations, fired) = (std::mem::take(violations), std::mem::take(fired));
+    Ended { violations, fired, disk_faults: stage.world.disk.happened(), ending, at }
 }
 
 /// A failure of an attempt that began long after the last fault was over: something is still broken that should not be, or
@@ -342,6 +354,7 @@ fn report(history: History, ended: Ended, graph: Arc<JobGraph>) -> RunReport {
         fired: ended.fired,
         ending: ended.ending,
         coverage,
+        disk_faults: ended.disk_faults,
         steps,
         virtual_time: Duration::from_nanos(ended.at.0),
         history,

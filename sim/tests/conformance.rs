@@ -58,6 +58,19 @@ fn a_world_without_delay() {
 }
 
 #[test]
+fn a_disk_that_gives_less_than_was_asked_for() {
+    let (latency_min_us, latency_max_us, read_latency_max_us) = (0, 1, 1);
+    let disk = DiskSettings {
+        latency_min_us,
+        latency_max_us,
+        read_latency_max_us,
+        short_reads: 80,
+        ..DiskSettings::default()
+    };
+    assert_eq!(broken(0..4, &WorldSettings { disk, ..WorldSettings::default() }), [""; 0]);
+}
+
+#[test]
 fn a_slow_world() {
     let network = NetworkSettings { latency_min_us: 100, latency_max_us: 50_000, ..NetworkSettings::default() };
     let disk = DiskSettings { latency_max_us: 50_000, sync_latency_max_us: 500_000, ..DiskSettings::default() };

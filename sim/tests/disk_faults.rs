@@ -1,53 +1,15 @@
-//! What the simulated disk loses, and what it keeps.
+//! What the simulated disk loses when a node dies, and what it keeps.
 
+#[path = "support/scene.rs"]
+mod scene;
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
-use support::in_world;
-use tidegate::env::{Disk, DiskFile, Env, OpenMode};
-use tidegate_sim::env::{Crash, DiskOp, World, WorldSettings};
-use tidegate_sim::fault::DiskError;
-
-const SEEDS: std::ops::Range<u64> = 0..200;
-
-/// Runs a scene of node `a` in a world with the directory `/d`.
-fn scene<T: Send>(seed: u64, act: impl AsyncFnOnce(World, Env) -> T + Send) -> T {
-    in_world(seed, WorldSettings::default(), async move |world| {
-        world.disk.create_directory_now(Path::new("/d"));
-        let env = world.boot("a");
-        act(world, env).await
-    })
-}
-
-fn path(name: &str) -> PathBuf {
-    Path::new("/d").join(name)
-}
-
-/// Three pages and a bit, no two sectors alike.
-fn contents(tag: u8) -> Bytes {
-    (0..3 * 4096 + 700_usize).map(|i| tag ^ (i / 512) as u8 | 0x80).collect()
-}
-
-/// Creates a file, and leaves it un-synced.
-async fn write(env: &Env, name: &str, contents: &Bytes) -> Box<dyn DiskFile> {
-    let mut file = env.disk.open(&path(name), OpenMode::Create).await.unwrap();
-    file.write_at(0, contents.clone()).await.unwrap();
-    file
-}
-
-async fn write_synced(env: &Env, name: &str, contents: &Bytes) {
-    write(env, name, contents).await.sync().await.unwrap();
-}
-
-async fn sync_directory(env: &Env) {
-    env.disk.sync_dir(Path::new("/d")).await.unwrap();
-}
+use scene::{SEEDS, contents, path, scene, sync_directory, write, write_synced};
+use tidegate::env::{Env, OpenMode};
+use tidegate_sim::env::{Crash, World};
 
 /// What a file holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,12 +71,7 @@ fn what_is_not_synced_is_lost_torn_or_kept() {
             sync_directory(&env).await;
             assert_eq!(durable(&world, "file"), Found::Bytes(0));
             world.crash("a", Crash::Power);
-            let left = world.disk.read_file_now(&path("file")).expect("its name is synced");
-            // Sector by sector, either what was written or nothing.
-            for (sector, whole) in left.chunks(512).zip(contents(1).chunks(512)) {
-                assert!(sector == whole || sector.iter().all(|b| *b == 0), "seed {seed}");
-            }
-            match left {
+            match world.disk.read_file_now(&path("file")).expect("its name is synced") {
                 left if left.is_empty() => "lost",
                 left if left == contents(1) => "kept",
                 _ => "torn",
@@ -122,6 +79,73 @@ fn what_is_not_synced_is_lost_torn_or_kept() {
         })
     });
     all_happen(&fates, &["kept", "lost", "torn"]);
+}
+
+/// What a loss of power made of each sector of an overwritten page: `-` as before, `+` as written, `?` garbage.
+fn sectors(seed: u64) -> String {
+    scene(seed, async |world, env| {
+        let (before, after) = (contents(1).slice(..4096), contents(2).slice(..4096));
+        write_synced(&env, "file", &before).await;
+        sync_directory(&env).await;
+        let mut file = env.disk.open(&path("file"), OpenMode::Write).await.unwrap();
+        file.write_at(0, after.clone()).await.unwrap();
+        world.crash("a", Crash::Power);
+        let left = world.disk.read_file_now(&path("file")).expect("it is synced");
+        assert_eq!(left.len(), 4096);
+        let sign = |at: usize| match &left[at..at + 512] {
+            sector if *sector == before[at..at + 512] => '-',
+            sector if *sector == after[at..at + 512] => '+',
+            _ => '?',
+        };
+        (0..4096).step_by(512).map(sign).collect()
+    })
+}
+
+#[test]
+fn a_page_is_torn_to_the_left_to_the_right_or_as_a_whole_and_the_rest_is_old_or_garbage() {
+    let fates = fates(|seed| {
+        let mut sectors = sectors(seed);
+        let (first, last) = (sectors.remove(0), sectors.pop().expect("a page has eight sectors"));
+        match (first, last) {
+            ('-', '-') => "old",
+            ('+', '+') => "new",
+            ('?', '?') => "garbage",
+            ('-', '+') => "left old",
+            ('+', '-') => "right old",
+            ('?', '+') => "left garbage",
+            ('+', '?') => "right garbage",
+            _ => "something else",
+        }
+    });
+    let expected = ["garbage", "left garbage", "left old", "new", "old", "right garbage", "right old"];
+    assert_eq!(fates.keys().copied().collect::<Vec<_>>(), expected, "{fates:?}");
+}
+
+/// Three writes to the same page: what is left is that of the first few, of any, and of any in another order.
+#[test]
+fn writes_are_kept_up_to_one_in_part_or_out_of_order() {
+    let fates = fates(|seed| {
+        scene(seed, async |world, env| {
+            write_synced(&env, "file", &Bytes::from_static(b"...")).await;
+            sync_directory(&env).await;
+            let mut file = env.disk.open(&path("file"), OpenMode::Write).await.unwrap();
+            for write in ["1..", "22.", "333"] {
+                file.write_at(0, Bytes::from(write.trim_end_matches('.'))).await.unwrap();
+            }
+            world.crash("a", Crash::Power);
+            let left = world.disk.read_file_now(&path("file")).expect("it is synced");
+            match &left[..] {
+                b"..." => "none",
+                b"1.." => "the first",
+                b"22." => "two, or the second",
+                b"333" => "all, or the third",
+                b"12." => "the first after the second",
+                b"133" | b"223" => "others after the third",
+                _ => "garbage",
+            }
+        })
+    });
+    assert_eq!(fates.len(), 7, "{fates:?}");
 }
 
 #[test]
@@ -295,81 +319,5 @@ fn what_is_under_way_at_a_crash_does_not_happen() {
         env.clock.sleep_until(env.clock.now() + std::time::Duration::from_secs(1)).await;
         assert_eq!(found(&world, "file"), Found::Whole(1));
         drop(task);
-    });
-}
-
-/// One operation of a kind.
-async fn operate(op: DiskOp, disk: &dyn Disk, file: &mut dyn DiskFile) -> io::Result<()> {
-    match op {
-        DiskOp::Open => disk.open(&path("file"), OpenMode::Write).await.map(drop),
-        DiskOp::Read => file.read_at(0, 10).await.map(drop),
-        DiskOp::Write => file.write_at(0, Bytes::from_static(b"anew")).await,
-        DiskOp::Sync => file.sync().await,
-        DiskOp::Rename => disk.rename(&path("file"), &path("renamed")).await,
-        DiskOp::SyncDir => disk.sync_dir(Path::new("/d")).await,
-        DiskOp::Other => disk.create_dir(&path("inner")).await,
-    }
-}
-
-#[test]
-fn an_injected_error_comes_once_on_its_node_and_changes_nothing() {
-    use DiskOp::{Open, Other, Read, Rename, Sync, SyncDir, Write};
-    for op in [Open, Read, Write, Sync, Rename, SyncDir, Other] {
-        scene(1, async |world, env| {
-            let mut file = write(&env, "file", &contents(1)).await;
-            world.disk.fail_next("a", op, DiskError::Io);
-            world.disk.fail_next("b", op, DiskError::NoSpace);
-            let before = world.disk.tree_now();
-            let error = operate(op, &*env.disk, &mut *file).await.expect_err("it was armed");
-            assert_eq!(error.kind(), io::ErrorKind::Other, "{op:?}");
-            assert_eq!(world.disk.tree_now(), before, "{op:?}");
-            assert_eq!(durable(&world, "file"), Found::Nothing, "{op:?}");
-            operate(op, &*env.disk, &mut *file).await.unwrap_or_else(|e| panic!("{op:?} fails again: {e}"));
-        });
-    }
-}
-
-/// As Linux does it: the next sync succeeds, and what the failed one should have written is gone all the same.
-#[test]
-fn a_failed_sync_drops_what_it_should_have_written() {
-    for seed in SEEDS {
-        scene(seed, async |world, env| {
-            write_synced(&env, "file", &contents(1)).await;
-            sync_directory(&env).await;
-            let mut file = env.disk.open(&path("file"), OpenMode::Write).await.unwrap();
-            file.write_at(0, contents(2)).await.unwrap();
-            world.disk.fail_next("a", DiskOp::Sync, DiskError::Io);
-            file.sync().await.expect_err("it was armed");
-            file.sync().await.unwrap();
-            assert_eq!(found(&world, "file"), Found::Whole(2), "it can still be read");
-            assert_eq!(durable(&world, "file"), Found::Whole(1));
-            world.crash("a", Crash::Power);
-            assert_eq!(found(&world, "file"), Found::Whole(1));
-        });
-    }
-}
-
-#[test]
-fn a_full_disk_takes_what_fits() {
-    scene(1, async |world, env| {
-        world.disk.leave_room(Some(10_000));
-        let mut file = write(&env, "file", &contents(1).slice(..8_000)).await;
-        let error = file.write_at(7_000, contents(2)).await.expect_err("3000 bytes fit");
-        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        let expected = [&contents(1)[..7_000], &contents(2)[..3_000]].concat();
-        let file_now = || world.disk.read_file_now(&path("file")).expect("it is there");
-        assert!(file_now() == expected);
-        assert_eq!(file.length().await.unwrap(), 10_000);
-        // What is there can be replaced, and what was recorded is what is synced.
-        file.write_at(0, Bytes::from_static(b"anew")).await.unwrap();
-        file.sync().await.unwrap();
-        sync_directory(&env).await;
-        assert!(world.disk.read_durable(&path("file")) == Some(file_now()));
-        // A gap counts as well.
-        let mut other = write(&env, "other", &Bytes::new()).await;
-        let error = other.write_at(1 << 40, Bytes::from_static(b"far")).await.expect_err("nothing fits");
-        assert_eq!((error.kind(), found(&world, "other")), (io::ErrorKind::StorageFull, Found::Bytes(0)));
-        env.disk.remove_file(&path("file")).await.unwrap();
-        other.write_at(0, contents(2).slice(..10_000)).await.unwrap();
     });
 }

@@ -57,17 +57,15 @@ impl File {
         self.writes.push((offset, data.to_vec()));
     }
 
-    /// What is synced is never lost; what is not may be, byte by byte.
+    /// What is synced is never lost; what was written since may be, or garbage in its place.
     fn may_be(&self, found: &[u8]) -> bool {
         let end = self.writes.iter().map(|(offset, data)| offset + data.len()).max().unwrap_or(0);
         let may_hold = |(at, byte): (usize, &u8)| {
-            let written =
-                |(offset, data): &(usize, Vec<u8>)| at.checked_sub(*offset).and_then(|i| data.get(i)) == Some(byte);
             let old = match self.synced.get(at) {
                 Some(synced) => synced == byte || (self.cut && *byte == 0),
                 None => *byte == 0,
             };
-            old || self.writes.iter().any(written)
+            old || self.writes.iter().any(|(offset, data)| (*offset..offset + data.len()).contains(&at))
         };
         (self.cut || found.len() >= self.synced.len())
             && found.len() <= end.max(self.synced.len())

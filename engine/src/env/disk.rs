@@ -95,7 +95,7 @@ pub trait Disk: Send + Sync {
 /// An open file. Operations of one handle do not overlap.
 #[async_trait]
 pub trait DiskFile: Send {
-    /// Up to `len` bytes from `offset`; fewer only at the end of the file (empty: at or past the end).
+    /// Up to `len` bytes from `offset`; fewer at will, but none only at or past the end of the file, or if `len` is 0.
     async fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Bytes>;
 
     /// Writes all bytes at `offset`, extending the file as needed. On an error any part may have been written.

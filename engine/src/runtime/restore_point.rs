@@ -6,10 +6,10 @@ use super::rpc::RestorePoint;
 use crate::{
     checkpoint::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest},
     env::Disk,
-    error::{Context, Result},
+    error::{Context, Error, Result},
     graph::{JobGraph, PrepareContext, SplitAssignment},
     id::{CheckpointId, VertexId},
-    storage::{CheckpointStore, checkpoint_directory, settle_manifest},
+    storage::{CheckpointStore, MANIFEST, checkpoint_directory, settle_manifest},
 };
 
 /// All that an attempt needs before it can be deployed.
@@ -25,7 +25,7 @@ pub(crate) struct Prepared {
 }
 
 /// Surveys the checkpoint directory, chooses, and prepares every vertex. `mode` holds until a checkpoint of this job
-/// manager's own life exists: from `own_from` on; `None` at its start.
+/// manager's own life exists: from `own_from` on; `None` at its start. `published` is the newest that it has completed itself.
 pub(crate) async fn prepare(
     disk: &Arc<dyn Disk>,
     graph: &JobGraph,
@@ -33,12 +33,16 @@ pub(crate) async fn prepare(
     directory: Option<&Path>,
     mode: &RestoreMode,
     own_from: Option<CheckpointId>,
+    published: Option<CheckpointId>,
 ) -> Result<Prepared> {
     let mut prepared =
         Prepared { restore: None, splits: BTreeMap::new(), begun: Vec::new(), completed: Vec::new(), finished: false };
     if let (Some(store), Some(directory)) = (store, directory) {
         let survey = store.survey().await?;
         let newest = survey.completed.last().copied();
+        if let Some(gone) = published.filter(|published| newest < Some(*published)) {
+            return Err(manifest_gone(gone, directory));
+        }
         let own = own_from.is_some_and(|own| newest.is_some_and(|newest| newest >= own));
         let mode = if own { &RestoreMode::Latest } else { mode };
         // A manifest is read only where it is chosen: whoever names another checkpoint can get past a damaged one.
@@ -64,6 +68,15 @@ pub(crate) async fn prepare(
         prepared.splits.insert(vertex.id, splits);
     }
     Ok(prepared)
+}
+
+/// The newest checkpoint is never deleted: an older one in its place would bring back output that is visible already.
+fn manifest_gone(checkpoint: CheckpointId, directory: &Path) -> Error {
+    Error::damaged(format!(
+        "manifest {} is damaged: it is gone, though checkpoint {checkpoint} has completed; bring it back from a copy, or \
+         restore another checkpoint by its path",
+        checkpoint_directory(directory, checkpoint).join(MANIFEST).display()
+    ))
 }
 
 /// Leaves nothing behind that the finished job does not need.

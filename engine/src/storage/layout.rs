@@ -10,8 +10,12 @@ pub const CHECKPOINT_PREFIX: &str = "chk-";
 pub(super) const LOCK: &str = "lock";
 pub(super) const JOB: &str = "job.json";
 pub(super) const FINISHED: &str = "finished";
-pub(super) const MANIFEST: &str = "manifest";
-pub(super) const TEMPORARY_SUFFIX: &str = ".tmp";
+/// The name of a checkpoint's manifest, in the checkpoint's directory.
+pub const MANIFEST: &str = "manifest";
+/// What the name of a snapshot's file ends with, in the checkpoint's directory.
+pub const SNAPSHOT_SUFFIX: &str = ".snapshot";
+/// What a file's name ends with until the file is whole and synced.
+pub const TEMPORARY_SUFFIX: &str = ".tmp";
 const TERM_PREFIX: &str = "term-";
 
 /// The directory of a checkpoint.
@@ -35,7 +39,7 @@ pub(super) fn parse_term_file(name: &str) -> Option<u32> {
 }
 
 pub(super) fn snapshot_file(vertex: &str, task: TaskId) -> String {
-    format!("{vertex}-{}-{}.snapshot", task.subtask.index, task.attempt)
+    format!("{vertex}-{}-{}{SNAPSHOT_SUFFIX}", task.subtask.index, task.attempt)
 }
 
 /// Only the form that this crate writes: decimal, no sign, no leading zero.

@@ -42,6 +42,10 @@ pub fn decode_manifest(bytes: &[u8], path: &Path) -> Result<Manifest> {
     let fields: Vec<&str> = header.split(' ').collect();
     let [NAME, version, checksum] = fields[..] else { return damaged("it does not begin like a manifest") };
     if version != VERSION {
+        // Versions count from 1.
+        if version.parse::<u32>().unwrap_or(0) == 0 {
+            return damaged("it has a format version that there has never been");
+        }
         return Err(Error::bad_input(format!(
             "manifest {} has format version {version}, this build reads version {VERSION}: restore it with the build that \
              wrote it",

@@ -27,7 +27,9 @@ pub use atomic_file::{read_file, write_durably};
 pub use checkpoint_store::{CheckpointStore, PublishError};
 pub use directories::create_directories;
 pub use job_file::JobFile;
-pub use layout::{CHECKPOINT_PREFIX, checkpoint_directory, parse_checkpoint_directory};
+pub use layout::{
+    CHECKPOINT_PREFIX, MANIFEST, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, checkpoint_directory, parse_checkpoint_directory,
+};
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
 pub use snapshot_file::{decode_snapshot, encode_snapshot};
 pub use snapshot_store::SnapshotStore;

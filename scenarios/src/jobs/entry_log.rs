@@ -2,6 +2,7 @@
 //! they were written.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -112,7 +113,7 @@ impl SourceReader<Entry> for EntryReader {
         let (partition, file) = &mut self.partitions[i];
         let offset = partition.position * ENTRY_LEN as u64;
         let open = file.as_mut().expect("one with something to read was chosen");
-        let bytes = open.read_at(offset, max * ENTRY_LEN).await.at(|| place(&partition.path))?;
+        let bytes = read_entries(&mut **open, offset, max).await.at(|| place(&partition.path))?;
         batch.extend(decode(&bytes));
         partition.position += batch.len() as u64;
         if batch.is_empty() {
@@ -127,6 +128,19 @@ impl SourceReader<Entry> for EntryReader {
     fn snapshot(&self) -> Vec<Vec<u8>> {
         self.partitions.iter().map(|(partition, _)| partition.encode()).collect()
     }
+}
+
+/// The bytes of up to `max` entries: of at least one, unless the file ends before that.
+async fn read_entries(file: &mut dyn DiskFile, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    while bytes.len() < ENTRY_LEN {
+        let piece = file.read_at(offset + bytes.len() as u64, max * ENTRY_LEN - bytes.len()).await?;
+        if piece.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 fn place(path: &Path) -> String {

@@ -15,7 +15,8 @@ use super::{Checker, Context, DiskView, output_once::visible_parts};
 pub(super) struct CommitAfterManifest {
     output: PathBuf,
     completed: BTreeSet<CheckpointId>,
-    /// A manifest that has its name may turn out to be durable after a crash, without anybody having said so.
+    /// A manifest that is about to get its name may turn out to be durable after a crash or an error of the disk, without
+    /// anybody having said so.
     in_doubt: BTreeSet<CheckpointId>,
 }
 
@@ -46,7 +47,7 @@ impl Checker for CommitAfterManifest {
             (Step::CheckpointCompleted, Some(id)) => {
                 self.completed.insert(id);
             }
-            (Step::ManifestRenamed, Some(id)) => {
+            (Step::ManifestSynced | Step::ManifestRenamed, Some(id)) => {
                 self.in_doubt.insert(id);
             }
             // A restart found it whole: it was durable.

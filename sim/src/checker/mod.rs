@@ -38,7 +38,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tidegate::{graph::JobGraph, probe::Fact, stream::CheckpointMode};
 
-use crate::{env::SimDisk, workload::Workload};
+use crate::workload::Workload;
 
 /// A broken guarantee.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +51,8 @@ pub struct Violation {
     pub event: Option<usize>,
 }
 
-/// The disk as a checker may look at it: at once, without leaving a trace.
+/// The disk as a checker may look at it: at once, without leaving a trace, and as the engine left it: what a fault has
+/// damaged on the medium itself is the engine's to find, and not its fault.
 pub trait DiskView {
     /// A file's contents as everybody sees them.
     fn read(&self, path: &Path) -> Option<Bytes>;
@@ -59,20 +60,6 @@ pub trait DiskView {
     fn read_durable(&self, path: &Path) -> Option<Bytes>;
     /// The names in a directory, sorted.
     fn list(&self, path: &Path) -> Vec<String>;
-}
-
-impl DiskView for SimDisk {
-    fn read(&self, path: &Path) -> Option<Bytes> {
-        self.read_file_now(path)
-    }
-
-    fn read_durable(&self, path: &Path) -> Option<Bytes> {
-        SimDisk::read_durable(self, path)
-    }
-
-    fn list(&self, path: &Path) -> Vec<String> {
-        self.list_now(path)
-    }
 }
 
 /// What checkers know of a run before it begins.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     check::{Outcome, Scene, ensure, fails_as, same_bytes, soon},
-    disk_contents::{expect, write},
+    disk_contents::{expect, read_fully, write},
 };
 use crate::env::{DirEntry, EntryKind, Env, Metadata, OpenMode, TaskExit};
 
@@ -58,9 +58,9 @@ pub(super) async fn a_handle_keeps_its_file(env: Env, scene: Scene) -> Outcome {
     env.disk.rename(&a, &b).await?;
     first.write_at(5, Bytes::from_static(b"A, renamed")).await?;
     expect(&env, &b, b"file A, renamed").await?;
-    same_bytes("a file whose name was taken", &replaced.read_at(0, 100).await?, b"file b")?;
+    same_bytes("a file whose name was taken", &read_fully(&mut *replaced, 0, 100).await?, b"file b")?;
     env.disk.remove_file(&b).await?;
-    same_bytes("a file whose name was removed", &first.read_at(0, 100).await?, b"file A, renamed")?;
+    same_bytes("a file whose name was removed", &read_fully(&mut *first, 0, 100).await?, b"file A, renamed")?;
     write(&env, &b, b"another file").await?;
     first.write_at(0, Bytes::from_static(b"lost")).await?;
     first.sync().await?;

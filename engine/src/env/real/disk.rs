@@ -166,18 +166,16 @@ impl DiskFile for RealFile {
             // Not more than there is, so that asking for much at the end of a file costs nothing.
             let left = file.metadata()?.len().saturating_sub(offset);
             let mut bytes = vec![0; len.min(usize::try_from(left).unwrap_or(usize::MAX))];
-            let mut filled = 0;
-            // The system may give less than was asked for at any time; only nothing means the end.
-            while filled < bytes.len() {
-                match file.read_at(&mut bytes[filled..], offset + filled as u64) {
-                    Ok(0) => break,
-                    Ok(n) => filled += n,
+            loop {
+                match file.read_at(&mut bytes, offset) {
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                     Err(e) => return Err(e),
+                    Ok(filled) => {
+                        bytes.truncate(filled);
+                        return Ok(bytes.into());
+                    }
                 }
             }
-            bytes.truncate(filled);
-            Ok(bytes.into())
         });
         read.await
     }

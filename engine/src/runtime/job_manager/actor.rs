@@ -62,6 +62,8 @@ pub(crate) struct JobManager {
     peers: Peers,
     /// As configured; holds until a checkpoint of this life exists.
     pub(super) restore: RestoreMode,
+    /// The newest checkpoint that this job manager has completed.
+    pub(super) published: Option<CheckpointId>,
     /// The first checkpoint that this job manager may take.
     pub(super) first_id: CheckpointId,
     cancel: Option<oneshot::Receiver<()>>,
@@ -109,6 +111,7 @@ impl JobManager {
             coordinator,
             peers,
             restore: config.restore,
+            published: None,
             first_id,
             cancel: config.cancel,
             prepared: None,
@@ -201,7 +204,12 @@ impl JobManager {
                 self.lifecycle_event(LifecycleEvent::RestorePointRead).await;
             }
             Event::Prepared(Err(error)) => self.lifecycle_event(LifecycleEvent::RestoreFailed { error }).await,
-            Event::Coordinator(event) => self.coordinator_event(event).await,
+            Event::Coordinator(event) => {
+                if let CoordinatorEvent::ManifestPublished { checkpoint } = event {
+                    self.published = Some(checkpoint);
+                }
+                self.coordinator_event(event).await;
+            }
             Event::Retired { left } => self.unretired.extend(left),
             Event::CleanedUp(Ok(())) => self.lifecycle_event(LifecycleEvent::CleanedUp).await,
             Event::CleanedUp(Err(error)) => {

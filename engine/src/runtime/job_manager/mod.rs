@@ -46,7 +46,7 @@ pub async fn run_job_manager(env: Env, probe: Arc<dyn Probe>, mut config: JobMan
     let directory = config.checkpoint_directory.as_deref();
     // Bad input is told before anybody waits for task managers.
     let prepared =
-        prepare(&env.disk, &config.graph, store.as_deref(), directory, &config.restore, None).await.at(place)?;
+        prepare(&env.disk, &config.graph, store.as_deref(), directory, &config.restore, None, None).await.at(place)?;
     if prepared.finished {
         let status = JobStatus::Finished;
         reporter.report(Step::JobEnded { status: status.clone() }).await;

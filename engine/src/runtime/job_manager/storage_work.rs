@@ -11,8 +11,8 @@ use crate::{
     storage::{CheckpointStore, PublishError},
 };
 
-/// How often cleaning up is tried before the job ends without it.
-const CLEAN_UP_ATTEMPTS: u32 = 5;
+/// How much longer the pause between two attempts to clean up is each time.
+const PAUSE_GROWTH: u32 = 2;
 
 impl JobManager {
     fn start_work(&self, name: &str, work: impl Future<Output = Option<Event>> + Send + 'static) {
@@ -32,10 +32,12 @@ impl JobManager {
     /// Finds out where the next attempt starts.
     pub(super) fn read_restore_point(&self) {
         let (mode, own_from) = (self.restore.clone(), Some(self.first_id));
+        let published = self.published;
         let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
         let directory = self.checkpoint_directory.clone();
         self.start_work("read restore point", async move {
-            let prepared = prepare(&disk, &graph, store.as_deref(), directory.as_deref(), &mode, own_from).await;
+            let (store, directory) = (store.as_deref(), directory.as_deref());
+            let prepared = prepare(&disk, &graph, store, directory, &mode, own_from, published).await;
             Some(Event::Prepared(prepared.map(Box::new)))
         });
     }
@@ -88,14 +90,14 @@ impl JobManager {
         });
     }
 
-    /// Tidies up after the last commit and records that the job is done.
+    /// Tidies up after the last commit and records that the job is done. A disk that fails is tried again for as long as it
+    /// takes: all output is visible, and to give up would call the job failed.
     pub(super) fn clean_up(&self) {
         let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
-        let (clock, pause, last) = (self.env.clock.clone(), self.options.heartbeat_interval, self.committed);
+        let (clock, last) = (self.env.clock.clone(), self.committed);
+        let (mut pause, longest) = (self.options.heartbeat_interval, self.options.heartbeat_timeout);
         self.start_work("clean up", async move {
-            let mut attempts = 0;
             loop {
-                attempts += 1;
                 let result = async {
                     clean_up(&disk, &graph, last).await?;
                     match (&store, last) {
@@ -104,7 +106,10 @@ impl JobManager {
                     }
                 };
                 match result.await {
-                    Err(_) if attempts < CLEAN_UP_ATTEMPTS => clock.sleep_until(clock.now() + pause).await,
+                    Err(error) if error.may_be_retried() => {
+                        clock.sleep_until(clock.now() + pause).await;
+                        pause = longest.min(pause * PAUSE_GROWTH);
+                    }
                     result => return Some(Event::CleanedUp(result)),
                 }
             }

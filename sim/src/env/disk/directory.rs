@@ -48,6 +48,21 @@ impl Directory {
         self.durable.insert(name.to_owned(), entry);
     }
 
+    /// The name is gone from the medium itself, whatever was done to it before.
+    pub(super) fn lose_name(&mut self, name: &str) {
+        self.visible.remove(name);
+        self.durable.remove(name);
+        for (_, change) in &mut self.journal {
+            match change {
+                Change::Put { name: put, .. } if put == name => *change = Change::Remove { name: name.to_owned() },
+                Change::Rename { from, to, .. } if to == name => {
+                    *change = Change::Remove { name: std::mem::take(from) }
+                }
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn sync(&mut self) {
         for (_, change) in self.journal.drain(..) {
             apply(&mut self.durable, &change);

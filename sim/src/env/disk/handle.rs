@@ -1,20 +1,29 @@
 //! The disk in the hands of one incarnation. Each operation takes its time, and has its effect at the end of it, if the
 //! incarnation still lives.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use tidegate::env::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
 
 use super::{
     DiskOp, SimDisk, State,
     directory::{Change, Directory, Entry},
+    faults::told,
     file_name,
     inode::Inode,
     kind_of,
 };
-use crate::env::{Incarnation, clock::SimSleep};
+use crate::{
+    env::{Incarnation, clock::SimSleep},
+    fault::DiskError,
+};
 
 #[derive(Clone)]
 pub(super) struct NodeDisk {
@@ -23,22 +32,49 @@ pub(super) struct NodeDisk {
 }
 
 impl NodeDisk {
-    /// Waits as long as the operation takes, then does it.
+    /// Waits as long as the operation takes, then does it, all or nothing.
     async fn operate<T>(
         &self,
         op: DiskOp,
         act: impl FnOnce(&mut State, &str) -> io::Result<T> + Send,
     ) -> io::Result<T> {
-        SimSleep::new(&self.disk.time, self.disk.completion(op)).await;
-        if !self.incarnation.is_alive() {
-            // The dead have no effect, and learn nothing.
-            return std::future::pending().await;
-        }
+        self.attempt(op, act, |_, _| {}).await
+    }
+
+    /// Waits as long as the operation takes, then does it; or, if it is to fail, what a failing one does.
+    async fn attempt<T>(
+        &self,
+        op: DiskOp,
+        act: impl FnOnce(&mut State, &str) -> io::Result<T> + Send,
+        fail: impl FnOnce(&mut State, &str) + Send,
+    ) -> io::Result<T> {
+        self.wait(op).await;
         let node = self.incarnation.node();
         let mut state = self.disk.lock();
-        match state.injected(node, op) {
-            Some(kind) => Err(io::Error::new(kind, "injected")),
+        match state.faults.take_error(node, op) {
             None => act(&mut state, node),
+            Some(error @ DiskError::AfterEffect) => act(&mut state, node).and_then(|_| Err(told(error))),
+            Some(error) => {
+                fail(&mut state, node);
+                Err(told(error))
+            }
+        }
+    }
+
+    /// Ready when the operation ends; never, if the incarnation does not live to see it.
+    async fn wait(&self, op: DiskOp) {
+        let mut end = self.disk.completion(op);
+        loop {
+            SimSleep::new(&self.disk.time, end).await;
+            if !self.incarnation.is_alive() {
+                // The dead have no effect, and learn nothing.
+                return std::future::pending().await;
+            }
+            let stalled = self.disk.lock().faults.stalled(self.incarnation.node());
+            match stalled {
+                Some(until) => end = until,
+                None => return,
+            }
         }
     }
 }
@@ -59,7 +95,7 @@ impl Disk for NodeDisk {
             (Ok(Entry::Directory), _) => Err(io::ErrorKind::IsADirectory.into()),
             (Ok(_), OpenMode::CreateNew) => Err(io::ErrorKind::AlreadyExists.into()),
             (Ok(Entry::File(ino)), OpenMode::Create) => {
-                state.inodes.get_mut(&ino).expect("it has a name").truncate(node);
+                state.inode(ino).truncate(node);
                 Ok(ino)
             }
             (Ok(Entry::File(ino)), _) => Ok(ino),
@@ -73,7 +109,7 @@ impl Disk for NodeDisk {
             (Err(e), _) => Err(e),
         });
         let ino = opened.await?;
-        Ok(Box::new(SimFile { node: self.clone(), ino, writable: mode != OpenMode::Read }))
+        Ok(Box::new(SimFile { node: self.clone(), path: path.to_owned(), ino, writable: mode != OpenMode::Read }))
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -130,18 +166,22 @@ impl Disk for NodeDisk {
 
     async fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         let look = self.operate(DiskOp::Other, |state, _| match state.entry(path)? {
-            Entry::File(ino) => Ok(Metadata { kind: EntryKind::File, len: state.inodes[&ino].visible.len() as u64 }),
+            Entry::File(ino) => Ok(Metadata { kind: EntryKind::File, len: state.inodes[&ino].contents().len() as u64 }),
             Entry::Directory => Ok(Metadata { kind: EntryKind::Directory, len: 0 }),
         });
         look.await
     }
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.operate(DiskOp::SyncDir, |state, _| {
-            let _: () = state.directory_mut(path)?.sync();
+        let sync = self.operate(DiskOp::SyncDir, |state, node| {
+            let lies = state.faults.lies(node);
+            let directory = state.directory_mut(path)?;
+            if !lies {
+                directory.sync();
+            }
             Ok(())
-        })
-        .await
+        });
+        sync.await
     }
 
     async fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
@@ -165,6 +205,8 @@ impl Disk for NodeDisk {
 
 struct SimFile {
     node: NodeDisk,
+    /// As it was opened: a file that is renamed is still of the same kind.
+    path: PathBuf,
     ino: u64,
     writable: bool,
 }
@@ -172,62 +214,67 @@ struct SimFile {
 #[async_trait]
 impl DiskFile for SimFile {
     async fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Bytes> {
-        let ino = self.ino;
+        let (ino, short_reads) = (self.ino, self.node.disk.settings.short_reads);
         let read = self.node.operate(DiskOp::Read, |state, _| {
-            let contents = &state.inodes[&ino].visible;
-            let start = usize::try_from(offset).unwrap_or(usize::MAX).min(contents.len());
-            let end = start.saturating_add(len).min(contents.len());
-            Ok(Bytes::copy_from_slice(&contents[start..end]))
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            let left = state.inode(ino).contents().len().saturating_sub(offset).min(len);
+            let len = if short_reads > 0 { shorten(left, short_reads, &mut state.random) } else { left };
+            Ok(state.inode(ino).read(offset, len))
         });
         read.await
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> io::Result<()> {
-        let (ino, writable) = (self.ino, self.writable);
-        let write = self.node.operate(DiskOp::Write, |state, node| {
-            if !writable {
-                return Err(io::ErrorKind::PermissionDenied.into());
-            }
-            let offset = usize::try_from(offset).map_err(io::Error::other)?;
-            let room = match state.capacity {
-                Some(capacity) => usize::try_from(capacity.saturating_sub(state.used())).unwrap_or(usize::MAX),
-                None => usize::MAX,
-            };
-            let inode = state.inodes.get_mut(&ino).expect("an open file has contents");
-            let growth = (offset + data.len()).saturating_sub(inode.visible.len());
-            if growth > room {
-                // As much as fits is written.
-                inode.write(node, offset, data.slice(..data.len() - (growth - room).min(data.len())));
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            inode.write(node, offset, data);
-            Ok(())
-        });
+        let Self { path, ino, writable, .. } = &*self;
+        let half = data.slice(..data.len() / 2);
+        let write = self.node.attempt(
+            DiskOp::Write,
+            |state, node| {
+                if !writable {
+                    return Err(io::ErrorKind::PermissionDenied.into());
+                }
+                state.write(node, path, *ino, offset, data)
+            },
+            |state, node| {
+                if *writable {
+                    // That it fails is known.
+                    let _ = state.write(node, path, *ino, offset, half);
+                }
+            },
+        );
         write.await
     }
 
     async fn sync(&mut self) -> io::Result<()> {
         let ino = self.ino;
-        let result = self.node.operate(DiskOp::Sync, |state, _| {
-            state.inodes.get_mut(&ino).expect("an open file has contents").sync();
-            Ok(())
-        });
-        let result = result.await;
-        if result.is_err() {
-            self.node.disk.lock().inodes.get_mut(&ino).expect("an open file has contents").fail_sync();
-        }
-        result
+        let sync = self.node.attempt(
+            DiskOp::Sync,
+            |state, node| {
+                if !state.faults.lies(node) {
+                    state.inode(ino).sync();
+                }
+                Ok(())
+            },
+            |state, _| state.inode(ino).fail_sync(),
+        );
+        sync.await
     }
 
     async fn length(&mut self) -> io::Result<u64> {
         let ino = self.ino;
-        self.node.operate(DiskOp::Other, |state, _| Ok(state.inodes[&ino].visible.len() as u64)).await
+        self.node.operate(DiskOp::Other, |state, _| Ok(state.inode(ino).contents().len() as u64)).await
     }
+}
+
+/// How many bytes a read gives of so many: at least one, if there is one.
+fn shorten(len: usize, percent: u8, random: &mut ChaCha8Rng) -> usize {
+    let short = len > 1 && random.next_u64() % 100 < u64::from(percent);
+    if short { 1 + (random.next_u64() % (len as u64 - 1)) as usize } else { len }
 }
 
 struct SimLock {
     disk: Arc<SimDisk>,
-    path: std::path::PathBuf,
+    path: PathBuf,
     token: u64,
 }
 

@@ -3,28 +3,28 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use rand_chacha::{ChaCha8Rng, rand_core::Rng};
+use rand_chacha::ChaCha8Rng;
 
-/// Pages are lost one by one.
-const PAGE: usize = 4096;
-/// A page may be written in part, sector by sector.
-const SECTOR: usize = 512;
-
-#[derive(Clone, Debug)]
-enum Change {
-    Write { offset: usize, data: Bytes },
-    Truncate,
-}
+use super::torn::{Change, SECTOR, apply, survive};
+use crate::fault::Damage;
 
 /// A file without its name.
 #[derive(Debug, Default)]
 pub(super) struct Inode {
-    pub visible: Vec<u8>,
-    pub durable: Vec<u8>,
+    /// What was written.
+    visible: Vec<u8>,
+    /// What of it was synced.
+    durable: Vec<u8>,
+    /// What the medium holds instead, if it is damaged.
+    damaged: Option<Vec<u8>>,
+    /// The byte that the next read that covers it gets wrong.
+    misread: Option<usize>,
     /// What was done since the last sync, and by which node.
     pending: Vec<(Arc<str>, Change)>,
     /// The nodes whose caches show what a failed sync has dropped.
     dropped: BTreeSet<Arc<str>>,
+    /// When it was last written to, counted in writes to any file.
+    pub modified: u64,
 }
 
 impl Inode {
@@ -32,14 +32,54 @@ impl Inode {
         Self { visible: contents.to_vec(), durable: contents.to_vec(), ..Self::default() }
     }
 
+    /// What everybody gets who reads it.
+    pub(super) fn contents(&self) -> &[u8] {
+        self.damaged.as_ref().unwrap_or(&self.visible)
+    }
+
+    /// What would be left after a loss of all power, if nothing un-synced were kept.
+    pub(super) fn durable_contents(&self) -> &[u8] {
+        self.damaged.as_ref().unwrap_or(&self.durable)
+    }
+
+    /// What was written to it, damaged or not.
+    pub(super) fn written(&self) -> &[u8] {
+        &self.visible
+    }
+
+    /// What of it was synced, damaged or not.
+    pub(super) fn synced(&self) -> &[u8] {
+        &self.durable
+    }
+
+    /// Bytes as a reader gets them this time.
+    pub(super) fn read(&mut self, offset: usize, len: usize) -> Bytes {
+        let contents = self.contents();
+        let start = offset.min(contents.len());
+        let end = start.saturating_add(len).min(contents.len());
+        let mut bytes = contents[start..end].to_vec();
+        if let Some(byte) = self.misread.take_if(|byte| (start..end).contains(byte)) {
+            bytes[byte - start] ^= 1;
+        }
+        bytes.into()
+    }
+
     pub(super) fn write(&mut self, node: &str, offset: usize, data: Bytes) {
-        write_at(&mut self.visible, offset, &data);
-        self.pending.push((node.into(), Change::Write { offset, data }));
+        self.change(node, Change::Write { offset, data });
     }
 
     pub(super) fn truncate(&mut self, node: &str) {
-        self.visible.clear();
-        self.pending.push((node.into(), Change::Truncate));
+        self.change(node, Change::Truncate);
+        // Whatever was wrong with it is gone.
+        (self.damaged, self.misread) = (None, None);
+    }
+
+    fn change(&mut self, node: &str, change: Change) {
+        apply(&mut self.visible, &change);
+        if let Some(damaged) = &mut self.damaged {
+            apply(damaged, &change);
+        }
+        self.pending.push((node.into(), change));
     }
 
     pub(super) fn sync(&mut self) {
@@ -54,88 +94,68 @@ impl Inode {
         self.dropped.extend(self.pending.drain(..).map(|(by, _)| by));
     }
 
-    /// What the node had not synced is lost, kept or torn, one page at a time.
+    /// What the node had not synced is lost, kept or torn. Damage stays, unless it is to something that is lost.
     pub(super) fn lose_power(&mut self, node: &str, random: &mut ChaCha8Rng) {
         let dropped = self.dropped.remove(node);
         if !dropped && !self.pending.iter().any(|(by, _)| **by == *node) {
             return;
         }
-        let lottery = Lottery::draw(random);
-        let mut contents = self.durable.clone();
-        let mut kept = Vec::new();
-        for (by, change) in std::mem::take(&mut self.pending) {
-            if *by != *node {
-                kept.push((by, change));
-                continue;
-            }
-            match change {
-                Change::Truncate if lottery.keeps(random) => contents.clear(),
-                Change::Truncate => {}
-                Change::Write { offset, data } => write_torn(&mut contents, offset, &data, lottery, random),
-            }
-        }
-        self.durable = contents;
-        self.visible = self.durable.clone();
-        for (_, change) in &kept {
+        let (own, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending).into_iter().partition(|(by, _)| **by == *node);
+        survive(&mut self.durable, own.into_iter().map(|(_, change)| change).collect(), random);
+        let before = std::mem::replace(&mut self.visible, self.durable.clone());
+        for (_, change) in &others {
             apply(&mut self.visible, change);
         }
-        self.pending = kept;
-    }
-}
-
-/// How much of what was not synced survives.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lottery {
-    /// Nothing.
-    Drop,
-    /// Each page or not.
-    Some,
-    /// Everything: the cache happened to be written just before.
-    Keep,
-}
-
-impl Lottery {
-    fn draw(random: &mut ChaCha8Rng) -> Self {
-        match random.next_u64() % 4 {
-            0 => Self::Drop,
-            1 => Self::Keep,
-            _ => Self::Some,
+        self.pending = others;
+        if self.visible != before {
+            (self.damaged, self.misread) = (None, None);
         }
     }
 
-    fn keeps(self, random: &mut ChaCha8Rng) -> bool {
-        match self {
-            Self::Drop => false,
-            Self::Keep => true,
-            Self::Some => random.next_u64().is_multiple_of(2),
+    /// Damages what is stored; the file has at least one byte. Its name is not our business.
+    pub(super) fn damage(&mut self, damage: Damage) {
+        let mut contents = self.contents().to_vec();
+        let place = |byte: u64| (byte % contents.len() as u64) as usize;
+        match damage {
+            Damage::FlipBit { byte } => {
+                let byte = place(byte);
+                contents[byte] ^= 1;
+            }
+            Damage::FlipBitOnRead { byte } => {
+                self.misread = Some(place(byte));
+                return;
+            }
+            Damage::Truncate { to } => {
+                contents.truncate(usize::try_from(to).unwrap_or(usize::MAX).min(contents.len() - 1))
+            }
+            Damage::Remove => return,
         }
+        self.damaged = Some(contents);
+    }
+
+    /// Somebody else's write has landed here, by no fault of those who write here.
+    pub(super) fn be_hit(&mut self, offset: usize, data: &[u8]) {
+        let mut contents = self.contents().to_vec();
+        write_at(&mut contents, offset, data);
+        self.damaged = Some(contents);
+    }
+
+    /// A write that is reported as done, and has missed this file.
+    pub(super) fn be_missed(&mut self, node: &str, offset: usize, data: Bytes) {
+        let contents = self.contents().to_vec();
+        self.write(node, offset, data);
+        self.damaged = Some(contents);
+    }
+
+    /// A write that is reported as done, and has landed further behind, where a sector begins.
+    pub(super) fn be_hit_elsewhere(&mut self, node: &str, offset: usize, data: Bytes) {
+        self.be_missed(node, offset, data.clone());
+        self.be_hit((offset / SECTOR + 1) * SECTOR, &data);
     }
 }
 
-fn write_torn(contents: &mut Vec<u8>, offset: usize, data: &[u8], lottery: Lottery, random: &mut ChaCha8Rng) {
-    let mut at = 0;
-    while at < data.len() {
-        let page_end = ((offset + at) / PAGE + 1) * PAGE - offset;
-        let page = &data[at..page_end.min(data.len())];
-        if lottery.keeps(random) {
-            // Half of the pages that survive in a lottery do so in part.
-            let torn = lottery == Lottery::Some && random.next_u64().is_multiple_of(2);
-            let sectors = page.len().div_ceil(SECTOR) as u64;
-            let whole = if torn { (random.next_u64() % (sectors + 1)) as usize * SECTOR } else { page.len() };
-            write_at(contents, offset + at, &page[..whole.min(page.len())]);
-        }
-        at += page.len();
-    }
-}
-
-fn apply(contents: &mut Vec<u8>, change: &Change) {
-    match change {
-        Change::Write { offset, data } => write_at(contents, *offset, data),
-        Change::Truncate => contents.clear(),
-    }
-}
-
-fn write_at(contents: &mut Vec<u8>, offset: usize, data: &[u8]) {
+pub(super) fn write_at(contents: &mut Vec<u8>, offset: usize, data: &[u8]) {
     if data.is_empty() {
         return;
     }

@@ -2,19 +2,32 @@
 //!
 //! What may happen where, and why the engine must survive it:
 //!
-//! | region | loss of power | disk error, no space |
-//! |---|---|---|
-//! | snapshots | torn or gone if not synced: nobody has acknowledged them | declined, checkpoint aborted |
-//! | manifests | torn if not synced before the rename, gone if the directory was not synced: nobody was notified | not published, or in doubt: recovery decides |
-//! | sink parts | torn, or their name reverts: the checkpoint still holds them, recovery commits again | the task fails |
-//! | inputs | never written by the engine | the task fails |
+//! | region | loss of power | disk error, no space | damage (beyond the guarantee) |
+//! |---|---|---|---|
+//! | snapshots | torn or gone if not synced: nobody has acknowledged them | declined, checkpoint aborted | told by who restores them |
+//! | manifests | torn if not synced before the rename, gone if the directory was not synced: nobody was notified | not published, or in doubt: recovery decides | told by who reads them; one that is gone, by who wrote it, or by its output |
+//! | sink parts | torn, or their name reverts: the checkpoint still holds them, recovery commits again | the task fails | not tried |
+//! | inputs | never written by the engine | the task fails | not tried |
 //!
 //! Effects belong to the node that made them, and are lost with that node's power only. A file's contents and its name
 //! are lost independently. Whoever syncs a file or a directory makes everybody's effects on it durable.
+//!
+//! ```text
+//!   handle    what an incarnation asks for         faults    what was told to go wrong
+//!   directory names, inode contents                kinds     which files are meant by "a snapshot", "a manifest"
+//!   torn      what a loss of power leaves          outside   what the world sees and does past all nodes
+//! ```
+//!
+//! A file keeps what was written to it and what was synced of it; damage is kept beside that. Nodes get what is damaged;
+//! checkers see what the engine stored, because they judge the engine and not the medium.
 
 mod directory;
+mod faults;
 mod handle;
 mod inode;
+mod kinds;
+mod outside;
+mod torn;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +37,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use madsim::time::TimeHandle;
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use serde::{Deserialize, Serialize};
@@ -35,11 +47,11 @@ use tidegate::{
 
 use self::{
     directory::{Directory, Entry},
+    faults::Faults,
     handle::NodeDisk,
     inode::Inode,
 };
 use super::{Incarnation, clock::now};
-use crate::fault::{Damage, DiskError, FileKind};
 
 /// The disk when nothing is broken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +66,13 @@ pub struct DiskSettings {
     pub sync_latency_max_us: u64,
     /// How many bytes fit on it; `None` for no bound.
     pub capacity: Option<u64>,
+    /// How many of a hundred reads give less than was asked for, though there is more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub short_reads: u8,
+}
+
+fn is_zero(n: &u8) -> bool {
+    *n == 0
 }
 
 impl Default for DiskSettings {
@@ -64,6 +83,7 @@ impl Default for DiskSettings {
             read_latency_max_us: 200,
             sync_latency_max_us: 2_000,
             capacity: None,
+            short_reads: 0,
         }
     }
 }
@@ -76,7 +96,7 @@ pub enum DiskOp {
     Open,
     /// Reading from a file.
     Read,
-    /// Writing to a file: nothing or a part of it is written.
+    /// Writing to a file: a part of it is written.
     Write,
     /// Syncing a file: what was not synced is dropped, and the next sync succeeds.
     Sync,
@@ -93,9 +113,11 @@ struct State {
     inodes: BTreeMap<u64, Inode>,
     directories: BTreeMap<PathBuf, Directory>,
     locks: BTreeMap<PathBuf, (Incarnation, u64)>,
-    /// Errors to come: the next operation of this kind on this node.
-    armed: Vec<(String, DiskOp, io::ErrorKind)>,
+    faults: Faults,
+    /// The files that a fault has taken away, under the names that they had.
+    removed: BTreeMap<PathBuf, u64>,
     next: u64,
+    writes: u64,
     capacity: Option<u64>,
 }
 
@@ -113,8 +135,10 @@ impl SimDisk {
             inodes: BTreeMap::new(),
             directories: BTreeMap::from([(PathBuf::from("/"), Directory::default())]),
             locks: BTreeMap::new(),
-            armed: Vec::new(),
+            faults: Faults::new(),
+            removed: BTreeMap::new(),
             next: 0,
+            writes: 0,
             capacity: settings.capacity,
         };
         Self { time: TimeHandle::current(), settings, state: Mutex::new(state) }
@@ -153,111 +177,6 @@ impl SimDisk {
         }
         state.forget_unreachable();
     }
-
-    /// The next operation of this kind on the node fails.
-    pub fn fail_next(&self, node: &str, op: DiskOp, error: DiskError) {
-        let kind = if error == DiskError::NoSpace { io::ErrorKind::StorageFull } else { io::ErrorKind::Other };
-        self.lock().armed.push((node.to_owned(), op, kind));
-    }
-
-    /// Every operation that the node begins takes until then at least.
-    pub fn stall(&self, _node: &str, _until: Instant) {}
-
-    /// Damages the newest whole file of a kind that is there. Gives its path.
-    pub fn damage(&self, _file: FileKind, _damage: Damage) -> Option<PathBuf> {
-        None
-    }
-
-    /// The node's next write to a file of this kind goes astray.
-    pub fn misdirect_next(&self, _node: &str, _file: FileKind) {}
-
-    /// Whether the node's syncs do nothing and say that they did.
-    pub fn lie_on_sync(&self, _node: &str, _lies: bool) {}
-
-    /// No operation fails or hangs any more that was to.
-    pub fn forgive(&self) {
-        self.lock().armed.clear();
-    }
-
-    /// From now on only so many more bytes fit; `None` for no bound.
-    pub fn leave_room(&self, bytes: Option<u64>) {
-        let mut state = self.lock();
-        state.capacity = bytes.map(|room| state.used() + room);
-    }
-
-    /// Whether there is a bound on what fits.
-    #[must_use]
-    pub fn is_short_of_room(&self) -> bool {
-        self.lock().capacity.is_some()
-    }
-
-    /// Puts a file there, durably, with all directories above it; for inputs. Takes no time and draws no random number.
-    ///
-    /// # Panics
-    /// If a file stands where a directory is needed.
-    pub fn write_file_now(&self, path: &Path, contents: &[u8]) {
-        let mut state = self.lock();
-        let parent = path.parent().expect("a file has a directory");
-        state.create_directories_now(parent);
-        let ino = state.new_inode(Inode::durable(contents));
-        let name = file_name(path).expect("a file has a name");
-        let directory = state.directories.get_mut(parent).expect("it was just created");
-        directory.put_now(&name, Entry::File(ino));
-    }
-
-    /// Puts a directory there, durably, with all directories above it.
-    pub fn create_directory_now(&self, path: &Path) {
-        self.lock().create_directories_now(path);
-    }
-
-    /// The contents of a file as everybody sees them.
-    #[must_use]
-    pub fn read_file_now(&self, path: &Path) -> Option<Bytes> {
-        let state = self.lock();
-        let ino = state.file(path).ok()?;
-        Some(Bytes::copy_from_slice(&state.inodes[&ino].visible))
-    }
-
-    /// The contents that the file would have if every node lost its power now, and nothing un-synced were kept.
-    #[must_use]
-    pub fn read_durable(&self, path: &Path) -> Option<Bytes> {
-        let state = self.lock();
-        let parent = path.parent()?;
-        let mut above = parent;
-        while let Some(upper) = above.parent() {
-            let name = file_name(above).ok()?;
-            if !matches!(state.directories.get(upper)?.durable.get(&name), Some(Entry::Directory)) {
-                return None;
-            }
-            above = upper;
-        }
-        match state.directories.get(parent)?.durable.get(&file_name(path).ok()?)? {
-            Entry::File(ino) => Some(Bytes::copy_from_slice(&state.inodes[ino].durable)),
-            Entry::Directory => None,
-        }
-    }
-
-    /// The names in a directory as everybody sees them, sorted; empty if there is no such directory.
-    #[must_use]
-    pub fn list_now(&self, path: &Path) -> Vec<String> {
-        let state = self.lock();
-        state.directory(path).map(|d| d.visible.keys().cloned().collect()).unwrap_or_default()
-    }
-
-    /// All files as everybody sees them.
-    #[must_use]
-    pub fn tree_now(&self) -> BTreeMap<PathBuf, Bytes> {
-        let state = self.lock();
-        let mut tree = BTreeMap::new();
-        for (path, directory) in &state.directories {
-            for (name, entry) in &directory.visible {
-                if let Entry::File(ino) = entry {
-                    tree.insert(path.join(name), Bytes::copy_from_slice(&state.inodes[ino].visible));
-                }
-            }
-        }
-        tree
-    }
 }
 
 impl State {
@@ -265,6 +184,10 @@ impl State {
         self.next += 1;
         self.inodes.insert(self.next, inode);
         self.next
+    }
+
+    fn inode(&mut self, ino: u64) -> &mut Inode {
+        self.inodes.get_mut(&ino).expect("a file that has a name or is open has contents")
     }
 
     /// A directory that can be reached by its name.
@@ -296,14 +219,6 @@ impl State {
         }
     }
 
-    fn create_directories_now(&mut self, path: &Path) {
-        let Some(parent) = path.parent() else { return };
-        self.create_directories_now(parent);
-        let name = file_name(path).expect("a directory has a name");
-        self.directories.get_mut(parent).expect("it was just created").put_now(&name, Entry::Directory);
-        self.directories.entry(path.to_owned()).or_default();
-    }
-
     /// Directories whose name was lost are gone with all that was in them.
     fn forget_unreachable(&mut self) {
         let gone: Vec<PathBuf> = self.directories.keys().filter(|p| self.directory(p).is_err()).cloned().collect();
@@ -315,14 +230,14 @@ impl State {
     /// Bytes in all files that somebody can still reach.
     fn used(&self) -> u64 {
         let entries = self.directories.values().flat_map(|d| d.visible.values());
-        let length = |e: &Entry| if let Entry::File(ino) = e { self.inodes[ino].visible.len() as u64 } else { 0 };
+        let length = |e: &Entry| if let Entry::File(ino) = e { self.inodes[ino].contents().len() as u64 } else { 0 };
         entries.map(length).sum()
     }
 
-    /// The error that was armed for this operation.
-    fn injected(&mut self, node: &str, op: DiskOp) -> Option<io::ErrorKind> {
-        let at = self.armed.iter().position(|(n, o, _)| n == node && *o == op)?;
-        Some(self.armed.remove(at).2)
+    /// How many more bytes fit.
+    fn room(&self) -> usize {
+        let room = self.capacity.map(|capacity| capacity.saturating_sub(self.used()));
+        room.map_or(usize::MAX, |room| usize::try_from(room).unwrap_or(usize::MAX))
     }
 }
 

@@ -1,0 +1,66 @@
+//! Which files are meant by "a snapshot" and "a manifest": recognized by the names that the engine gives.
+
+use std::path::{Path, PathBuf};
+
+use tidegate::storage::{MANIFEST, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, parse_checkpoint_directory};
+
+use super::{State, directory::Entry};
+use crate::fault::FileKind;
+
+/// The kind of the file that has this name.
+fn kind_of_whole(path: &Path) -> Option<FileKind> {
+    let name = |path: &Path| path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
+    parse_checkpoint_directory(&name(path.parent()?)?)?;
+    match name(path)? {
+        name if name == MANIFEST => Some(FileKind::Manifest),
+        name if name.ends_with(SNAPSHOT_SUFFIX) => Some(FileKind::Snapshot),
+        _ => None,
+    }
+}
+
+/// The kind of the file that is written under this name, which may be a temporary one.
+pub(super) fn kind_of_written(path: &Path) -> Option<FileKind> {
+    let name = path.file_name()?.to_str()?;
+    kind_of_whole(&path.with_file_name(name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name)))
+}
+
+impl State {
+    /// The file of a kind that was written to last, of those that are whole and have a byte at least; the last by name of
+    /// several.
+    pub(super) fn newest(&self, kind: FileKind) -> Option<(PathBuf, u64)> {
+        let named = self.directories.iter().flat_map(|(path, directory)| {
+            let names = directory.visible.iter().chain(&directory.durable);
+            names.filter_map(move |(name, entry)| match entry {
+                Entry::File(ino) => Some((path.join(name), *ino)),
+                Entry::Directory => None,
+            })
+        });
+        let of_kind = named.filter(|(path, _)| kind_of_whole(path) == Some(kind));
+        let whole = of_kind.filter(|(_, ino)| !self.inodes[ino].contents().is_empty());
+        whole.max_by_key(|(path, ino)| (self.inodes[ino].modified, path.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_known_by_their_names() {
+        use FileKind::{Manifest, Snapshot};
+        let cases = [
+            ("/c/chk-7/manifest", Some(Manifest), Some(Manifest)),
+            ("/c/chk-7/manifest.tmp", None, Some(Manifest)),
+            ("/c/chk-7/count-0-1.2.snapshot", Some(Snapshot), Some(Snapshot)),
+            ("/c/chk-7/count-0-1.2.snapshot.tmp", None, Some(Snapshot)),
+            ("/c/chk-7/notes", None, None),
+            ("/c/chk-07/manifest", None, None),
+            ("/c/manifest", None, None),
+            ("/manifest", None, None),
+        ];
+        for (path, whole, written) in cases {
+            let path = Path::new(path);
+            assert_eq!((kind_of_whole(path), kind_of_written(path)), (whole, written), "{}", path.display());
+        }
+    }
+}
