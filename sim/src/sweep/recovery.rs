@@ -101,33 +101,41 @@ fn presence(history: &History) -> Vec<bool> {
     history.entries.iter().map(look).collect()
 }
 
-/// For each event of the window, a checksum of the history up to it and of the event itself: which crash it was, and then what
-/// each actor did in its own order. Left out are times, the numbers of attempts, and how many checkpoints there had been
-/// before; and in which order two actors did what they did without one another.
+/// For each event of the window, a checksum of the recovery up to it and of the event itself: which crash it was, and then what
+/// the job manager and each task of a new attempt did, each in its own order. Left out are times, the numbers of attempts, how
+/// many checkpoints there had been before, in which order two actors did what they did without one another, and how far the
+/// tasks that are about to be canceled got meanwhile.
 fn signatures(history: &History, window: Range<usize>) -> Vec<u64> {
-    let completed = history.facts().take_while(|(i, _)| *i < window.start);
-    let completed = completed.filter(|(_, fact)| matches!(fact.step, Step::CheckpointCompleted));
-    let newest = completed.filter_map(|(_, fact)| fact.checkpoint).max().map_or(0, |id| id.0);
+    let before = || history.facts().take_while(|(i, _)| *i < window.start).map(|(_, fact)| fact);
+    let completed = before().filter(|fact| matches!(fact.step, Step::CheckpointCompleted));
+    let newest = completed.filter_map(|fact| fact.checkpoint).max().map_or(0, |id| id.0);
+    let old = before()
+        .filter_map(|fact| if let Step::AttemptStarted { attempt, .. } = fact.step { Some(attempt) } else { None });
+    let old = old.max();
     let since = |checkpoint: Option<CheckpointId>| checkpoint.map(|id| id.0.wrapping_sub(newest));
     let mut actors: BTreeMap<(Arc<str>, Option<SubtaskId>), u64> = BTreeMap::new();
     let mut all = 0_u64;
     let mut signatures = Vec::new();
-    for entry in &history.entries[window] {
-        let (subtask, what) = match &entry.event {
+    for entry in &history.entries[window.clone()] {
+        let (task, what) = match &entry.event {
             Event::Fact(fact) => {
                 let what = (since(fact.checkpoint), fact.step.kind(), since(restored(&fact.step)));
-                (fact.task().map(|task| task.subtask), postcard::to_stdvec(&what))
+                (fact.task(), postcard::to_stdvec(&what))
             }
             event => (None, postcard::to_stdvec(event)),
         };
-        let actor = (entry.node.clone(), subtask);
+        let what = what.expect("it is plain data");
+        let actor = (entry.node.clone(), task.map(|task| task.subtask));
         let name = xxh3_64(&postcard::to_stdvec(&actor).expect("it is plain data"));
-        let before = actors.entry(actor).or_insert(name);
-        let after = xxh3_64_with_seed(&what.expect("it is plain data"), *before);
-        // A sum, so that the order of actors does not count.
-        all = all.wrapping_sub(*before).wrapping_add(after);
-        *before = after;
-        signatures.push(xxh3_64_with_seed(&after.to_le_bytes(), all));
+        let is_canceled = task.is_some_and(|task| Some(task.attempt) <= old);
+        if !is_canceled {
+            let before = actors.entry(actor).or_insert(name);
+            let after = xxh3_64_with_seed(&what, *before);
+            // A sum, so that the order of actors does not count.
+            all = all.wrapping_sub(*before).wrapping_add(after);
+            *before = after;
+        }
+        signatures.push(xxh3_64_with_seed(&[&name.to_le_bytes()[..], &what].concat(), all));
     }
     signatures
 }
