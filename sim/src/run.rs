@@ -202,6 +202,7 @@ async fn conduct(spec: &RunSpec, graph: Arc<JobGraph>, recorder: Recorder) -> En
         network: spec.seed.stream(Stream::Network),
         disk: spec.seed.stream(Stream::Disk),
         entropy: spec.seed.stream(Stream::Entropy),
+        clock: spec.seed.stream(Stream::Clock),
     };
     let world = World::new(streams, spec.world.clone());
     for (path, contents) in spec.workload.input_files() {

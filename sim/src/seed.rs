@@ -28,6 +28,8 @@ pub enum Stream {
     Entropy = 7,
     /// The seed of madsim's scheduler.
     Scheduler = 8,
+    /// How far each node's wall clock is off.
+    Clock = 9,
 }
 
 impl Seed {

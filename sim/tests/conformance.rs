@@ -54,12 +54,12 @@ fn a_world_without_delay() {
     let network = NetworkSettings { latency_min_us: 0, latency_max_us: 0, ..NetworkSettings::default() };
     let (latency_min_us, latency_max_us) = (0, 0);
     let disk = DiskSettings { latency_min_us, latency_max_us, sync_latency_max_us: 0, ..DiskSettings::default() };
-    assert_eq!(broken(0..2, &WorldSettings { network, disk }), [""; 0]);
+    assert_eq!(broken(0..2, &WorldSettings { network, disk, ..WorldSettings::default() }), [""; 0]);
 }
 
 #[test]
 fn a_slow_world() {
     let network = NetworkSettings { latency_min_us: 100, latency_max_us: 50_000, ..NetworkSettings::default() };
     let disk = DiskSettings { latency_max_us: 50_000, sync_latency_max_us: 500_000, ..DiskSettings::default() };
-    assert_eq!(broken(0..4, &WorldSettings { network, disk }), [""; 0]);
+    assert_eq!(broken(0..4, &WorldSettings { network, disk, ..WorldSettings::default() }), [""; 0]);
 }

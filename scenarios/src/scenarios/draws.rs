@@ -75,6 +75,7 @@ pub(super) fn run(
             sync_latency_max_us: cluster.between(100, 1_500),
             ..DiskSettings::default()
         },
+        ..WorldSettings::default()
     };
     let graph = workload.graph()?;
     let plan = generate(&mut seed.stream(Stream::Plan), &graph, &node_names(shape.task_managers));

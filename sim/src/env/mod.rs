@@ -28,6 +28,7 @@ use tidegate::{
     instant::Instant,
 };
 
+pub use clock::ClockSettings;
 pub use disk::{DiskOp, DiskSettings, SimDisk};
 pub use incarnation::Incarnation;
 pub use network::{ControlTap, NetworkSettings, SimNetwork};
@@ -50,6 +51,8 @@ pub struct WorldStreams {
     pub disk: ChaCha8Rng,
     /// What the engine gets from `Env.entropy`.
     pub entropy: ChaCha8Rng,
+    /// How far each node's wall clock is off.
+    pub clock: ChaCha8Rng,
 }
 
 /// How the world behaves when nothing is broken.
@@ -59,6 +62,9 @@ pub struct WorldSettings {
     pub network: NetworkSettings,
     /// The disk.
     pub disk: DiskSettings,
+    /// The wall clocks.
+    #[serde(default)]
+    pub clock: ClockSettings,
 }
 
 /// Everything that outlives a node. Cheap to clone. Must be made and used inside of one madsim runtime.
@@ -69,6 +75,7 @@ pub struct World {
     /// The one file system that all nodes see.
     pub disk: Arc<SimDisk>,
     entropy: Arc<entropy::SimEntropy>,
+    wall_clocks: Arc<clock::WallClocks>,
     nodes: Arc<Mutex<BTreeMap<String, Incarnation>>>,
 }
 
@@ -80,6 +87,7 @@ impl World {
             network: Arc::new(SimNetwork::new(streams.network, settings.network)),
             disk: Arc::new(SimDisk::new(streams.disk, settings.disk)),
             entropy: Arc::new(entropy::SimEntropy::new(streams.entropy)),
+            wall_clocks: Arc::new(clock::WallClocks::new(streams.clock, settings.clock)),
             nodes: Arc::default(),
         }
     }
@@ -93,7 +101,7 @@ impl World {
         nodes.insert(node.to_owned(), incarnation.clone());
         self.network.boot(&incarnation);
         Env {
-            clock: Arc::new(clock::SimClock::new()),
+            clock: Arc::new(clock::SimClock::new(node, self.wall_clocks.clone())),
             spawner: Arc::new(spawner::SimSpawner),
             network: self.network.of(incarnation.clone()),
             disk: self.disk.of(incarnation),
@@ -115,8 +123,10 @@ impl World {
         }
     }
 
-    /// Lets the node's wall clock jump.
-    pub fn jump_clock(&self, _node: &str, _by_ms: i64) {}
+    /// Lets the node's wall clock jump, backwards if negative. Its monotonic time goes on as ever.
+    pub fn jump_clock(&self, node: &str, by_ms: i64) {
+        self.wall_clocks.jump(node, by_ms);
+    }
 
     /// Ready after so much virtual time.
     #[must_use]

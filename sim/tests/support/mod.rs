@@ -17,6 +17,7 @@ pub fn in_world<T: Send>(seed: u64, settings: WorldSettings, scene: impl AsyncFn
                 network: seed.stream(Stream::Network),
                 disk: seed.stream(Stream::Disk),
                 entropy: seed.stream(Stream::Entropy),
+                clock: seed.stream(Stream::Clock),
             };
             scene(World::new(streams, settings)).await
         })
