@@ -1,13 +1,14 @@
 //! I5: durable before acknowledged. The claim of a term, a snapshot that is acknowledged, the output that it prepared,
 //! everything that a completed checkpoint's manifest names, the manifest itself, and what was committed, survive a loss of
-//! all power at that very moment.
+//! all power at that very moment. What a task of a superseded attempt prepares and acknowledges counts for nothing: recovery
+//! may have removed it already.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use tidegate::{
     connector::{Committable, PartFile},
     graph::JobGraph,
-    id::{CheckpointId, TaskId},
+    id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
     storage::{checkpoint_directory, decode_manifest, decode_snapshot},
     stream::hash_bytes,
@@ -23,6 +24,8 @@ pub(super) struct DurableFirst {
     root: PathBuf,
     /// The digest of each task's newest snapshot.
     frozen: BTreeMap<TaskId, (CheckpointId, u64)>,
+    /// The newest attempt.
+    current: Option<AttemptId>,
 }
 
 impl DurableFirst {
@@ -32,6 +35,7 @@ impl DurableFirst {
             workload: context.workload.clone(),
             root: context.checkpoint_directory.clone(),
             frozen: BTreeMap::new(),
+            current: None,
         }
     }
 
@@ -90,7 +94,13 @@ impl Checker for DurableFirst {
     }
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
+        let is_superseded = fact.task().is_some_and(|task| Some(task.attempt) < self.current);
         match (&fact.step, fact.checkpoint, &fact.actor) {
+            (Step::AttemptStarted { attempt, .. }, ..) => {
+                self.current = Some(*attempt);
+                Ok(())
+            }
+            (Step::CommitPrepared { .. } | Step::Acknowledged, ..) if is_superseded => Ok(()),
             (Step::TermClaimed { term }, ..) if self.graph.checkpoints.is_some() => {
                 let path = self.root.join(format!("term-{term}"));
                 let claimed = disk.read_durable(&path);
@@ -134,7 +144,8 @@ mod tests {
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, by, chosen, completed, context, manager, remove, sync, task, write,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, context, manager, remove, started, sync,
+        task, write,
     };
 
     const TERM: &str = "/chk/term-1";
@@ -201,6 +212,15 @@ mod tests {
     fn first_durable_then_said() {
         // What is still in doubt is prepared again with the next checkpoint, when it may have been committed.
         all_hold(checker, [story(), story().then(prepared())]);
+    }
+
+    #[test]
+    fn what_a_superseded_attempt_says_counts_for_nothing() {
+        for said in [prepared(), sink(Step::Acknowledged)] {
+            let in_attempt = |current| Story::new([started(current, 0), said.clone()]);
+            assert!(in_attempt(1).told_to(&mut checker()).is_err());
+            all_hold(checker, [in_attempt(2)]);
+        }
     }
 
     #[test]
