@@ -244,8 +244,12 @@ async fn conduct(spec: &RunSpec, graph: Arc<JobGraph>, recorder: Recorder) -> En
         violations.push(Violation { invariant: "I15".into(), message, event: None });
         Ending::Wrong
     });
-    if !is_beyond && let Some(violation) = stage.recorder.look(|history| unprovoked_failure(history, disturbed)) {
-        violations.push(violation);
+    if !is_beyond {
+        violations.extend(stage.recorder.look(|history| {
+            // The director hears of what lasts; what is over at once, as the loss of a message, is in the history alone.
+            let fired = fired.iter().filter_map(|fired| history.entries.get(fired.event)).map(|entry| entry.at);
+            unprovoked_failure(history, fired.fold(disturbed, Instant::max))
+        }));
     }
     for checker in checkers {
         if let Err(message) = checker.finish(ending == Ending::Finished, &*stage.world.disk) {

@@ -275,6 +275,19 @@ fn a_task_manager_may_be_replaced() {
     }
 }
 
+/// Each new one has a name of its own, also while another one has not started yet.
+#[test]
+fn two_task_managers_may_be_replaced_at_once() {
+    let replace = |name, after_us| Fault {
+        at: at(StepKind::CheckpointTriggered, 2),
+        action: Action::Replace { victim: task_manager(name), crash: Crash::Power, after_us },
+    };
+    all_hold(2, [vec![replace("tm-1", 20_000), replace("tm-2", 10_000)]], |report| {
+        let lives = |name: &str| report.history.entries.iter().any(|e| &*e.node == name && fact(&e.event).is_some());
+        assert!(lives("tm-3") && lives("tm-4"));
+    });
+}
+
 #[test]
 fn a_task_manager_may_go_for_good_if_the_slots_are_enough() {
     let remove = Action::Remove { victim: Victim::Here, crash: Crash::Power };
