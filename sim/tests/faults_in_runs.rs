@@ -29,8 +29,19 @@ use tidegate_sim::{
 const WORDS: u64 = 60;
 
 /// Counts words of one letter, which come one by one.
-#[derive(Default)]
-struct Letters(BTreeMap<PathBuf, Vec<u8>>);
+struct Letters {
+    inputs: BTreeMap<PathBuf, Vec<u8>>,
+    checkpoints: CheckpointOptions,
+}
+
+impl Letters {
+    /// A checkpoint every 4 ms.
+    fn new(timeout_ms: u64, tolerable_failures: u32) -> Self {
+        let [interval, timeout] = [4, timeout_ms].map(Duration::from_millis);
+        let checkpoints = CheckpointOptions { interval, timeout, tolerable_failures, ..CheckpointOptions::default() };
+        Self { inputs: BTreeMap::new(), checkpoints }
+    }
+}
 
 fn letter(i: u64) -> String {
     char::from(b'a' + (i % 7) as u8).to_string()
@@ -38,16 +49,14 @@ fn letter(i: u64) -> String {
 
 impl Workload for Letters {
     fn input_files(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
-        &self.0
+        &self.inputs
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        let ms = Duration::from_millis;
         let mut env = StreamExecutionEnvironment::new();
-        *env.checkpoint_options_mut() =
-            CheckpointOptions { timeout: ms(100), tolerable_failures: 1, ..CheckpointOptions::default() };
-        env.enable_checkpointing(ms(4));
-        env.set_restart_strategy(RestartStrategy::FixedDelay { attempts: u32::MAX, delay: ms(5) });
+        *env.checkpoint_options_mut() = self.checkpoints.clone();
+        let delay = Duration::from_millis(5);
+        env.set_restart_strategy(RestartStrategy::FixedDelay { attempts: u32::MAX, delay });
         let words = env.from_elements((0..WORDS).map(letter));
         let counts = words.key_by(String::clone).sum(|_| 1_u64).set_parallelism(2);
         let sink = FileSink::new(self.output_directory(), |(word, n): &(String, u64), line: &mut Vec<u8>| {
@@ -72,10 +81,14 @@ impl Workload for Letters {
 
 /// What comes of the job on so many task managers with a slot each.
 fn outcome(seed: u64, task_managers: u32, faults: &[Fault]) -> RunReport {
+    outcome_of(Letters::new(100, 1), seed, task_managers, faults)
+}
+
+fn outcome_of(letters: Letters, seed: u64, task_managers: u32, faults: &[Fault]) -> RunReport {
     let spec = RunSpec {
         scenario: "letters".into(),
         seed: Seed(seed),
-        workload: Arc::new(Letters::default()),
+        workload: Arc::new(letters),
         shape: ClusterShape { task_managers, slots: 1, batch_size: 1, channel_credits: 1 },
         world: WorldSettings::default(),
         plan: FaultPlan::new(faults.to_vec()),
@@ -177,6 +190,16 @@ fn the_last_checkpoint_may_lose_messages_too() {
         assert_eq!(report.ending, Ending::Finished);
     }
     assert_eq!(broken, [""; 0]);
+}
+
+/// Its effect comes with the time-out of the checkpoint, long after the message was lost; it is still that fault's.
+#[test]
+fn a_message_that_is_lost_late_in_a_run_is_a_disturbance() {
+    let lost = [on(MessageKind::Acknowledge, 1, Action::LoseMessage)];
+    let again = [3, 4].map(|n| on(MessageKind::Trigger, n, Action::LoseMessage));
+    let report = outcome_of(Letters::new(600, 0), 1, 2, &[&lost[..], &again].concat());
+    assert_eq!((report.violations, report.fired.len(), report.attempts), (Vec::new(), 3, 3));
+    assert!(report.virtual_time > Duration::from_millis(1_200), "{:?}", report.virtual_time);
 }
 
 /// Longer than the job manager waits for a sign of life, and not as long.
