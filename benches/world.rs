@@ -39,6 +39,7 @@ fn world() -> World {
         disk: Seed(1).stream(Stream::Disk),
         entropy: Seed(1).stream(Stream::Entropy),
         sites: Seed(1).stream(Stream::Sites),
+        clock: Seed(1).stream(Stream::Clock),
     };
     World::new(streams, WorldSettings::default())
 }

@@ -92,6 +92,8 @@ pub(crate) struct Stage {
 pub(crate) struct Nodes {
     ids: BTreeMap<String, NodeId>,
     paused: BTreeSet<String>,
+    /// How many task managers were named after the first ones: more than were made yet.
+    replacements: u32,
 }
 
 /// What watches the run and disturbs it.
@@ -131,7 +133,9 @@ impl Stage {
 
     /// A name for one more task manager.
     pub(crate) fn new_name(&self) -> String {
-        format!("tm-{}", self.nodes().ids.len())
+        let mut nodes = self.nodes();
+        nodes.replacements += 1;
+        format!("tm-{}", self.shape.task_managers + nodes.replacements)
     }
 
     /// Gives false if the node was paused, or not, before.

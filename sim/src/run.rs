@@ -225,6 +225,7 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
         disk: spec.seed.stream(Stream::Disk),
         entropy: spec.seed.stream(Stream::Entropy),
         sites: spec.seed.stream(Stream::Sites),
+        clock: spec.seed.stream(Stream::Clock),
     };
     let world = World::new(streams, spec.world.clone());
     for (path, contents) in spec.workload.input_files() {
@@ -270,9 +271,12 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
         Ending::Wrong
     });
     // A job that rightly cannot go on fails again and again.
-    let is_judged = !is_beyond && ending == Ending::Finished;
-    if is_judged && let Some(violation) = stage.recorder.look(|history| unprovoked_failure(history, disturbed)) {
-        violations.push(violation);
+    if !is_beyond && ending == Ending::Finished {
+        violations.extend(stage.recorder.look(|history| {
+            // The director hears of what lasts; what is over at once, as the loss of a message, is in the history alone.
+            let fired = fired.iter().filter_map(|fired| history.entries.get(fired.event)).map(|entry| entry.at);
+            unprovoked_failure(history, fired.fold(disturbed, Instant::max))
+        }));
     }
     for checker in checkers {
         if let Err(message) = checker.finish(ending == Ending::Finished, &*stage.world.disk) {

@@ -30,6 +30,8 @@ pub enum Stream {
     Scheduler = 8,
     /// Which sites in the code do the unusual, and when.
     Sites = 10,
+    /// How far each node's wall clock is off.
+    Clock = 9,
 }
 
 impl Seed {

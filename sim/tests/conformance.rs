@@ -50,6 +50,18 @@ fn a_network_of_small_windows() {
 }
 
 #[test]
+fn a_network_of_narrow_and_uneven_links() {
+    let network = NetworkSettings {
+        latency_spread_us: 5_000,
+        slow_per_mille: 20,
+        slow_max_us: 50_000,
+        bandwidth: Some(1_000),
+        ..NetworkSettings::default()
+    };
+    assert_eq!(broken(0..4, &with_network(network)), [""; 0]);
+}
+
+#[test]
 fn a_world_without_delay() {
     let network = NetworkSettings { latency_min_us: 0, latency_max_us: 0, ..NetworkSettings::default() };
     let (latency_min_us, latency_max_us) = (0, 0);

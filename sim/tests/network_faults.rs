@@ -2,11 +2,14 @@
 
 mod support;
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::join;
 use support::in_world;
-use tidegate::env::{Address, ByteStream, Env, Listener, timeout};
+use tidegate::{
+    env::{Address, ByteStream, Env, Listener, timeout},
+    runtime::{ControlDirection, ControlMessage, MessageKind},
+};
 use tidegate_sim::env::{Crash, NetworkSettings, World, WorldSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -24,7 +27,10 @@ struct Scene {
 
 /// Plays the scene in the worlds of several seeds.
 fn with_connection(act: impl AsyncFn(Scene) + Send + Sync) {
-    let network = NetworkSettings { window: WINDOW, ..NetworkSettings::default() };
+    with_connection_in(&NetworkSettings { window: WINDOW, ..NetworkSettings::default() }, act);
+}
+
+fn with_connection_in(network: &NetworkSettings, act: impl AsyncFn(Scene) + Send + Sync) {
     for seed in 0..20 {
         in_world(seed, WorldSettings { network: network.clone(), ..WorldSettings::default() }, async |world| {
             let (env, peer) = (world.boot("a"), world.boot("b"));
@@ -255,5 +261,281 @@ fn the_dead_say_and_hear_nothing() {
         assert!(s.waits(s.env.network.connect(&address())).await);
         drop(s.a);
         assert!(is_silent(&new, &mut s.b).await, "the end of the dead is not told");
+    });
+}
+
+#[test]
+fn a_cut_ends_one_way_too_and_new_connections_need_both() {
+    with_connection(async |mut s| {
+        for (from, to) in [("a", "b"), ("b", "a")] {
+            s.world.network.partition("a", "b");
+            s.world.network.mend(to, from);
+            send(&s.env, &mut s.a, b"to b").await;
+            send(&s.env, &mut s.b, b"to a").await;
+            let (silent, heard) = if from == "a" { (&mut s.b, &mut s.a) } else { (&mut s.a, &mut s.b) };
+            assert!(is_silent(&s.env, silent).await, "nothing of {from} reaches {to}");
+            read_all(&s.env, heard, 4).await;
+            let refused = s.env.network.connect(&address()).await.err().map(|e| e.kind());
+            assert_eq!(refused, Some(io::ErrorKind::TimedOut), "nothing of {from} reaches {to}");
+            s.world.network.mend(from, to);
+            read_all(&s.env, silent, 4).await;
+        }
+        assert!(join(s.env.network.connect(&address()), s.listener.accept()).await.0.is_ok());
+    });
+}
+
+#[test]
+fn a_throttled_link_carries_its_bytes_one_after_another_for_all_connections() {
+    with_connection(async |mut s| {
+        let ms = Duration::from_millis;
+        let (other, peer) = join(s.env.network.connect(&address()), s.listener.accept()).await;
+        let (mut other, mut peer) = (other.unwrap(), peer.unwrap());
+        s.world.network.throttle("b", "a", Some(5));
+        let begin = s.env.clock.now();
+        send(&s.env, &mut s.a, &[1; 100]).await;
+        send(&s.env, &mut other, &[2; 200]).await;
+        // The other direction has a rate of its own.
+        send(&s.env, &mut s.b, &[3; 5]).await;
+        read_all(&s.env, &mut s.a, 5).await;
+        let took = s.env.clock.now().since(begin);
+        assert!(took >= ms(1) && took < ms(3), "{took:?}");
+        read_all(&s.env, &mut s.b, 100).await;
+        let took = s.env.clock.now().since(begin);
+        assert!(took >= ms(20) && took < ms(22), "{took:?}");
+        read_all(&s.env, &mut peer, 200).await;
+        let took = s.env.clock.now().since(begin);
+        assert!(took >= ms(60) && took < ms(62), "{took:?}");
+    });
+}
+
+#[test]
+fn the_end_of_a_throttle_lets_go_what_waits() {
+    with_connection(async |mut s| {
+        let ms = Duration::from_millis;
+        s.world.network.throttle("a", "b", Some(1));
+        let begin = s.env.clock.now();
+        send(&s.env, &mut s.a, &[1; 10]).await;
+        send(&s.env, &mut s.a, &[2; 900]).await;
+        drop(s.a.writer);
+        read_all(&s.env, &mut s.b, 10).await;
+        assert!(s.env.clock.now() >= begin + ms(10));
+        let before = s.env.clock.now();
+        s.world.network.throttle("a", "b", Some(10));
+        s.world.sleep(ms(1)).await;
+        let mut one = [0];
+        assert!(timeout(&*s.env.clock, ms(20), s.b.reader.read(&mut one)).await.is_none(), "it is carried anew");
+        s.world.network.heal_all();
+        read_all(&s.env, &mut s.b, 900).await;
+        assert_eq!(read(&s.env, &mut s.b).await.unwrap().unwrap(), b"");
+        assert!(s.env.clock.now() < before + ms(23), "{:?}", s.env.clock.now().since(before));
+    });
+}
+
+#[test]
+fn a_network_may_have_little_bandwidth_for_ever() {
+    let settings = NetworkSettings { bandwidth: Some(10), ..NetworkSettings::default() };
+    with_connection_in(&settings, async |mut s| {
+        let begin = s.env.clock.now();
+        s.world.network.throttle("a", "b", Some(1000));
+        s.world.network.heal_all();
+        send(&s.env, &mut s.a, &[1; 500]).await;
+        read_all(&s.env, &mut s.b, 500).await;
+        assert!(s.env.clock.now() >= begin + Duration::from_millis(50), "a throttle does not make it wider");
+    });
+}
+
+#[test]
+fn a_silent_connection_is_dead_and_nobody_is_told() {
+    with_connection(async |mut s| {
+        send(&s.env, &mut s.a, b"under way").await;
+        s.world.network.silence_connections("b", "c");
+        read_all(&s.env, &mut s.b, 9).await;
+        send(&s.env, &mut s.a, b"under way").await;
+        s.world.network.silence_connections("b", "a");
+        s.world.network.reset_connections("a", "b");
+        s.world.network.heal_all();
+        assert!(is_silent(&s.env, &mut s.a).await && is_silent(&s.env, &mut s.b).await);
+        send(&s.env, &mut s.a, &[0; WINDOW - 9]).await;
+        assert!(write(&s.env, &mut s.a, b"no room").await.is_none());
+        // A new connection works, and ends as any other.
+        let (a, b) = join(s.env.network.connect(&address()), s.listener.accept()).await;
+        let (mut a, mut b) = (a.unwrap(), b.unwrap());
+        send(&s.env, &mut a, b"anew").await;
+        assert_eq!(read_all(&s.env, &mut b, 4).await, b"anew");
+        s.world.crash("b", Crash::Process);
+        assert_eq!(read(&s.env, &mut a).await.unwrap().unwrap(), b"");
+        // No death, no new life and no close is heard of on the silent one.
+        assert!(is_silent(&s.env, &mut s.a).await);
+        let _peer = s.world.boot("b");
+        assert!(write(&s.env, &mut s.a, b"no room").await.is_none() && is_silent(&s.env, &mut s.a).await);
+    });
+}
+
+#[test]
+fn a_silent_connection_that_is_closed_stays_silent_to_the_other_side() {
+    with_connection(async |mut s| {
+        s.world.network.silence_connections("a", "b");
+        drop(s.b);
+        assert!(is_silent(&s.env, &mut s.a).await);
+        send(&s.env, &mut s.a, &[0; WINDOW]).await;
+        assert!(write(&s.env, &mut s.a, b"no room").await.is_none());
+    });
+}
+
+/// How long each of many bytes takes from `a` to `b`, and from `b` to `a`.
+fn ways(seed: u64, network: NetworkSettings) -> [Vec<Duration>; 2] {
+    in_world(seed, WorldSettings { network, ..WorldSettings::default() }, async |world| {
+        let (env, peer) = (world.boot("a"), world.boot("b"));
+        let mut listener = peer.network.bind(&address()).await.unwrap();
+        let (a, b) = join(env.network.connect(&address()), listener.accept()).await;
+        let (mut a, mut b) = (a.unwrap(), b.unwrap());
+        let mut ways = [Vec::new(), Vec::new()];
+        for _ in 0..2_000 {
+            let begin = env.clock.now();
+            send(&env, &mut a, b"x").await;
+            read_all(&env, &mut b, 1).await;
+            let there = env.clock.now();
+            send(&env, &mut b, b"x").await;
+            read_all(&env, &mut a, 1).await;
+            ways[0].push(there.since(begin));
+            ways[1].push(env.clock.now().since(there));
+        }
+        ways
+    })
+}
+
+#[test]
+fn each_link_has_a_length_of_its_own() {
+    let us = Duration::from_micros;
+    let settings = NetworkSettings { latency_max_us: 60, latency_spread_us: 1_000, ..NetworkSettings::default() };
+    let mut lengths = Vec::new();
+    for seed in 0..10 {
+        for way in ways(seed, settings.clone()) {
+            let (least, most) = (*way.iter().min().unwrap(), *way.iter().max().unwrap());
+            assert!(least >= us(50) && most < us(1_065) && most - least < us(15), "{least:?} to {most:?}");
+            lengths.push(least);
+        }
+    }
+    lengths.sort();
+    assert!(lengths[0] < us(350) && lengths[19] > us(750), "{lengths:?}");
+}
+
+#[test]
+fn a_few_writes_take_much_longer() {
+    let us = Duration::from_micros;
+    let settings =
+        NetworkSettings { latency_max_us: 100, slow_per_mille: 10, slow_max_us: 20_000, ..NetworkSettings::default() };
+    let all: Vec<Duration> = (0..5).flat_map(|seed| ways(seed, settings.clone())).flatten().collect();
+    let slow = all.iter().filter(|way| **way > us(105)).count();
+    // One in a hundred of twenty thousand.
+    assert!((120..280).contains(&slow), "{slow}");
+    let longest = *all.iter().max().unwrap();
+    assert!(longest > us(15_000) && longest < us(20_010), "{longest:?}");
+}
+
+/// What a task manager says when a checkpoint is committed, as the engine writes it: the length, the kind, the task, the
+/// checkpoint.
+fn committed(checkpoint: u8) -> [u8; 10] {
+    [6, 0, 0, 0, 8, 1, 0, 1, 1, checkpoint]
+}
+
+const HEARTBEAT: [u8; 5] = [1, 0, 0, 0, 1];
+
+/// Nodes `a` and `b` with a connection whose control messages arrive thus: 1 never, 2 after 30 ms, 3 at once and after 50 ms.
+fn with_control(act: impl AsyncFn(Scene) + Send + Sync) {
+    let ms = Duration::from_millis;
+    with_connection(async |mut s| {
+        let tap = move |from: &str, to: &str, message: &ControlMessage| {
+            assert_eq!((from, to, message.kind), ("a", "b", MessageKind::Committed));
+            match message.checkpoint.0 {
+                1 => vec![],
+                2 => vec![ms(30)],
+                3 => vec![ms(0), ms(50)],
+                _ => vec![ms(0)],
+            }
+        };
+        s.world.network.tap_control("b:7", Arc::new(tap));
+        // Connections that were there before are left alone.
+        send(&s.env, &mut s.a, &committed(1)).await;
+        read_all(&s.env, &mut s.b, 10).await;
+        let (a, b) = join(s.env.network.connect(&address()), s.listener.accept()).await;
+        (s.a, s.b) = (a.unwrap(), b.unwrap());
+        let handshake = ControlDirection::ToJobManager.preamble_len();
+        send(&s.env, &mut s.a, &vec![7; handshake]).await;
+        assert_eq!(read_all(&s.env, &mut s.b, handshake).await, vec![7; handshake]);
+        act(s).await;
+    });
+}
+
+#[test]
+fn control_messages_are_lost_late_and_repeated_whole() {
+    with_control(async |mut s| {
+        let begin = s.env.clock.now();
+        let sent = [&committed(1)[..], &committed(2), &HEARTBEAT, &committed(3), &committed(4)].concat();
+        for bytes in sent.chunks(7) {
+            send(&s.env, &mut s.a, bytes).await;
+        }
+        let in_time = [&HEARTBEAT[..], &committed(3), &committed(4)].concat();
+        assert_eq!(read_all(&s.env, &mut s.b, in_time.len()).await, in_time);
+        assert!(s.env.clock.now() < begin + Duration::from_millis(5));
+        // Others are under way when the late ones come.
+        s.world.sleep(Duration::from_millis(40)).await;
+        send(&s.env, &mut s.a, &committed(5)).await;
+        send(&s.env, &mut s.b, b"the other direction").await;
+        let late = [committed(2), committed(5), committed(3)].concat();
+        assert_eq!(read_all(&s.env, &mut s.b, 20).await, late[..20]);
+        assert!(s.env.clock.now() < begin + Duration::from_millis(45));
+        assert_eq!(read_all(&s.env, &mut s.b, 10).await, late[20..]);
+        assert!(s.env.clock.now() >= begin + Duration::from_millis(50));
+        assert_eq!(read_all(&s.env, &mut s.a, 19).await, b"the other direction");
+        assert!(is_silent(&s.env, &mut s.b).await);
+    });
+}
+
+#[test]
+fn what_is_lost_or_late_takes_no_room() {
+    with_control(async |mut s| {
+        for _ in 0..WINDOW {
+            send(&s.env, &mut s.a, &committed(1)).await;
+            send(&s.env, &mut s.a, &committed(2)).await;
+        }
+        send(&s.env, &mut s.a, &committed(4).repeat(WINDOW / 10)).await;
+        assert!(write(&s.env, &mut s.a, &committed(1)).await.is_none(), "what is in time does");
+        read_all(&s.env, &mut s.b, WINDOW + WINDOW * 10).await;
+        assert!(is_silent(&s.env, &mut s.b).await);
+    });
+}
+
+#[test]
+fn a_late_message_dies_with_its_connection() {
+    with_control(async |mut s| {
+        send(&s.env, &mut s.a, &committed(2)).await;
+        send(&s.env, &mut s.a, &committed(4)).await;
+        // The beginning of a message whose writer dies.
+        send(&s.env, &mut s.a, &committed(5)[..3]).await;
+        drop(s.a.writer);
+        s.world.sleep(Duration::from_millis(50)).await;
+        assert_eq!(read_all(&s.env, &mut s.b, 13).await, [&committed(4)[..], &committed(5)[..3]].concat());
+        assert_eq!(read(&s.env, &mut s.b).await.unwrap().unwrap(), b"");
+    });
+    with_control(async |mut s| {
+        send(&s.env, &mut s.a, &committed(2)).await;
+        s.world.network.reset_connections("a", "b");
+        s.world.sleep(Duration::from_millis(50)).await;
+        is_reset(read(&s.env, &mut s.b).await);
+    });
+}
+
+#[test]
+fn late_messages_wait_behind_a_partition_like_all_others() {
+    with_control(async |mut s| {
+        send(&s.env, &mut s.a, &committed(3)).await;
+        s.world.network.cut("a", "b");
+        s.world.sleep(Duration::from_millis(60)).await;
+        send(&s.env, &mut s.a, &committed(4)).await;
+        assert!(is_silent(&s.env, &mut s.b).await);
+        s.world.network.mend("a", "b");
+        let all = [committed(3), committed(3), committed(4)].concat();
+        assert_eq!(read_all(&s.env, &mut s.b, 30).await, all);
     });
 }

@@ -6,8 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rpc::{ToJobManager, ToTaskManager};
-use crate::id::CheckpointId;
+use super::{
+    message_stream::LENGTH_LEN,
+    rpc::{ToJobManager, ToTaskManager},
+};
+use crate::{
+    exchange::{HELLO_LEN, PROOF_LEN, REPLY_LEN},
+    id::CheckpointId,
+};
 
 /// A kind of control message that belongs to a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,28 +48,50 @@ pub struct ControlMessage {
     pub checkpoint: CheckpointId,
 }
 
-impl ControlMessage {
-    /// What a whole message to a task manager is, without its length. `None` if it must not get lost, or is none.
+/// Where the messages of one half of a control connection go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlDirection {
+    /// From a task manager, which has opened the connection.
+    ToJobManager,
+    /// From the job manager.
+    ToTaskManager,
+}
+
+impl ControlDirection {
+    /// How many bytes of the handshake come before the first message.
     #[must_use]
-    pub fn to_task_manager(bytes: &[u8]) -> Option<Self> {
-        let (kind, checkpoint) = match postcard::from_bytes(bytes).ok()? {
-            ToTaskManager::Trigger { barrier, .. } => (MessageKind::Trigger, barrier.checkpoint),
-            ToTaskManager::NotifyComplete { checkpoint, .. } => (MessageKind::NotifyComplete, checkpoint),
-            ToTaskManager::NotifyAborted { checkpoint, .. } => (MessageKind::NotifyAborted, checkpoint),
-            _ => return None,
-        };
-        Some(Self { kind, checkpoint })
+    pub fn preamble_len(self) -> usize {
+        match self {
+            Self::ToJobManager => HELLO_LEN + PROOF_LEN,
+            Self::ToTaskManager => REPLY_LEN,
+        }
     }
 
-    /// What a whole message to the job manager is, likewise.
+    /// How many bytes the message takes that begins here, its length included. `None` if there are too few to tell.
     #[must_use]
-    pub fn to_job_manager(bytes: &[u8]) -> Option<Self> {
-        let (kind, checkpoint) = match postcard::from_bytes(bytes).ok()? {
-            ToJobManager::Acknowledge { checkpoint, .. } => (MessageKind::Acknowledge, checkpoint),
-            ToJobManager::Decline { checkpoint, .. } => (MessageKind::Decline, checkpoint),
-            ToJobManager::Committed { checkpoint, .. } => (MessageKind::Committed, checkpoint),
-            _ => return None,
+    pub fn message_len(self, beginning: &[u8]) -> Option<usize> {
+        let len = beginning.first_chunk::<LENGTH_LEN>()?;
+        Some(LENGTH_LEN + u32::from_le_bytes(*len) as usize)
+    }
+
+    /// What a whole message is, its length included. `None` if it must not get lost, or is none.
+    #[must_use]
+    pub fn recognize(self, message: &[u8]) -> Option<ControlMessage> {
+        let body = message.get(LENGTH_LEN..)?;
+        let (kind, checkpoint) = match self {
+            Self::ToJobManager => match postcard::from_bytes(body).ok()? {
+                ToJobManager::Acknowledge { checkpoint, .. } => (MessageKind::Acknowledge, checkpoint),
+                ToJobManager::Decline { checkpoint, .. } => (MessageKind::Decline, checkpoint),
+                ToJobManager::Committed { checkpoint, .. } => (MessageKind::Committed, checkpoint),
+                _ => return None,
+            },
+            Self::ToTaskManager => match postcard::from_bytes(body).ok()? {
+                ToTaskManager::Trigger { barrier, .. } => (MessageKind::Trigger, barrier.checkpoint),
+                ToTaskManager::NotifyComplete { checkpoint, .. } => (MessageKind::NotifyComplete, checkpoint),
+                ToTaskManager::NotifyAborted { checkpoint, .. } => (MessageKind::NotifyAborted, checkpoint),
+                _ => return None,
+            },
         };
-        Some(Self { kind, checkpoint })
+        Some(ControlMessage { kind, checkpoint })
     }
 }

@@ -11,6 +11,9 @@ use crate::{
     exchange::{Challenge, HELLO_LEN, PROOF_LEN, REPLY_LEN, Secret},
 };
 
+/// How many bytes the length before each message takes.
+pub(super) const LENGTH_LEN: usize = size_of::<u32>();
+
 /// A control message is never longer; a peer that announces more is not one of ours.
 const MAX_MESSAGE: usize = 64 << 20;
 
@@ -93,9 +96,9 @@ pub(crate) async fn write_message<M: Serialize>(
     message: &M,
 ) -> Result<()> {
     let encode = |e: postcard::Error| Error::user_code(format!("a message cannot be encoded: {e}"));
-    let mut bytes = postcard::to_extend(message, vec![0; 4]).map_err(encode)?;
-    let len = bytes.len() - 4;
+    let mut bytes = postcard::to_extend(message, vec![0; LENGTH_LEN]).map_err(encode)?;
+    let len = bytes.len() - LENGTH_LEN;
     assert!(len <= MAX_MESSAGE, "a message of {len} bytes is longer than a receiver takes");
-    bytes[..4].copy_from_slice(&(len as u32).to_le_bytes());
+    bytes[..LENGTH_LEN].copy_from_slice(&(len as u32).to_le_bytes());
     send_all(writer, &bytes).await
 }

@@ -31,7 +31,7 @@ mod task_deployment;
 mod task_manager;
 mod timer;
 
-pub use control_message::{ControlMessage, MessageKind};
+pub use control_message::{ControlDirection, ControlMessage, MessageKind};
 pub use job_manager::run_job_manager;
 pub use local_cluster::LocalCluster;
 pub use options::{ClusterOptions, JobManagerConfig, TaskManagerConfig};

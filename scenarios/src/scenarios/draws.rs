@@ -10,7 +10,7 @@ use tidegate::{
 };
 use tidegate_sim::{
     cluster::node_names,
-    env::{DiskSettings, NetworkSettings, WorldSettings},
+    env::{ClockSettings, DiskSettings, NetworkSettings, WorldSettings},
     fault::generate,
     run::{ClusterShape, Expectation, RunSpec},
     seed::{Draw, Seed, Stream},
@@ -75,19 +75,35 @@ pub(super) fn run(
         batch_size,
         channel_credits: cluster.between(1, 4) as u32,
     };
-    let latency_max_us = cluster.between(60, 400);
-    let world = WorldSettings {
-        network: NetworkSettings { latency_max_us, window: 1 << cluster.between(9, 16), ..NetworkSettings::default() },
-        disk: DiskSettings {
-            latency_max_us: cluster.between(30, 300),
-            // Slow inputs, so that a job of few lines lasts for several checkpoints.
-            read_latency_max_us: cluster.between(1_000, 6_000),
-            sync_latency_max_us: cluster.between(100, 1_500),
-            ..DiskSettings::default()
-        },
-        sites: cluster.chance(50),
-    };
+    let world = world(&mut cluster);
     let graph = workload.graph()?;
     let plan = generate(&mut seed.stream(Stream::Plan), &graph, &node_names(shape.task_managers));
     Ok(RunSpec { scenario: String::new(), seed, workload, shape, world, plan, expectation: Expectation::Finishes })
+}
+
+/// A world in which nothing is broken, but little is as one might like it: each of its nuisances is off in half of the seeds.
+fn world(random: &mut ChaCha8Rng) -> WorldSettings {
+    let mut sometimes = |low, high| if random.chance(50) { random.between(low, high) } else { 0 };
+    let (latency_spread_us, slow_per_mille) = (sometimes(100, 2_000), sometimes(1, 5));
+    let (skew_max_ms, drift_max_ppm, short_reads) = (sometimes(1, 5_000), sometimes(1, 500), sometimes(1, 40));
+    WorldSettings {
+        network: NetworkSettings {
+            latency_max_us: random.between(60, 400),
+            latency_spread_us,
+            slow_per_mille,
+            bandwidth: random.chance(25).then(|| random.between(2_000, 50_000)),
+            window: 1 << random.between(9, 16),
+            ..NetworkSettings::default()
+        },
+        disk: DiskSettings {
+            latency_max_us: random.between(30, 300),
+            // Slow inputs, so that a job of few lines lasts for several checkpoints.
+            read_latency_max_us: random.between(1_000, 6_000),
+            sync_latency_max_us: random.between(100, 1_500),
+            short_reads: short_reads as u8,
+            ..DiskSettings::default()
+        },
+        clock: ClockSettings { skew_max_ms: skew_max_ms as u32, drift_max_ppm: drift_max_ppm as u32 },
+        sites: random.chance(50),
+    }
 }

@@ -1,6 +1,7 @@
 //! I5: durable before acknowledged. The claim of a term, a snapshot that is acknowledged, the output that it prepared,
 //! everything that a completed checkpoint's manifest names, the manifest itself, and what was committed, survive a loss of
-//! all power at that very moment.
+//! all power at that very moment. What a task of a superseded attempt prepares and acknowledges counts for nothing: recovery
+//! may have removed it already.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -144,7 +145,8 @@ mod tests {
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, by, chosen, completed, context, manager, remove, sync, task, write,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, context, manager, remove, started, sync,
+        task, write,
     };
 
     const TERM: &str = "/chk/term-1";
@@ -211,6 +213,15 @@ mod tests {
     fn first_durable_then_said() {
         // What is still in doubt is prepared again with the next checkpoint, when it may have been committed.
         all_hold(checker, [story(), story().then(prepared())]);
+    }
+
+    #[test]
+    fn what_a_superseded_attempt_says_counts_for_nothing() {
+        for said in [prepared(), sink(Step::Acknowledged)] {
+            let in_attempt = |current| Story::new([started(current, 0), said.clone()]);
+            assert!(in_attempt(1).told_to(&mut checker()).is_err());
+            all_hold(checker, [in_attempt(2)]);
+        }
     }
 
     #[test]

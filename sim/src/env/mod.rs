@@ -28,6 +28,7 @@ use tidegate::{
     instant::Instant,
 };
 
+pub use clock::ClockSettings;
 pub use disk::{DiskOp, DiskSettings, SimDisk};
 pub use incarnation::Incarnation;
 pub use network::{ControlTap, NetworkSettings, SimNetwork};
@@ -52,6 +53,8 @@ pub struct WorldStreams {
     pub entropy: ChaCha8Rng,
     /// Which sites in the code do the unusual, and when.
     pub sites: ChaCha8Rng,
+    /// How far each node's wall clock is off.
+    pub clock: ChaCha8Rng,
 }
 
 /// How the world behaves when nothing is broken.
@@ -63,6 +66,9 @@ pub struct WorldSettings {
     pub disk: DiskSettings,
     /// Whether sites in the code do what is legal and rare.
     pub sites: bool,
+    /// The wall clocks.
+    #[serde(default)]
+    pub clock: ClockSettings,
 }
 
 /// Everything that outlives a node. Cheap to clone. Must be made and used inside of one madsim runtime.
@@ -73,6 +79,7 @@ pub struct World {
     /// The one file system that all nodes see.
     pub disk: Arc<SimDisk>,
     entropy: Arc<entropy::SimEntropy>,
+    wall_clocks: Arc<clock::WallClocks>,
     nodes: Arc<Mutex<BTreeMap<String, Incarnation>>>,
 }
 
@@ -84,6 +91,7 @@ impl World {
             network: Arc::new(SimNetwork::new(streams.network, settings.network)),
             disk: Arc::new(SimDisk::new(streams.disk, settings.disk)),
             entropy: Arc::new(entropy::SimEntropy::new(streams.entropy, streams.sites, settings.sites)),
+            wall_clocks: Arc::new(clock::WallClocks::new(streams.clock, settings.clock)),
             nodes: Arc::default(),
         }
     }
@@ -97,7 +105,7 @@ impl World {
         nodes.insert(node.to_owned(), incarnation.clone());
         self.network.boot(&incarnation);
         Env {
-            clock: Arc::new(clock::SimClock::new()),
+            clock: Arc::new(clock::SimClock::new(node, self.wall_clocks.clone())),
             spawner: Arc::new(spawner::SimSpawner),
             network: self.network.of(incarnation.clone()),
             disk: self.disk.of(incarnation),
@@ -119,8 +127,10 @@ impl World {
         }
     }
 
-    /// Lets the node's wall clock jump.
-    pub fn jump_clock(&self, _node: &str, _by_ms: i64) {}
+    /// Lets the node's wall clock jump, backwards if negative. Its monotonic time goes on as ever.
+    pub fn jump_clock(&self, node: &str, by_ms: i64) {
+        self.wall_clocks.jump(node, by_ms);
+    }
 
     /// Ready after so much virtual time.
     #[must_use]

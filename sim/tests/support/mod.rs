@@ -18,6 +18,7 @@ pub fn in_world<T: Send>(seed: u64, settings: WorldSettings, scene: impl AsyncFn
                 disk: seed.stream(Stream::Disk),
                 entropy: seed.stream(Stream::Entropy),
                 sites: seed.stream(Stream::Sites),
+                clock: seed.stream(Stream::Clock),
             };
             scene(World::new(streams, settings)).await
         })

@@ -8,37 +8,42 @@
 //! | power lost | silence: reads wait, writes fill the window and wait; reset once the node runs again and is written to |
 //! | partition | silence in the directions that are cut; what was under way, also a reset, arrives after the heal |
 //! | reset | both sides get an error, what was under way is lost |
+//! | silence | the connection is dead for ever, and neither side is told: no end, no reset, also when a node dies; new ones work |
 //! | delay | the link is slower by so much; order within a direction is kept |
+//! | throttle | bytes queue for the link, which all connections share in each direction |
+//! | lost, late, repeated | one whole control message, between two others; all else keeps its order |
 
+mod control;
+mod links;
+mod node;
 mod pipe;
 mod stream;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use madsim::time::TimeHandle;
 use rand_chacha::{ChaCha8Rng, rand_core::Rng};
 use serde::{Deserialize, Serialize};
 use tidegate::{
-    env::{Address, ByteStream, Listener, Network},
+    env::{Address, ByteStream, Network},
     instant::Instant,
-    runtime::ControlMessage,
+    runtime::ControlDirection,
 };
 use tokio::sync::mpsc;
 
+pub use self::control::ControlTap;
 use self::{
+    control::ControlSplitter,
+    links::{Links, Transit, both},
+    node::NodeNetwork,
     pipe::Pipe,
     stream::{PipeReader, PipeWriter},
 };
-use super::{
-    Crash, Incarnation,
-    clock::{SimSleep, now},
-};
+use super::{Crash, Incarnation, clock::now};
 
 /// The network when nothing is broken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +52,14 @@ pub struct NetworkSettings {
     pub latency_min_us: u64,
     /// The longest.
     pub latency_max_us: u64,
+    /// Each link, which is a direction between two nodes, is longer than that by an amount of its own, up to so much.
+    pub latency_spread_us: u64,
+    /// How many of a thousand writes take from the longest way to `slow_max_us` instead.
+    pub slow_per_mille: u64,
+    /// The longest way of these, in microseconds.
+    pub slow_max_us: u64,
+    /// How many bytes a millisecond a link carries, for all its connections together; `None` for any number.
+    pub bandwidth: Option<u64>,
     /// How many bytes may be under way in one direction of a connection.
     pub window: usize,
     /// How long a connection attempt waits for an answer, in milliseconds.
@@ -55,15 +68,18 @@ pub struct NetworkSettings {
 
 impl Default for NetworkSettings {
     fn default() -> Self {
-        Self { latency_min_us: 50, latency_max_us: 500, window: 64 << 10, connect_timeout_ms: 1000 }
+        Self {
+            latency_min_us: 50,
+            latency_max_us: 500,
+            latency_spread_us: 0,
+            slow_per_mille: 0,
+            slow_max_us: 0,
+            bandwidth: None,
+            window: 64 << 10,
+            connect_timeout_ms: 1000,
+        }
     }
 }
-
-/// The ends of a link, in the direction of flow.
-type Link = (Arc<str>, Arc<str>);
-
-/// Says when a control message from one node to another is to arrive: each time as so much later than it would.
-pub type ControlTap = Arc<dyn Fn(&str, &str, &ControlMessage) -> Vec<Duration> + Send + Sync>;
 
 struct Listening {
     incarnation: Incarnation,
@@ -74,10 +90,7 @@ struct State {
     random: ChaCha8Rng,
     listeners: BTreeMap<String, Listening>,
     pipes: Vec<Weak<Mutex<Pipe>>>,
-    /// Directions in which nothing arrives.
-    cut: BTreeSet<Link>,
-    /// Directions that are slower, and by how much.
-    delays: BTreeMap<Link, Duration>,
+    links: Links,
     /// Nodes that are without power.
     dark: BTreeSet<Arc<str>>,
     next_port: u16,
@@ -98,8 +111,7 @@ impl SimNetwork {
             random,
             listeners: BTreeMap::new(),
             pipes: Vec::new(),
-            cut: BTreeSet::new(),
-            delays: BTreeMap::new(),
+            links: Links::new(settings.clone()),
             dark: BTreeSet::new(),
             next_port: 40_000,
             tap: None,
@@ -133,7 +145,7 @@ impl SimNetwork {
             state.dark.insert(incarnation.node().into());
             return;
         }
-        let latency = Duration::from_micros(self.settings.latency_max_us);
+        let latency = state.links.longest();
         state.each_pipe(|pipe| {
             if !pipe.writer.is_alive() && pipe.writer.node() == incarnation.node() {
                 pipe.end(now + latency);
@@ -144,93 +156,100 @@ impl SimNetwork {
         });
     }
 
-    /// Asks `tap` when each control message on connections to this address is to arrive.
+    /// Asks `tap` when each control message is to arrive, on connections to this address that are made from now on.
     pub fn tap_control(&self, address: &str, tap: ControlTap) {
         self.lock().tap = Some((address.to_owned(), tap));
     }
 
-    /// Ends a cut in this direction.
-    pub fn mend(&self, from: &str, to: &str) {
-        let mut state = self.lock();
-        state.cut.remove(&(from.into(), to.into()));
-        state.each_pipe(Pipe::wake);
-    }
-
-    /// Lets a link carry so many bytes a millisecond, in each direction; `None` ends it.
-    pub fn throttle(&self, _a: &str, _b: &str, _bytes_per_ms: Option<u64>) {}
-
-    /// All connections between the two nodes that are open now fall silent for ever.
-    pub fn silence_connections(&self, _a: &str, _b: &str) {}
-
     /// Nothing passes between the two nodes, in either direction.
     pub fn partition(&self, a: &str, b: &str) {
-        self.cut(a, b);
-        self.cut(b, a);
+        for (from, to) in both(a, b) {
+            self.cut(from, to);
+        }
     }
 
-    /// Nothing passes from one node to another.
+    /// Nothing passes from one node to another. New connections between them need both directions.
     pub fn cut(&self, from: &str, to: &str) {
-        self.lock().cut.insert((from.into(), to.into()));
+        self.lock().links.cut(from, to);
     }
 
     /// Ends a partition, in both directions. What was under way arrives now.
     pub fn heal(&self, a: &str, b: &str) {
+        for (from, to) in both(a, b) {
+            self.mend(from, to);
+        }
+    }
+
+    /// Ends a cut in this direction. What was under way arrives now.
+    pub fn mend(&self, from: &str, to: &str) {
         let mut state = self.lock();
-        state.cut.remove(&(a.into(), b.into()));
-        state.cut.remove(&(b.into(), a.into()));
+        state.links.mend(from, to);
         state.each_pipe(Pipe::wake);
     }
 
-    /// Ends all partitions and delays.
+    /// Ends all partitions, cuts, delays and throttles. What is silent stays so.
     pub fn heal_all(&self) {
+        let now = now(&self.time);
         let mut state = self.lock();
-        state.cut.clear();
-        state.delays.clear();
+        state.links.heal();
+        for (from, to) in state.links.throttled() {
+            state.throttle(&from, &to, None, now);
+        }
         state.each_pipe(Pipe::wake);
     }
 
     /// Slows a link down, in both directions, for what is sent from now on. Zero ends it.
     pub fn delay_link(&self, a: &str, b: &str, extra: Duration) {
         let mut state = self.lock();
-        for link in [(a.into(), b.into()), (b.into(), a.into())] {
-            if extra.is_zero() {
-                state.delays.remove(&link);
-            } else {
-                state.delays.insert(link, extra);
-            }
+        for (from, to) in both(a, b) {
+            state.links.delay(from, to, extra);
+        }
+    }
+
+    /// Lets a link carry so many bytes a millisecond, at least 1, in each direction, for all connections together; `None` ends
+    /// it, and what waits for the link is carried as fast as ever. What belongs to connecting does not wait.
+    pub fn throttle(&self, a: &str, b: &str, bytes_per_ms: Option<u64>) {
+        let now = now(&self.time);
+        let mut state = self.lock();
+        for (from, to) in both(a, b) {
+            state.throttle(from, to, bytes_per_ms, now);
         }
     }
 
     /// Ends all connections between the two nodes with an error.
     pub fn reset_connections(&self, a: &str, b: &str) {
         self.lock().each_pipe(|pipe| {
-            let ends = (pipe.reader.node(), pipe.writer.node());
-            if ends == (a, b) || ends == (b, a) {
+            if pipe.is_between(a, b) {
                 pipe.reset();
             }
         });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    /// All connections between the two nodes that are open now deliver nothing any more, for ever: the path that they took is
+    /// dead, and with it every word of an end, a reset, or a death. New ones work.
+    pub fn silence_connections(&self, a: &str, b: &str) {
+        self.lock().each_pipe(|pipe| {
+            if pipe.is_between(a, b) {
+                pipe.silence();
+            }
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding this lock")
     }
 
     fn is_cut(&self, from: &str, to: &str) -> bool {
-        let state = self.lock();
-        !state.cut.is_empty() && state.cut.iter().any(|(f, t)| &**f == from && &**t == to)
+        self.lock().links.is_cut(from, to)
     }
 
-    /// When what leaves now arrives.
-    fn arrival(&self, from: &str, to: &str) -> Instant {
-        let mut state = self.lock();
-        let (low, high) =
-            (self.settings.latency_min_us, self.settings.latency_max_us.max(self.settings.latency_min_us));
-        let mut nanos = low * 1_000 + state.random.next_u64() % ((high - low) * 1_000 + 1);
-        if from == to {
-            nanos /= 10;
-        }
-        let extra = state.delays.iter().find(|((f, t), _)| &**f == from && &**t == to).map(|(_, extra)| *extra);
-        now(&self.time) + Duration::from_nanos(nanos) + extra.unwrap_or_default()
+    /// How so many bytes that leave now get there.
+    fn transit(&self, from: &str, to: &str, bytes: usize) -> Transit {
+        let now = now(&self.time);
+        let State { links, random, .. } = &mut *self.lock();
+        let latency = links.latency(from, to, random);
+        let carried = if bytes == 0 { now } else { links.carry(from, to, bytes, now) };
+        Transit { carried, latency }
     }
 
     /// One time in eight a read gets less than there is.
@@ -239,9 +258,19 @@ impl SimNetwork {
         if random.is_multiple_of(8) { 1 + (random >> 8) as usize % available } else { available }
     }
 
-    fn pipe(self: &Arc<Self>, writer: &Incarnation, reader: &Incarnation) -> (PipeWriter, PipeReader) {
-        let pipe = Arc::new(Mutex::new(Pipe::new(writer.clone(), reader.clone(), self.settings.window)));
+    /// One direction of a connection to `address`; `direction` is meant if control messages go there.
+    fn pipe(
+        self: &Arc<Self>,
+        address: &Address,
+        direction: ControlDirection,
+        writer: &Incarnation,
+        reader: &Incarnation,
+    ) -> (PipeWriter, PipeReader) {
+        let window = self.settings.window;
         let mut state = self.lock();
+        let tap = state.tap.as_ref().filter(|(tapped, _)| **tapped == *address.0);
+        let control = tap.map(|(_, tap)| ControlSplitter::new(direction, tap.clone(), window));
+        let pipe = Arc::new(Mutex::new(Pipe::new(writer.clone(), reader.clone(), window, control)));
         if state.pipes.len() >= 64 && state.pipes.len().is_power_of_two() {
             state.pipes.retain(|p| p.strong_count() > 0);
         }
@@ -254,100 +283,28 @@ impl State {
     fn each_pipe(&mut self, mut act: impl FnMut(&mut Pipe)) {
         self.pipes.retain(|p| p.strong_count() > 0);
         for pipe in self.pipes.iter().filter_map(Weak::upgrade) {
-            act(&mut pipe.lock().expect("nobody panics while holding this lock"));
+            act(&mut locked(&pipe));
         }
+    }
+
+    /// Sets the rate of a link, and gives it again what it has not carried yet, in order.
+    fn throttle(&mut self, from: &str, to: &str, bytes_per_ms: Option<u64>, now: Instant) {
+        self.links.throttle(from, to, bytes_per_ms);
+        let mut pipes: Vec<Arc<Mutex<Pipe>>> = self.pipes.iter().filter_map(Weak::upgrade).collect();
+        pipes.retain(|pipe| {
+            let pipe = locked(pipe);
+            (pipe.writer.node(), pipe.reader.node()) == (from, to)
+        });
+        let mut pipes: Vec<_> = pipes.iter().map(|pipe| locked(pipe)).collect();
+        let mut waiting: Vec<_> = pipes.iter_mut().flat_map(|pipe| pipe.waiting(now)).collect();
+        waiting.sort_by_key(|piece| piece.transit.carried);
+        for piece in waiting {
+            piece.transit.carried = self.links.carry(from, to, piece.bytes.len(), now);
+        }
+        pipes.iter_mut().for_each(|pipe| pipe.reckon_arrivals(now));
     }
 }
 
-struct NodeNetwork {
-    network: Arc<SimNetwork>,
-    incarnation: Incarnation,
-}
-
-impl NodeNetwork {
-    async fn wait_until(&self, at: Instant) {
-        SimSleep::new(&self.network.time, at).await;
-        if !self.incarnation.is_alive() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-#[async_trait]
-impl Network for NodeNetwork {
-    async fn bind(&self, address: &Address) -> io::Result<Box<dyn Listener>> {
-        let (host, port) = address.0.rsplit_once(':').ok_or(io::ErrorKind::InvalidInput)?;
-        if host != self.incarnation.node() {
-            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, "a node listens under its own name only"));
-        }
-        let mut state = self.network.lock();
-        let address = if port == "0" {
-            state.next_port += 1;
-            format!("{host}:{}", state.next_port)
-        } else {
-            address.0.to_string()
-        };
-        if state.listeners.get(&address).is_some_and(|l| l.incarnation.is_alive() && !l.arrivals.is_closed()) {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        let (arrivals, queue) = mpsc::unbounded_channel();
-        state.listeners.insert(address.clone(), Listening { incarnation: self.incarnation.clone(), arrivals });
-        drop(state);
-        let node = NodeNetwork { network: self.network.clone(), incarnation: self.incarnation.clone() };
-        Ok(Box::new(SimListener { node, address: Address::new(&address), queue }))
-    }
-
-    async fn connect(&self, address: &Address) -> io::Result<ByteStream> {
-        let (me, host) = (self.incarnation.node(), address.host());
-        let give_up = now(&self.network.time) + Duration::from_millis(self.network.settings.connect_timeout_ms);
-        self.wait_until(self.network.arrival(me, host)).await;
-        // Asking is repeated until the way there and back is open, as TCP does.
-        while self.network.is_cut(me, host) || self.network.is_cut(host, me) || self.network.lock().dark.contains(host)
-        {
-            let again = now(&self.network.time) + Duration::from_millis(10);
-            if again >= give_up {
-                self.wait_until(give_up).await;
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.wait_until(again).await;
-        }
-        let network = &self.network;
-        let peer = {
-            let state = network.lock();
-            let listening = state.listeners.get(&*address.0);
-            let open = listening.filter(|l| l.incarnation.is_alive() && !l.arrivals.is_closed());
-            open.map(|l| (l.incarnation.clone(), l.arrivals.clone()))
-        };
-        let answered = network.arrival(host, me);
-        let Some((peer, arrivals)) = peer else {
-            self.wait_until(answered).await;
-            return Err(io::ErrorKind::ConnectionRefused.into());
-        };
-        let (there_in, there_out) = network.pipe(&self.incarnation, &peer);
-        let (back_in, back_out) = network.pipe(&peer, &self.incarnation);
-        let theirs = ByteStream { reader: Box::new(there_out), writer: Box::new(back_in) };
-        arrivals.send((now(&network.time), theirs)).map_err(|_| io::ErrorKind::ConnectionRefused)?;
-        self.wait_until(answered).await;
-        Ok(ByteStream { reader: Box::new(back_out), writer: Box::new(there_in) })
-    }
-}
-
-struct SimListener {
-    node: NodeNetwork,
-    address: Address,
-    queue: mpsc::UnboundedReceiver<(Instant, ByteStream)>,
-}
-
-#[async_trait]
-impl Listener for SimListener {
-    async fn accept(&mut self) -> io::Result<ByteStream> {
-        match self.queue.recv().await {
-            Some((_, stream)) if self.node.incarnation.is_alive() => Ok(stream),
-            _ => std::future::pending().await,
-        }
-    }
-
-    fn local_address(&self) -> Address {
-        self.address.clone()
-    }
+fn locked(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
+    pipe.lock().expect("nobody panics while holding this lock")
 }

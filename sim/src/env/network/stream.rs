@@ -3,20 +3,15 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
-use bytes::Buf;
 use tidegate::instant::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{SimNetwork, pipe::Pipe};
+use super::{SimNetwork, locked, pipe::Pipe};
 use crate::env::clock::{SimSleep, now};
-
-fn locked(pipe: &Mutex<Pipe>) -> MutexGuard<'_, Pipe> {
-    pipe.lock().expect("nobody panics while holding this lock")
-}
 
 pub(super) struct PipeWriter {
     network: Arc<SimNetwork>,
@@ -35,7 +30,7 @@ impl PipeWriter {
         };
         // What the dead drop has no effect: their end was told, or not told, when they died.
         if writer.is_alive() {
-            let arrival = self.network.arrival(writer.node(), reader.node());
+            let arrival = self.network.transit(writer.node(), reader.node(), 0).arrival();
             locked(&self.pipe).end(arrival);
         }
     }
@@ -43,14 +38,14 @@ impl PipeWriter {
 
 impl AsyncWrite for PipeWriter {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let (writer, reader) = {
+        let (writer, reader, taken) = {
             let mut pipe = locked(&self.pipe);
             if !pipe.writer.is_alive() {
                 return Poll::Pending;
             }
-            // Behind a partition nobody hears of a reset.
+            // Behind a partition nobody hears of a reset, and on a silent connection nobody ever does.
             let (there, back) = (pipe.reader.node(), pipe.writer.node());
-            let hears = !self.network.is_cut(there, back);
+            let hears = !pipe.is_silent && !self.network.is_cut(there, back);
             if pipe.reset_on_write && hears && !self.network.is_cut(back, there) {
                 pipe.reset();
             }
@@ -63,14 +58,15 @@ impl AsyncWrite for PipeWriter {
             if bytes.is_empty() {
                 return Poll::Ready(Ok(0));
             }
-            if pipe.bytes >= pipe.window {
+            if pipe.room() == 0 {
                 pipe.writing = Some(context.waker().clone());
                 return Poll::Pending;
             }
-            (pipe.writer.clone(), pipe.reader.clone())
+            (pipe.writer.clone(), pipe.reader.clone(), bytes.len().min(pipe.room()))
         };
-        let arrival = self.network.arrival(writer.node(), reader.node());
-        Poll::Ready(Ok(locked(&self.pipe).send(bytes, arrival)))
+        let transit = self.network.transit(writer.node(), reader.node(), taken);
+        locked(&self.pipe).send(&bytes[..taken], transit);
+        Poll::Ready(Ok(taken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -132,33 +128,20 @@ impl AsyncRead for PipeReader {
             return Poll::Pending;
         }
         pipe.reading = Some(context.waker().clone());
-        if self.network.is_cut(pipe.writer.node(), pipe.reader.node()) {
+        if pipe.is_silent || self.network.is_cut(pipe.writer.node(), pipe.reader.node()) {
             return Poll::Pending;
         }
         if pipe.is_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        match (pipe.under_way.front().map(|(at, _)| *at), pipe.end_at) {
-            (Some(at), _) if at > now => self.wait(at, context),
+        match (pipe.next_arrival(), pipe.end_at) {
+            (Some(at), _) | (None, Some(at)) if at > now => self.wait(at, context),
             (Some(_), _) => {
-                let available: usize =
-                    pipe.under_way.iter().take_while(|(at, _)| *at <= now).map(|(_, b)| b.len()).sum();
-                let mut left = self.network.short_read(available.max(1)).min(into.remaining());
-                pipe.bytes -= left.min(available);
-                while left > 0 {
-                    let Some((_, bytes)) = pipe.under_way.front_mut() else { break };
-                    let piece = left.min(bytes.len());
-                    into.put_slice(&bytes[..piece]);
-                    bytes.advance(piece);
-                    left -= piece;
-                    if bytes.is_empty() {
-                        pipe.under_way.pop_front();
-                    }
-                }
-                pipe.wake_writer();
+                let arrived = pipe.arrived(now);
+                let most = self.network.short_read(arrived).min(into.remaining());
+                pipe.read(into, most, now);
                 Poll::Ready(Ok(()))
             }
-            (None, Some(at)) if at > now => self.wait(at, context),
             (None, Some(_)) => Poll::Ready(Ok(())),
             (None, None) => Poll::Pending,
         }
