@@ -88,9 +88,11 @@ impl JobManager {
         });
     }
 
-    /// Tidies up after the last commit and records that the job is done.
+    /// Tidies up after the last commit and records that the job is done: in this order, because nobody looks again after the
+    /// record. Checkpoints that are being retired meanwhile are waited for in that they are retired here as well.
     pub(super) fn clean_up(&self) {
         let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
+        let retained = self.graph.checkpoints.as_ref().map_or(1, |options| options.retained);
         let (clock, pause, last) = (self.env.clock.clone(), self.options.heartbeat_interval, self.committed);
         self.start_work("clean up", async move {
             let mut attempts = 0;
@@ -98,9 +100,11 @@ impl JobManager {
                 attempts += 1;
                 let result = async {
                     clean_up(&disk, &graph, last).await?;
-                    match (&store, last) {
-                        (Some(store), Some(last)) => store.record_finished(last).await,
-                        _ => Ok(()),
+                    let (Some(store), Some(last)) = (&store, last) else { return Ok(()) };
+                    match store.tidy(retained).await {
+                        Err(error) if attempts < CLEAN_UP_ATTEMPTS => return Err(error),
+                        // What cannot be deleted only takes up room: the job does not fail for it.
+                        _ => store.record_finished(last).await,
                     }
                 };
                 match result.await {
