@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -11,12 +12,14 @@ use std::{
 };
 
 use tidegate::{
-    connector::FileSink,
+    connector::{ElementsSplit, FileSink},
     error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     job::RestartStrategy,
+    key_group::KeyHash,
     probe::StepKind,
-    state::OperatorSnapshot,
+    state::{KeyGroupEntries, OperatorSnapshot},
+    stream::Key,
 };
 use tidegate_sim::{
     env::{Crash, WorldSettings},
@@ -74,6 +77,20 @@ impl Workload for Letters {
 
     fn check_state(&self, _: &BTreeMap<String, Vec<OperatorSnapshot>>) -> std::result::Result<(), String> {
         (self.state)()
+    }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<KeyHash>, String> {
+        let entries = group.decode::<String, u64>().map_err(|e| e.to_string())?;
+        Ok(entries.iter().map(|(word, _)| word.key_hash()).collect())
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        [("0..4".to_owned(), 0..=4)].into()
+    }
+
+    fn split(&self, item: &[u8]) -> std::result::Result<(String, u64), String> {
+        let split = ElementsSplit::decode(item).map_err(|e| e.to_string())?;
+        Ok((format!("{}..{}", split.start, split.end), split.position))
     }
 }
 

@@ -1,8 +1,14 @@
 //! A ledger over a generated log: the order of entries matters.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 
-use tidegate::{error::Result, graph::JobGraph, state::OperatorSnapshot, stream::CheckpointMode};
+use tidegate::{
+    error::Result,
+    graph::JobGraph,
+    key_group::KeyHash,
+    state::{KeyGroupEntries, OperatorSnapshot},
+    stream::{CheckpointMode, Key},
+};
 use tidegate_sim::{
     run::RunSpec,
     seed::Seed,
@@ -88,5 +94,18 @@ impl Workload for LedgerWorkload {
             found.get(account),
             expected.get(account)
         ))
+    }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
+        let accounts = group.decode::<u64, Tip>().map_err(|e| e.to_string())?;
+        Ok(accounts.iter().map(|(account, _)| account.key_hash()).collect())
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        self.0.splits()
+    }
+
+    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
+        entries::split(item)
     }
 }

@@ -7,3 +7,4 @@ mod draws;
 mod entries;
 pub mod ledger;
 pub mod word_count;
+mod word_reference;

@@ -7,10 +7,9 @@ use tidegate::{
     graph::JobGraph,
     id::{ChannelId, CheckpointId, SubtaskId},
     probe::{Actor, Fact, Step},
-    stream::CheckpointMode,
 };
 
-use super::{Checker, Context, DiskView};
+use super::{Checker, DiskView, ground::Ground};
 
 #[derive(Default)]
 struct Cut {
@@ -27,12 +26,8 @@ pub(super) struct ConsistentCut {
 }
 
 impl ConsistentCut {
-    pub(super) fn new(context: &Context) -> Self {
-        Self {
-            channels: channels(&context.graph),
-            exact: context.mode() == CheckpointMode::ExactlyOnce,
-            cuts: BTreeMap::new(),
-        }
+    pub(super) fn new(ground: &Ground) -> Self {
+        Self { channels: channels(&ground.graph), exact: ground.is_exact(), cuts: BTreeMap::new() }
     }
 
     fn judge(&self, id: CheckpointId, cut: &Cut) -> Result<(), String> {
@@ -100,13 +95,13 @@ impl Checker for ConsistentCut {
 
 #[cfg(test)]
 mod tests {
+    use tidegate::stream::CheckpointMode;
+
     use super::*;
-    use crate::checker::testing::{
-        Event, Story, all_break, all_hold, by, chosen, completed, context, context_of, task,
-    };
+    use crate::checker::testing::{Event, Story, all_break, all_hold, by, chosen, completed, ground, ground_of, task};
 
     fn checker() -> ConsistentCut {
-        ConsistentCut::new(&context())
+        ConsistentCut::new(&ground())
     }
 
     /// Each vertex sends to the only subtask of the next.
@@ -143,7 +138,7 @@ mod tests {
 
     #[test]
     fn at_least_once_may_reflect_more() {
-        let checker = || ConsistentCut::new(&context_of(CheckpointMode::AtLeastOnce));
+        let checker = || ConsistentCut::new(&ground_of(CheckpointMode::AtLeastOnce));
         all_hold(checker, [story(), story().instead(both(1, 2), both(1, 3))]);
         let fewer = "checkpoint 1: on channel v0/1->v1/0 2 records were sent before the barrier, and the receiver's snapshot \
                      reflects 1 records";

@@ -2,43 +2,34 @@
 //! everything that a completed checkpoint's manifest names, the manifest itself, and what was committed, survive a loss of
 //! all power at that very moment.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::collections::BTreeMap;
 
 use tidegate::{
     connector::{Committable, PartFile},
-    graph::JobGraph,
     id::{CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
     storage::{checkpoint_directory, decode_manifest, decode_snapshot},
     stream::hash_bytes,
 };
 
-use super::{Checker, Context, DiskView};
-use crate::workload::Workload;
+use super::{Checker, DiskView, ground::Ground};
 
 /// Looks at what would be left.
 pub(super) struct DurableFirst {
-    graph: Arc<JobGraph>,
-    workload: Arc<dyn Workload>,
-    root: PathBuf,
+    ground: Ground,
     /// The digest of each task's newest snapshot.
     frozen: BTreeMap<TaskId, (CheckpointId, u64)>,
 }
 
 impl DurableFirst {
-    pub(super) fn new(context: &Context) -> Self {
-        Self {
-            graph: context.graph.clone(),
-            workload: context.workload.clone(),
-            root: context.checkpoint_directory.clone(),
-            frozen: BTreeMap::new(),
-        }
+    pub(super) fn new(ground: &Ground) -> Self {
+        Self { ground: ground.clone(), frozen: BTreeMap::new() }
     }
 
     fn snapshot(&self, id: CheckpointId, task: TaskId, disk: &dyn DiskView) -> Result<(), String> {
-        let vertex = &self.graph.vertex(task.subtask.vertex).name;
+        let vertex = &self.ground.graph.vertex(task.subtask.vertex).name;
         let name = format!("{vertex}-{}-{}.snapshot", task.subtask.index, task.attempt);
-        let path = checkpoint_directory(&self.root, id).join(name);
+        let path = checkpoint_directory(&self.ground.root, id).join(name);
         let bytes = disk.read_durable(&path);
         let bytes = bytes.ok_or_else(|| format!("{} is acknowledged, but not durable", path.display()))?;
         decode_snapshot(&bytes, &path).map_err(|e| format!("acknowledged, but: {e}"))?;
@@ -50,7 +41,7 @@ impl DurableFirst {
 
     /// A file of the output as everybody sees it, or a sign of what is wrong with it.
     fn check_output(&self, name: &str, disk: &dyn DiskView) -> Result<(), &'static str> {
-        let path = self.workload.output_directory().join(name);
+        let path = self.ground.workload.output_directory().join(name);
         match disk.read_durable(&path) {
             None => Err("its name is not durable"),
             durable if durable != disk.read(&path) => Err("its contents are not durable"),
@@ -69,7 +60,7 @@ impl DurableFirst {
     }
 
     fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
-        let directory = checkpoint_directory(&self.root, id);
+        let directory = checkpoint_directory(&self.ground.root, id);
         let path = directory.join("manifest");
         let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
         let manifest = decode_manifest(&bytes, &path).map_err(|e| e.to_string())?;
@@ -91,8 +82,8 @@ impl Checker for DurableFirst {
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         match (&fact.step, fact.checkpoint, &fact.actor) {
-            (Step::TermClaimed { term }, ..) if self.graph.checkpoints.is_some() => {
-                let path = self.root.join(format!("term-{term}"));
+            (Step::TermClaimed { term }, ..) if self.ground.graph.checkpoints.is_some() => {
+                let path = self.ground.root.join(format!("term-{term}"));
                 let claimed = disk.read_durable(&path);
                 claimed
                     .map(drop)
@@ -134,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, by, chosen, completed, context, manager, remove, sync, task, write,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, manager, remove, sync, task, write,
     };
 
     const TERM: &str = "/chk/term-1";
@@ -144,7 +135,7 @@ mod tests {
     const VISIBLE: &str = "/output/part-0-1-1.1-0";
 
     fn checker() -> DurableFirst {
-        DurableFirst::new(&context())
+        DurableFirst::new(&ground())
     }
 
     fn snapshot() -> Bytes {

@@ -1,0 +1,48 @@
+//! The newest attempt, until all of its tasks have their state.
+
+use std::collections::BTreeMap;
+
+use tidegate::{
+    graph::JobGraph,
+    id::{AttemptId, CheckpointId, SubtaskId},
+    probe::{Actor, Fact, GivenState, Step},
+};
+
+/// What each task of an attempt was given.
+pub(super) type Given = BTreeMap<SubtaskId, Vec<GivenState>>;
+
+/// Collects what tasks report.
+pub(super) struct Restoring {
+    tasks: usize,
+    attempt: Option<AttemptId>,
+    restored: Option<CheckpointId>,
+    given: Given,
+}
+
+impl Restoring {
+    pub(super) fn new(graph: &JobGraph) -> Self {
+        let tasks = graph.vertices.iter().map(|v| v.parallelism as usize).sum();
+        Self { tasks, attempt: None, restored: None, given: Given::new() }
+    }
+
+    /// The checkpoint that some task has yet to restore.
+    pub(super) fn pending(&self) -> Option<CheckpointId> {
+        self.restored.filter(|_| self.given.len() < self.tasks)
+    }
+
+    /// The checkpoint of the attempt and what its tasks were given, when the last of them says so.
+    pub(super) fn observe(&mut self, fact: &Fact) -> Option<(Option<CheckpointId>, &Given)> {
+        match (&fact.step, &fact.actor) {
+            (Step::AttemptStarted { attempt, restored }, _) => {
+                (self.attempt, self.restored) = (Some(*attempt), *restored);
+                self.given.clear();
+                None
+            }
+            (Step::StateRestored { given, .. }, Actor::Task(task)) if Some(task.attempt) == self.attempt => {
+                self.given.insert(task.subtask, given.clone());
+                (self.given.len() == self.tasks).then_some((self.restored, &self.given))
+            }
+            _ => None,
+        }
+    }
+}
