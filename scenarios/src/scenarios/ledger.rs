@@ -46,16 +46,15 @@ fn hash_after(before: u64, amount: u64) -> u64 {
     hash
 }
 
-/// The reference: each account after these entries, and a line for each of them on the way.
-fn follow(entries: &[Entry]) -> (BTreeMap<u64, Tip>, Lines) {
-    let (mut accounts, mut lines) = (BTreeMap::new(), Lines::new());
+/// The reference: follows these entries. `update` gets each account as it stands after each of them.
+fn follow(entries: &[Entry], mut update: impl FnMut(u64, Tip)) -> BTreeMap<u64, Tip> {
+    let mut accounts = BTreeMap::new();
     for (account, amount) in entries {
-        let (n, hash): &mut Tip = accounts.entry(*account).or_default();
-        *n += 1;
-        *hash = hash_after(*hash, *amount);
-        *lines.entry(format!("{account}\t{n}\t{hash:016x}").into_bytes()).or_default() += 1;
+        let tip: &mut Tip = accounts.entry(*account).or_default();
+        *tip = (tip.0 + 1, hash_after(tip.1, *amount));
+        update(*account, *tip);
     }
-    (accounts, lines)
+    accounts
 }
 
 impl Workload for LedgerWorkload {
@@ -75,11 +74,15 @@ impl Workload for LedgerWorkload {
     }
 
     fn expected_output(&self) -> Lines {
-        follow(&entries::all(&self.0.log)).1
+        let mut lines = Lines::new();
+        follow(&entries::all(&self.0.log), |account, (n, hash)| {
+            *lines.entry(format!("{account}\t{n}\t{hash:016x}").into_bytes()).or_default() += 1;
+        });
+        lines
     }
 
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
-        let (expected, _) = follow(&entries::before_positions(&self.0.log, operators)?);
+        let expected = follow(&entries::before_positions(&self.0.log, operators)?, |_, _| ());
         let mut found = BTreeMap::new();
         for group in operators.get("chain").into_iter().flatten().flat_map(|o| &o.keyed).flat_map(|s| &s.groups) {
             found.extend(group.decode::<u64, Tip>().map_err(|e| e.to_string())?);

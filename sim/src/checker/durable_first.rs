@@ -8,7 +8,7 @@ use tidegate::{
     connector::{Committable, PartFile},
     id::{CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
-    storage::{checkpoint_directory, decode_manifest, decode_snapshot},
+    storage::{checkpoint_directory, decode_snapshot},
     stream::hash_bytes,
 };
 
@@ -61,9 +61,7 @@ impl DurableFirst {
 
     fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         let directory = checkpoint_directory(&self.ground.root, id);
-        let path = directory.join("manifest");
-        let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-        let manifest = decode_manifest(&bytes, &path).map_err(|e| e.to_string())?;
+        let manifest = self.ground.durable_manifest(id, disk)?;
         for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
             let path = directory.join(&handle.file);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;

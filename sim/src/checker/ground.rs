@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
@@ -28,15 +28,22 @@ pub(super) struct Ground {
     pub root: PathBuf,
     /// The whole output.
     pub expected: Arc<ExpectedOutput>,
-    opened: Arc<Mutex<Option<Arc<OpenCheckpoint>>>>,
+    /// What was decoded last, to be used again while the bytes are the same.
+    decoded: Arc<Mutex<Decoded>>,
+}
+
+#[derive(Default)]
+struct Decoded {
+    manifests: BTreeMap<CheckpointId, (Bytes, Arc<Manifest>)>,
+    checkpoint: Option<Arc<OpenCheckpoint>>,
 }
 
 /// A checkpoint as it stands on the disk.
 pub(super) struct OpenCheckpoint {
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// The snapshots of each stateful operator, by uid, in the order of the manifest, which is that of the subtask's index.
     pub operators: BTreeMap<String, Vec<OperatorSnapshot>>,
-    /// The files that it was read from, the manifest's first.
+    /// The files that the manifest names, in its order.
     contents: Vec<Bytes>,
 }
 
@@ -47,7 +54,7 @@ impl Ground {
             workload: context.workload.clone(),
             root: context.checkpoint_directory.clone(),
             expected: Arc::new(ExpectedOutput::new(context.workload.expected_output())),
-            opened: Arc::default(),
+            decoded: Arc::default(),
         }
     }
 
@@ -61,53 +68,72 @@ impl Ground {
         self.graph.checkpoints.as_ref().map_or(1, |c| c.retained.max(1) as usize)
     }
 
-    /// The manifest that stands on the disk, and its bytes.
-    pub(super) fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(Manifest, Bytes), String> {
-        let path = checkpoint_directory(&self.root, id).join("manifest");
-        let bytes = read(&path, disk)?;
-        let manifest = decode_manifest(&bytes, &path).map_err(|e| e.to_string())?;
+    /// The manifest of a checkpoint as everybody sees it.
+    pub(super) fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<Manifest>, String> {
+        let path = self.manifest_path(id);
+        let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
+        self.decode_manifest(id, bytes)
+    }
+
+    /// The manifest of a checkpoint as it would be left if all power were lost now.
+    pub(super) fn durable_manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<Manifest>, String> {
+        let path = self.manifest_path(id);
+        let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
+        self.decode_manifest(id, bytes)
+    }
+
+    fn manifest_path(&self, id: CheckpointId) -> PathBuf {
+        checkpoint_directory(&self.root, id).join("manifest")
+    }
+
+    fn decoded(&self) -> MutexGuard<'_, Decoded> {
+        self.decoded.lock().expect("nobody panics while holding this lock")
+    }
+
+    fn decode_manifest(&self, id: CheckpointId, bytes: Bytes) -> Result<Arc<Manifest>, String> {
+        let mut decoded = self.decoded();
+        if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| *from == bytes) {
+            return Ok(manifest.clone());
+        }
+        let path = self.manifest_path(id);
+        let manifest = Arc::new(decode_manifest(&bytes, &path).map_err(|e| e.to_string())?);
         if manifest.checkpoint != id {
             return Err(format!("{} is that of checkpoint {}", path.display(), manifest.checkpoint));
         }
-        Ok((manifest, bytes))
+        decoded.manifests.insert(id, (bytes, manifest.clone()));
+        Ok(manifest)
     }
 
-    /// Opens a checkpoint. Reads all of its files, and decodes them if they are not those that were opened last.
+    /// Opens a checkpoint: reads all of its files, and decodes them if they are not those that were opened last.
     pub(super) fn open(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
-        let cannot = |e: String| format!("checkpoint {id} cannot be opened: {e}");
-        let mut opened = self.opened.lock().expect("nobody panics while holding this lock");
-        let last = opened.as_ref().filter(|last| last.manifest.checkpoint == id);
-        if let Some(last) = last.filter(|last| last.is_still(&checkpoint_directory(&self.root, id), disk)) {
-            return Ok(last.clone());
+        let opened = self.manifest(id, disk).and_then(|manifest| self.open_from(manifest, disk));
+        opened.map_err(|e| format!("checkpoint {id} cannot be opened: {e}"))
+    }
+
+    fn open_from(&self, manifest: Arc<Manifest>, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
+        let directory = checkpoint_directory(&self.root, manifest.checkpoint);
+        let mut contents = Vec::new();
+        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
+            let path = directory.join(&handle.file);
+            contents.push(disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?);
         }
-        let (manifest, bytes) = self.manifest(id, disk).map_err(cannot)?;
-        let new = OpenCheckpoint::read(manifest, bytes, &checkpoint_directory(&self.root, id), disk).map_err(cannot)?;
-        Ok(opened.insert(Arc::new(new)).clone())
+        let last = &mut self.decoded().checkpoint;
+        if let Some(same) = last.as_ref().filter(|last| last.manifest == manifest && last.contents == contents) {
+            return Ok(same.clone());
+        }
+        Ok(last.insert(Arc::new(OpenCheckpoint::decode(manifest, contents, &directory)?)).clone())
     }
 }
 
 impl OpenCheckpoint {
-    fn read(manifest: Manifest, bytes: Bytes, directory: &Path, disk: &dyn DiskView) -> Result<Self, String> {
-        let mut opened = Self { manifest, operators: BTreeMap::new(), contents: vec![bytes] };
-        for handle in opened.manifest.vertices.iter().flat_map(|v| &v.snapshots) {
-            let path = directory.join(&handle.file);
-            let bytes = read(&path, disk)?;
-            for operator in decode_snapshot(&bytes, &path).map_err(|e| e.to_string())?.operators {
-                opened.operators.entry(operator.uid.clone()).or_default().push(operator);
+    fn decode(manifest: Arc<Manifest>, contents: Vec<Bytes>, directory: &Path) -> Result<Self, String> {
+        let mut operators = BTreeMap::<String, Vec<OperatorSnapshot>>::new();
+        for (handle, bytes) in manifest.vertices.iter().flat_map(|v| &v.snapshots).zip(&contents) {
+            let snapshot = decode_snapshot(bytes, &directory.join(&handle.file)).map_err(|e| e.to_string())?;
+            for operator in snapshot.operators {
+                operators.entry(operator.uid.clone()).or_default().push(operator);
             }
-            opened.contents.push(bytes);
         }
-        Ok(opened)
+        Ok(Self { manifest, operators, contents })
     }
-
-    /// Whether its files are what they were.
-    fn is_still(&self, directory: &Path, disk: &dyn DiskView) -> bool {
-        let snapshots = self.manifest.vertices.iter().flat_map(|v| &v.snapshots).map(|s| &*s.file);
-        let names = std::iter::once("manifest").chain(snapshots);
-        names.zip(&self.contents).all(|(name, contents)| disk.read(&directory.join(name)).as_ref() == Some(contents))
-    }
-}
-
-fn read(path: &Path, disk: &dyn DiskView) -> Result<Bytes, String> {
-    disk.read(path).ok_or_else(|| format!("{} is not there", path.display()))
 }

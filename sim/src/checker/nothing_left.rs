@@ -75,7 +75,7 @@ impl NothingLeft {
             }
         }
         for id in kept {
-            let (manifest, _) = self.ground.manifest(id, disk)?;
+            let manifest = self.ground.manifest(id, disk)?;
             let named: BTreeSet<&str> = manifest.vertices.iter().flat_map(|v| &v.snapshots).map(|s| &*s.file).collect();
             let directory = root.join(format!("chk-{id}"));
             let found = disk.list(&directory);

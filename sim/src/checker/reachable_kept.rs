@@ -42,7 +42,7 @@ impl ReachableKept {
 
     fn whole(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         let directory = checkpoint_directory(&self.ground.root, id);
-        let (manifest, _) = self.ground.manifest(id, disk)?;
+        let manifest = self.ground.manifest(id, disk)?;
         for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
             let path = directory.join(&handle.file);
             let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;

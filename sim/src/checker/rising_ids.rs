@@ -39,12 +39,12 @@ impl RisingIds {
                 Ok(())
             }
             (Step::TriggerReceived, Some(id)) => {
-                let what = format!("{task}: the trigger of checkpoint");
-                rise(self.taken.entry(task).or_default(), id, &what)
+                let taken = rise(self.taken.entry(task).or_default(), id, "the trigger of checkpoint");
+                taken.map_err(|e| format!("{task}: {e}"))
             }
             (Step::StateFrozen { .. }, Some(id)) => {
-                let what = format!("{task}: the state for checkpoint");
-                rise(self.frozen.entry(task).or_default(), id, &what)
+                let frozen = rise(self.frozen.entry(task).or_default(), id, "the state for checkpoint");
+                frozen.map_err(|e| format!("{task}: {e}"))
             }
             _ => Ok(()),
         }

@@ -47,7 +47,7 @@ impl SnapshotPurity {
 
     fn completed(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         // A manifest that cannot be read vouches for nothing.
-        let Ok((manifest, _)) = self.ground.manifest(id, disk) else { return Ok(()) };
+        let Ok(manifest) = self.ground.manifest(id, disk) else { return Ok(()) };
         let mut handles = manifest.vertices.iter().flat_map(|v| &v.snapshots);
         handles.try_for_each(|handle| {
             let owner = self.owner(id, &handle.file, handle.digest);
