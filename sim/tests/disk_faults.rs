@@ -167,7 +167,7 @@ fn a_removal_that_is_not_synced_may_be_lost() {
             a.disk.create_dir(&path("inner")).await.unwrap();
             sync_directory(&a).await;
             a.disk.remove_dir(&path("inner")).await.unwrap();
-            world.boot("b");
+            let _b = world.boot("b");
             world.crash("b", Crash::Power);
             assert!(world.disk.list_now(&path("")).is_empty());
             world.crash("a", Crash::Power);

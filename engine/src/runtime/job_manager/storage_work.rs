@@ -102,7 +102,7 @@ impl JobManager {
                     clean_up(&disk, &graph, last).await?;
                     let (Some(store), Some(last)) = (&store, last) else { return Ok(()) };
                     match store.tidy(retained).await {
-                        Err(error) if attempts < CLEAN_UP_ATTEMPTS => return Err(error),
+                        Err(error) if attempts < CLEAN_UP_ATTEMPTS => Err(error),
                         // What cannot be deleted only takes up room: the job does not fail for it.
                         _ => store.record_finished(last).await,
                     }
