@@ -11,7 +11,7 @@
 //! | I7 | `fencing` | a superseded attempt acknowledges and completes nothing, and sends nothing to a later one | RisingWave 20879, FLINK-13593 |
 //! | I8 | `rising_ids` | numbers of checkpoints, terms and attempts rise and are never used twice, and no task goes back | FLINK-2354, FLINK-17994 |
 //! | I9 | `reachable_kept` | nothing that a retained checkpoint or a restore under way needs is ever deleted | FLINK-22494, FLINK-21351 |
-//! | I9 | `nothing_left` | a finished job leaves nothing behind but its output and the checkpoints that it keeps | FLINK-3651 |
+//! | I9 | `nothing_left` | a finished job leaves nothing behind but its output and the checkpoints that it keeps | ours: deletions in the background were cut off at the job's end |
 //! | I10 | `key_ownership` | each key lives in exactly one subtask, the one that its hash gives | Bytewax 0.14 |
 //! | I11 | `list_conservation` | a restore hands out each item of operator state once, and moves none needlessly | FLINK-11618 |
 //! | I14 | `split_conservation` | every split of the input is in exactly one place, and never goes back | FLINK-20290, FLINK-21996 |
