@@ -3,12 +3,20 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
 };
 
-use tidegate::{error::Result, graph::JobGraph, job::RestartStrategy, probe::StepKind, state::OperatorSnapshot};
+use tidegate::{
+    error::Result,
+    graph::JobGraph,
+    job::RestartStrategy,
+    key_group::KeyHash,
+    probe::StepKind,
+    state::{KeyGroupEntries, OperatorSnapshot},
+};
 use tidegate_scenarios::catalogue::{SCENARIOS, find};
 use tidegate_sim::{
     env::Crash,
@@ -155,6 +163,18 @@ impl Workload for Worse {
 
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
         self.job.check_state(operators)
+    }
+
+    fn key_hashes(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
+        self.job.key_hashes(uid, state, group)
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        self.job.splits()
+    }
+
+    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
+        self.job.split(item)
     }
 }
 

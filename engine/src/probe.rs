@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::Error,
     id::{AttemptId, ChannelId, CheckpointId, TaskId, TaskManagerId},
+    key_group::KeyGroup,
 };
 
 /// Who did it.
@@ -68,6 +69,26 @@ impl Fact {
             _ => None,
         }
     }
+}
+
+/// One state of an operator, as a task begins with it: enough to see whether something was lost, doubled or moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenState {
+    /// The operator's uid.
+    pub uid: String,
+    /// The state's name within the operator.
+    pub state: String,
+    /// The task's share of it.
+    pub share: Share,
+}
+
+/// A task's share of one state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Share {
+    /// Of a keyed state: the key groups that hold entries.
+    KeyGroups(Vec<KeyGroup>),
+    /// Of a list state: the checksum of each item, in order.
+    Items(Vec<u64>),
 }
 
 /// Declares [`Step`] with its payloads and, from the same list, the payload-free [`StepKind`].
@@ -149,11 +170,24 @@ steps! {
     SnapshotRead {
         /// The checkpoint that they belong to.
         restored: CheckpointId,
+        /// The name of each file, and the checksum of the bytes that came.
+        files: Vec<(String, u64)>,
     },
     /// State is in place, transactions of the restored checkpoint are committed again.
     StateRestored {
         /// The checkpoint, if any.
         restored: Option<CheckpointId>,
+        /// What the task was given; without a checkpoint, the splits that a source begins with.
+        given: Vec<GivenState>,
+    },
+    /// The gate of a consumer has let a producer in.
+    ChannelOpened {
+        /// The channel.
+        channel: ChannelId,
+        /// The attempt that the producer says it belongs to.
+        producer: AttemptId,
+        /// The attempt whose gate it is.
+        consumer: AttemptId,
     },
     /// All inputs and outputs are connected; records flow from here on.
     TaskRunning,

@@ -38,7 +38,7 @@ use tidegate::{
 use tokio::sync::mpsc;
 
 use crate::{
-    checker::{Checker, Violation},
+    checker::{Checker, Deployments, Violation},
     disturb::Relief,
     env::{Crash, World},
     fault::{Action, PlanMatcher},
@@ -78,6 +78,8 @@ pub(crate) struct Stage {
     pub graphs: Vec<Arc<JobGraph>>,
     /// Which of them new processes run.
     pub deployed: AtomicUsize,
+    /// What the checkers know of that.
+    pub deployments: Deployments,
     pub shape: ClusterShape,
     pub checkpoint_directory: PathBuf,
     pub recorder: Recorder,

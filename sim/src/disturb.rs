@@ -3,7 +3,10 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use madsim::runtime::Handle;
-use tidegate::instant::Instant;
+use tidegate::{
+    instant::Instant,
+    probe::{Fact, Step},
+};
 
 use crate::{
     cluster::{JOB_MANAGER, Order, Stage},
@@ -67,6 +70,7 @@ impl Stage {
                 }
                 self.tell(JOB_MANAGER, "everything is stopped, to start with another parallelism".into());
                 self.deployed.fetch_xor(1, Ordering::Relaxed);
+                self.deployments.change(self.newest_term() + 1, self.graph());
                 for node in self.node_ids().into_keys() {
                     if self.crash(&node, *crash) {
                         self.later(Relief::Restart(node), us(*after_us));
@@ -170,6 +174,12 @@ impl Stage {
             Relief::FreeDisk => disk.leave_room(None),
             Relief::EndLies(node) => disk.lie_on_sync(node, false),
         }
+    }
+
+    /// The newest term that a job manager has claimed.
+    fn newest_term(&self) -> u32 {
+        let claimed = |fact: &Fact| if let Step::TermClaimed { term } = fact.step { Some(term) } else { None };
+        self.recorder.look(|history| history.facts().filter_map(|(_, fact)| claimed(fact)).last().unwrap_or(0))
     }
 
     fn tell(&self, node: &str, what: String) {

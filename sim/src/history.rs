@@ -135,6 +135,7 @@ fn describe_step(step: &Step, graph: &JobGraph) -> String {
     let channel = |c: &tidegate::id::ChannelId| format!("{}->{}", graph.subtask_name(c.from), graph.subtask_name(c.to));
     let kind = step.kind();
     match step {
+        Step::ChannelOpened { channel: c, producer, .. } => format!("{kind} {} for attempt {producer}", channel(c)),
         Step::BarrierReceived { channel: c, records } | Step::BarrierForwarded { channel: c, records } => {
             format!("{kind} {} after {records} records", channel(c))
         }

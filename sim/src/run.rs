@@ -27,7 +27,7 @@ use tidegate::{
 use tokio::sync::mpsc;
 
 use crate::{
-    checker::{self, Violation},
+    checker::{self, Deployments, Violation},
     cluster::{Judge, Stage, node_names},
     director::Director,
     env::{World, WorldSettings, WorldStreams},
@@ -233,14 +233,16 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
     }
     let checkpoint_directory = PathBuf::from("/checkpoints");
     world.disk.create_directory_now(spec.workload.output_directory().parent().expect("it is not the root"));
+    let deployments = Deployments::new(graphs[0].clone());
     let context = checker::Context {
-        graph: graphs[0].clone(),
+        deployments: deployments.clone(),
         workload: spec.workload.clone(),
         checkpoint_directory: checkpoint_directory.clone(),
     };
+    let is_beyond = spec.plan.guarantee == Guarantee::Beyond;
     let judge = Judge {
         matcher: PlanMatcher::new(&spec.plan, &graphs[0]),
-        checkers: checker::all(&context),
+        checkers: checker::all(&context).into_iter().filter(|c| !is_beyond || c.holds_beyond()).collect(),
         violations: Vec::new(),
         fired: Vec::new(),
     };
@@ -249,6 +251,7 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
         world,
         graphs,
         deployed: AtomicUsize::new(0),
+        deployments,
         shape: spec.shape.clone(),
         checkpoint_directory,
         recorder,
@@ -265,7 +268,6 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
     let Judge { checkers, violations, fired, .. } = &mut *judge;
     // An error of the disk waits for its operation, which may come long after the fault itself.
     let disturbed = disturbed.max(stage.world.disk.last_fault());
-    let is_beyond = spec.plan.guarantee == Guarantee::Beyond;
     let ending = outcome.unwrap_or_else(|message| {
         violations.push(Violation { invariant: "I15".into(), message, event: None });
         Ending::Wrong

@@ -3,10 +3,16 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
-use tidegate::{error::Result, graph::JobGraph, state::OperatorSnapshot};
+use tidegate::{
+    error::Result,
+    graph::JobGraph,
+    key_group::KeyHash,
+    state::{KeyGroupEntries, OperatorSnapshot},
+};
 
 /// How often each line stands in the output.
 pub type Lines = BTreeMap<Vec<u8>, u64>;
@@ -39,4 +45,21 @@ pub trait Workload: Send + Sync {
     /// # Errors
     /// What does not fit.
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String>;
+
+    /// The hash of each key in a key group of a keyed state (I10), as `Key::key_hash` gives it: only the workload knows the
+    /// types.
+    ///
+    /// # Errors
+    /// What cannot be decoded, or a state that the job does not have.
+    fn key_hashes(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String>;
+
+    /// Every split of the input by a name of its own, with the first and the last position that a checkpoint may have in it
+    /// (I14). Found without the engine's code that cuts the input.
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>>;
+
+    /// The name of the split that an item of a source's state is about, and the position that it holds.
+    ///
+    /// # Errors
+    /// What cannot be decoded.
+    fn split(&self, item: &[u8]) -> Result<(String, u64), String>;
 }

@@ -184,6 +184,30 @@ fn a_directory_that_is_not_synced_may_be_lost_with_all_that_is_in_it() {
     all_happen(&fates, &["kept", "lost"]);
 }
 
+/// Also if somebody else has lost power meanwhile: what comes back can be used, and removed, like any directory.
+#[test]
+fn a_removal_that_is_not_synced_may_be_lost() {
+    let fates = fates(|seed| {
+        scene(seed, async |world, a| {
+            a.disk.create_dir(&path("inner")).await.unwrap();
+            sync_directory(&a).await;
+            a.disk.remove_dir(&path("inner")).await.unwrap();
+            let _b = world.boot("b");
+            world.crash("b", Crash::Power);
+            assert!(world.disk.list_now(&path("")).is_empty());
+            world.crash("a", Crash::Power);
+            if world.disk.list_now(&path("")).is_empty() {
+                return "removed";
+            }
+            let a = world.boot("a");
+            assert_eq!(a.disk.list(&path("inner")).await.unwrap(), []);
+            a.disk.remove_dir(&path("inner")).await.unwrap();
+            "back"
+        })
+    });
+    all_happen(&fates, &["back", "removed"]);
+}
+
 /// Replaces a synced file by another synced one.
 async fn replace(env: &Env) {
     write_synced(env, "file", &contents(1)).await;

@@ -1,21 +1,27 @@
 //! A small job under every fault of messages, connections and nodes: it ends well each time, and each fault did happen.
 
+#[path = "support/counts.rs"]
+mod counts;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use counts::{elements_split, word_hashes};
 use tidegate::{
     checkpoint::CheckpointOptions,
     connector::FileSink,
     error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     job::RestartStrategy,
+    key_group::KeyHash,
     probe::{Fact, Step, StepKind},
     runtime::MessageKind,
-    state::OperatorSnapshot,
+    state::{KeyGroupEntries, OperatorSnapshot},
 };
 use tidegate_sim::{
     env::{Crash, WorldSettings},
@@ -76,6 +82,18 @@ impl Workload for Letters {
 
     fn check_state(&self, _: &BTreeMap<String, Vec<OperatorSnapshot>>) -> std::result::Result<(), String> {
         Ok(())
+    }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<KeyHash>, String> {
+        word_hashes(group)
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        [(format!("0..{WORDS}"), 0..=WORDS)].into()
+    }
+
+    fn split(&self, item: &[u8]) -> std::result::Result<(String, u64), String> {
+        elements_split(item)
     }
 }
 

@@ -1,7 +1,11 @@
 //! A run is judged: what does not end, what is wrong, and what differs from one run to the next is reported.
 
+#[path = "support/counts.rs"]
+mod counts;
+
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,13 +14,16 @@ use std::{
     time::Duration,
 };
 
+use counts::{elements_split, word_hashes};
 use tidegate::{
     connector::FileSink,
     error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     job::RestartStrategy,
+    key_group::KeyHash,
     probe::StepKind,
-    state::OperatorSnapshot,
+    state::{KeyGroupEntries, OperatorSnapshot},
+    stream::Key,
 };
 use tidegate_sim::{
     env::{Crash, WorldSettings},
@@ -74,6 +81,18 @@ impl Workload for Letters {
 
     fn check_state(&self, _: &BTreeMap<String, Vec<OperatorSnapshot>>) -> std::result::Result<(), String> {
         (self.state)()
+    }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<KeyHash>, String> {
+        word_hashes(group)
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        [("0..4".to_owned(), 0..=4)].into()
+    }
+
+    fn split(&self, item: &[u8]) -> std::result::Result<(String, u64), String> {
+        elements_split(item)
     }
 }
 

@@ -31,6 +31,15 @@ impl Retention {
         self.others.insert(id);
     }
 
+    /// Recovery has found these completed: one whose fate was not known is kept like any other from here on.
+    pub fn found(&mut self, completed: &[CheckpointId]) {
+        for id in completed {
+            if self.others.remove(id) {
+                self.completed.insert(*id);
+            }
+        }
+    }
+
     /// A checkpoint has completed: gives those that may be deleted now, ascending.
     pub fn completed(&mut self, id: CheckpointId) -> Vec<CheckpointId> {
         self.completed.insert(id);
@@ -60,6 +69,15 @@ mod tests {
         retention.not_completed(CheckpointId(9));
         assert_eq!(retention.completed(CheckpointId(8)), ids(&[5]), "9 is not older than the newest completed one");
         assert_eq!(retention.completed(CheckpointId(10)), ids(&[7, 9]));
+    }
+
+    #[test]
+    fn what_recovery_finds_is_kept_like_the_rest() {
+        let mut retention = Retention::new(2, &ids(&[3, 4]), &ids(&[3, 4]));
+        retention.not_completed(CheckpointId(5));
+        retention.not_completed(CheckpointId(6));
+        retention.found(&ids(&[3, 4, 5]));
+        assert_eq!(retention.completed(CheckpointId(7)), ids(&[3, 4, 6]), "5 and 7 are the newest that completed");
     }
 
     #[test]

@@ -210,8 +210,15 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
-    async fn remove_dir(&self, _: &Path) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
+    async fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        state.check("remove_dir", path)?;
+        state.directory(path)?;
+        if !state.children(path).is_empty() {
+            return Err(ErrorKind::DirectoryNotEmpty.into());
+        }
+        state.live.remove(path);
+        Ok(())
     }
 
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {

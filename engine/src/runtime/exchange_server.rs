@@ -8,7 +8,7 @@ use super::{
     abort_on_drop::AbortOnDrop,
     exchange_client::{ChannelOpened, OpenChannel},
     frame_stream::{FrameReader, FrameWriter},
-    gate_registry::GateRegistry,
+    gate_registry::{Claimed, GateRegistry},
     input_gate::{CreditReturn, GateSender},
     message_stream::{MessageReader, admit, write_message},
     options::ClusterOptions,
@@ -19,6 +19,7 @@ use crate::{
     error::{Context, Error, Result},
     exchange::{Frame, FrameKind, begin_frame},
     graph::JobGraph,
+    probe::{Reporter, Step},
     stream::{BatchCodec, StreamElement},
 };
 
@@ -29,6 +30,7 @@ struct Server {
     options: ClusterOptions,
     graph: Arc<JobGraph>,
     gates: GateRegistry,
+    reporter: Reporter,
 }
 
 /// Listens for producers until the returned guard is dropped.
@@ -38,10 +40,17 @@ pub(crate) async fn serve(
     graph: &Arc<JobGraph>,
     gates: &GateRegistry,
     address: &Address,
+    reporter: &Reporter,
 ) -> Result<(Address, AbortOnDrop)> {
     let mut listener = env.network.bind(address).await.at(|| format!("data address {address}"))?;
     let local = listener.local_address();
-    let server = Server { env: env.clone(), options: options.clone(), graph: graph.clone(), gates: gates.clone() };
+    let server = Server {
+        env: env.clone(),
+        options: options.clone(),
+        graph: graph.clone(),
+        gates: gates.clone(),
+        reporter: reporter.clone(),
+    };
     let accept = async move {
         // A failed accept concerns one peer, or the process is out of descriptors, which time may mend.
         loop {
@@ -72,14 +81,16 @@ impl Server {
         let late = || Err(Error::unavailable(format!("channel {} was not opened in time", open.channel)));
         let claim = self.gates.claim(open.channel, open.attempt);
         let claimed = timeout(&*self.env.clock, self.options.connect_timeout, claim).await.unwrap_or_else(late);
-        let gate = match claimed {
-            Ok(gate) => gate,
+        let Claimed { gate, consumer } = match claimed {
+            Ok(claimed) => claimed,
             Err(error) => {
                 // If even the refusal does not arrive, the producer's time-out tells it the same.
                 let _ = write_message(&mut writer, &ChannelOpened::Refused { error }).await;
                 return;
             }
         };
+        let step = Step::ChannelOpened { channel: open.channel, producer: open.attempt, consumer };
+        self.reporter.report(step).await;
         let incoming = FrameReader::new(messages.into_inner(), open.attempt);
         let outgoing = FrameWriter::new(writer, open.attempt);
         if let Err(error) = self.pump(&open, incoming, outgoing, &gate).await {

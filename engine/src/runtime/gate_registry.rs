@@ -21,6 +21,13 @@ struct Gates {
     unclaimed: BTreeMap<ChannelId, GateSender>,
 }
 
+/// A gate that a producer has claimed.
+pub(crate) struct Claimed {
+    pub gate: GateSender,
+    /// The attempt whose gate it is.
+    pub consumer: AttemptId,
+}
+
 /// The input gates of the newest attempt on one task manager. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct GateRegistry {
@@ -52,7 +59,7 @@ impl GateRegistry {
     ///
     /// # Errors
     /// `Superseded` if a later attempt is deployed already; `Unavailable` if the gate was claimed before.
-    pub(crate) async fn claim(&self, channel: ChannelId, attempt: AttemptId) -> Result<GateSender> {
+    pub(crate) async fn claim(&self, channel: ChannelId, attempt: AttemptId) -> Result<Claimed> {
         loop {
             // Registered before the look, so that a change between look and wait is not missed (Arroyo 1017).
             let changed = self.changed.notified();
@@ -68,7 +75,7 @@ impl GateRegistry {
         }
     }
 
-    fn look(&self, channel: ChannelId, attempt: AttemptId) -> Result<Option<GateSender>> {
+    fn look(&self, channel: ChannelId, attempt: AttemptId) -> Result<Option<Claimed>> {
         let mut gates = self.gates.lock().expect("nobody panics while holding this lock");
         let stale = gates.attempt.filter(|_| planted!(StaleProducerLetIn)); // RisingWave 20879
         let attempt = stale.unwrap_or(attempt);
@@ -78,7 +85,7 @@ impl GateRegistry {
                 Err(Error::superseded(message))
             }
             Some(current) if current == attempt => match gates.unclaimed.remove(&channel) {
-                Some(gate) => Ok(Some(gate)),
+                Some(gate) => Ok(Some(Claimed { gate, consumer: current })),
                 None => Err(Error::unavailable(format!("channel {channel} of attempt {attempt} is not open here"))),
             },
             _ => Ok(None),
@@ -116,7 +123,8 @@ mod tests {
         assert!(claim.as_mut().now_or_never().is_none());
         let (_gate, senders) = gates();
         assert!(registry.supersede(ATTEMPT, senders));
-        assert!(claim.now_or_never().expect("the gate is there").is_ok());
+        let claimed = claim.now_or_never().expect("the gate is there");
+        assert_eq!(claimed.ok().map(|c| c.consumer), Some(ATTEMPT));
     }
 
     /// RisingWave 20879: a stale producer's connection is handled by the new attempt.

@@ -9,9 +9,15 @@ use crate::{
     error::{Context, Error, Result},
     graph::JobGraph,
     id::SubtaskId,
-    state::{OperatorSnapshot, RestoredState, SubtaskSnapshot, redistribute_operator},
+    operator::SPLITS_STATE,
+    probe::{GivenState, Share},
+    state::{KeyedStateSnapshot, OperatorSnapshot, RestoredState, SubtaskSnapshot, redistribute_operator},
     storage::SnapshotStore,
+    stream::hash_bytes,
 };
+
+/// The name of each snapshot file that was read, and the checksum of what came.
+pub(crate) type FilesRead = Vec<(String, u64)>;
 
 /// Reads and checks the snapshots that hold this subtask's share of the checkpoint, and takes that share out.
 pub(crate) async fn restore(
@@ -19,10 +25,11 @@ pub(crate) async fn restore(
     graph: &JobGraph,
     point: &RestorePoint,
     subtask: SubtaskId,
-) -> Result<RestoredState> {
+) -> Result<(RestoredState, FilesRead)> {
     let store = SnapshotStore::new(disk.clone(), &point.directory);
     let vertex = graph.vertex(subtask.vertex);
     let mut operators = BTreeMap::new();
+    let mut files = FilesRead::new();
     // Chaining may have changed since: the snapshots of one vertex are read once for all operators that it held.
     let mut read: BTreeMap<&str, Vec<SubtaskSnapshot>> = BTreeMap::new();
     for operator in vertex.operators.iter().filter(|o| o.stateful) {
@@ -30,24 +37,44 @@ pub(crate) async fn restore(
             continue;
         };
         if !read.contains_key(&*holder.name) {
-            read.insert(&holder.name, read_snapshots(&store, point, holder).await?);
+            read.insert(&holder.name, read_snapshots(&store, point, holder, &mut files).await?);
         }
         let old = operator_snapshots(&read[&*holder.name], holder, &operator.uid)?;
         let share = redistribute_operator(&old, subtask.index, vertex.parallelism, graph.max_parallelism)
             .at(|| &operator.uid)?;
         operators.insert(operator.uid.clone(), share);
     }
-    Ok(RestoredState { checkpoint: Some(point.manifest.checkpoint), splits: Vec::new(), operators })
+    Ok((RestoredState { checkpoint: Some(point.manifest.checkpoint), splits: Vec::new(), operators }, files))
+}
+
+/// What is reported of the state that a subtask begins with. `source` is the operator that gets the splits of a job that
+/// starts afresh.
+pub(crate) fn given(state: &RestoredState, source: Option<&str>) -> Vec<GivenState> {
+    let entry = |uid: &str, state: &str, share| GivenState { uid: uid.to_owned(), state: state.to_owned(), share };
+    let digests = |items: &[Vec<u8>]| Share::Items(items.iter().map(|item| hash_bytes(item).0).collect());
+    let mut given = Vec::new();
+    if let (None, Some(source)) = (state.checkpoint, source) {
+        given.push(entry(source, SPLITS_STATE, digests(&state.splits)));
+    }
+    for (uid, operator) in &state.operators {
+        let groups = |k: &KeyedStateSnapshot| Share::KeyGroups(k.groups.iter().map(|g| g.group).collect());
+        given.extend(operator.keyed.iter().map(|(name, keyed)| entry(uid, name, groups(keyed))));
+        given.extend(operator.lists.iter().map(|(name, items)| entry(uid, name, digests(items))));
+    }
+    given
 }
 
 async fn read_snapshots(
     store: &SnapshotStore,
     point: &RestorePoint,
     vertex: &VertexManifest,
+    files: &mut FilesRead,
 ) -> Result<Vec<SubtaskSnapshot>> {
     let mut snapshots = Vec::new();
     for handle in &vertex.snapshots {
-        snapshots.push(store.read(point.manifest.checkpoint, handle).await?);
+        let (snapshot, digest) = store.read(point.manifest.checkpoint, handle).await?;
+        snapshots.push(snapshot);
+        files.push((handle.file.clone(), digest));
     }
     Ok(snapshots)
 }

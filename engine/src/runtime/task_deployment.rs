@@ -7,10 +7,10 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{
     abort_on_drop::AbortOnDrop,
     exchange_client::{OpenChannel, open_channel},
-    gate_registry::GateRegistry,
+    gate_registry::{Claimed, GateRegistry},
     input_gate::{CreditReturn, InputGate},
     options::ClusterOptions,
-    restore::restore,
+    restore::{given, restore},
     result_partition::{OutputChannel, ResultPartition, Route},
     rpc::{Deployment, ToJobManager},
     stream_task::{StreamTask, TaskCommand},
@@ -22,7 +22,7 @@ use crate::{
     graph::{JobEdge, JobGraph},
     id::{ChannelId, SubtaskId, TaskId, TaskManagerId},
     operator::SubtaskContext,
-    probe::{Reporter, Step},
+    probe::{Actor, Reporter, Step},
     state::RestoredState,
     storage::SnapshotStore,
 };
@@ -72,10 +72,12 @@ impl Host {
         let vertex = self.graph.vertex(task.subtask.vertex);
         let mut program = vertex.factory.build(self.subtask_context(task, name, &reporter));
         let restored = self.restored_state(task.subtask, &deployment, &reporter).await?;
+        let source = vertex.operators.first().filter(|_| gate.is_none()).map(|o| &*o.uid);
+        let given = given(&restored, source);
         program.open(restored).await?;
         let restored = deployment.restore.as_ref().map(|r| r.manifest.checkpoint);
-        reporter.report(Step::StateRestored { restored }).await;
-        let output = self.connect_outputs(task, &deployment).await?;
+        reporter.report(Step::StateRestored { restored, given }).await;
+        let output = self.connect_outputs(task, &deployment, &reporter).await?;
         reporter.report(Step::TaskRunning).await;
         // If the session is over, this task is about to be canceled.
         let _ = to_job_manager.send(ToJobManager::TaskRunning { task });
@@ -128,19 +130,24 @@ impl Host {
         };
         let checkpoint = point.manifest.checkpoint;
         let state = restore(&self.env.disk, &self.graph, point, subtask).await;
-        let state = state.at(|| format!("restoring checkpoint {checkpoint}"))?;
-        reporter.report(Step::SnapshotRead { restored: checkpoint }).await;
+        let (state, files) = state.at(|| format!("restoring checkpoint {checkpoint}"))?;
+        reporter.report(Step::SnapshotRead { restored: checkpoint, files }).await;
         Ok(state)
     }
 
-    async fn connect_outputs(&self, task: TaskId, deployment: &Deployment) -> Result<ResultPartition> {
+    async fn connect_outputs(
+        &self,
+        task: TaskId,
+        deployment: &Deployment,
+        reporter: &Reporter,
+    ) -> Result<ResultPartition> {
         let mut connections = Vec::new();
         let mut edges = Vec::new();
         for edge in self.graph.outputs(task.subtask.vertex) {
             let mut channels = Vec::new();
             for to in self.graph.consumers(edge, task.subtask.index) {
                 let id = ChannelId { from: task.subtask, to };
-                let channel = self.connect(id, task, edge, deployment).await;
+                let channel = self.connect(id, task, edge, deployment, reporter).await;
                 let (channel, connection) = channel.at(|| format!("output channel {id}"))?;
                 channels.push(channel);
                 connections.extend(connection);
@@ -156,6 +163,7 @@ impl Host {
         task: TaskId,
         edge: &JobEdge,
         deployment: &Deployment,
+        reporter: &Reporter,
     ) -> Result<(OutputChannel, Option<AbortOnDrop>)> {
         let location = &deployment.locations[&channel.to];
         if location.task_manager != self.id {
@@ -166,7 +174,11 @@ impl Host {
         }
         let claim = self.gates.claim(channel, task.attempt);
         let claimed = timeout(&*self.env.clock, self.options.connect_timeout, claim).await;
-        let gate = claimed.unwrap_or_else(|| Err(Error::unavailable("the consuming task was not deployed in time")))?;
+        let Claimed { gate, consumer } =
+            claimed.unwrap_or_else(|| Err(Error::unavailable("the consuming task was not deployed in time")))?;
+        // In the name of who lets it in, as over the network.
+        let step = Step::ChannelOpened { channel, producer: task.attempt, consumer };
+        reporter.named(Actor::TaskManager(self.id.clone())).report(step).await;
         let credits = Arc::new(Semaphore::new(self.options.channel_credits as usize));
         gate.attach(CreditReturn::Local(credits.clone()))?;
         Ok((OutputChannel { id: channel, credits, route: Route::Local(gate), records: 0 }, None))

@@ -44,17 +44,17 @@ pub async fn run_task_manager(env: Env, probe: Arc<dyn Probe>, config: TaskManag
         return Err(Error::bad_input("the job takes checkpoints: the task manager needs its checkpoint directory"));
     }
     let gates = GateRegistry::default();
-    let serve = exchange_server::serve(&env, &config.options, &config.graph, &gates, &config.data_address);
+    let reporter = Reporter::new(probe, Actor::TaskManager(config.id.clone()));
+    let serve = exchange_server::serve(&env, &config.options, &config.graph, &gates, &config.data_address, &reporter);
     let (data_address, server) = serve.await?;
     let host = Host {
         env: env.clone(),
         options: config.options,
         graph: config.graph,
         checkpoint_directory: config.checkpoint_directory,
-        id: config.id.clone(),
+        id: config.id,
         gates,
     };
-    let reporter = Reporter::new(probe, Actor::TaskManager(config.id));
     let task_manager = TaskManager {
         host,
         reporter,

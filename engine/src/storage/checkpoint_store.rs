@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{
     Survey,
     atomic_file::{AtomicFile, write_durably},
+    clean_up,
     directories::create_directories,
     job_file::{JobFile, refuse_foreign_files},
     layout::{FINISHED, LOCK, MANIFEST, checkpoint_directory, parse_term_file, term_file},
@@ -142,27 +143,22 @@ impl CheckpointStore {
     }
 
     /// Deletes a checkpoint. The manifest goes first, durably, so that half of a checkpoint never looks like a whole one.
-    /// May be tried again; what is gone is gone.
+    /// May be tried again, and by two at once: what is gone is gone.
     ///
     /// # Errors
-    /// `Unavailable` if the disk fails.
+    /// `Unavailable` if the disk fails, or somebody still writes into it.
     pub async fn retire(&self, id: CheckpointId) -> Result<()> {
-        let path = checkpoint_directory(&self.root, id);
-        let deleted = async {
-            let entries = match self.disk.list(&path).await {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-                entries => entries?,
-            };
-            if entries.iter().any(|e| e.name == MANIFEST) {
-                self.disk.remove_file(&path.join(MANIFEST)).await?;
-                self.disk.sync_dir(&path).await?;
-            }
-            for entry in entries.iter().filter(|e| e.name != MANIFEST) {
-                self.disk.remove_file(&path.join(&entry.name)).await?;
-            }
-            self.disk.remove_dir(&path).await
-        };
-        deleted.await.at(|| format!("deleting {}", path.display()))
+        clean_up::retire(&*self.disk, &self.root, id).await
+    }
+
+    /// Deletes all that a finished job does not need, durably: every checkpoint but the newest `retained` that completed,
+    /// what their manifests do not name, files that never got their names, and the claims of earlier terms. Decides from the
+    /// files alone, so that it also finds what earlier processes have left. May be tried again.
+    ///
+    /// # Errors
+    /// `Unavailable` if the disk fails, or somebody still writes into an old checkpoint; `Damaged` if a manifest is.
+    pub async fn tidy(&self, retained: u32) -> Result<()> {
+        clean_up::tidy(&*self.disk, &self.root, retained).await
     }
 
     /// Records that the job has committed all its output, durably.

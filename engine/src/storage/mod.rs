@@ -15,6 +15,7 @@
 
 mod atomic_file;
 mod checkpoint_store;
+mod clean_up;
 mod directories;
 mod job_file;
 mod layout;

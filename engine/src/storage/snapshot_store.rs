@@ -74,11 +74,12 @@ impl SnapshotStore {
         written.await.at(|| format!("writing snapshot file {}", path.display()))
     }
 
-    /// Reads a snapshot and makes sure that it is the one that was acknowledged.
+    /// Reads a snapshot and makes sure that it is the one that was acknowledged. Gives it with the checksum of the bytes that
+    /// it was read from.
     ///
     /// # Errors
     /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
-    pub async fn read(&self, checkpoint: CheckpointId, handle: &SnapshotHandle) -> Result<SubtaskSnapshot> {
+    pub async fn read(&self, checkpoint: CheckpointId, handle: &SnapshotHandle) -> Result<(SubtaskSnapshot, u64)> {
         let path = checkpoint_directory(&self.root, checkpoint).join(&handle.file);
         let bytes = match read_file(&*self.disk, &path).await {
             Ok(bytes) => bytes,
@@ -91,10 +92,11 @@ impl SnapshotStore {
         if len != expected {
             return Err(damaged(&path, &format!("it has {len} bytes instead of {expected}")));
         }
-        if hash_bytes(&bytes).0 != handle.digest {
+        let digest = hash_bytes(&bytes).0;
+        if digest != handle.digest {
             let what = format!("its checksum is not the one that checkpoint {checkpoint} was completed with");
             return Err(damaged(&path, &what));
         }
-        decode_snapshot(&bytes, &path)
+        Ok((decode_snapshot(&bytes, &path)?, digest))
     }
 }

@@ -179,7 +179,7 @@ async fn inspect_vertex(
     let mut subtasks = Vec::new();
     let mut snapshots: Vec<(usize, SubtaskSnapshot)> = Vec::new();
     for (index, handle) in vertex.snapshots.iter().enumerate() {
-        let read = store.read(manifest.checkpoint, handle).await;
+        let read = store.read(manifest.checkpoint, handle).await.map(|(snapshot, _)| snapshot);
         let damage = read.as_ref().err().map(ToString::to_string);
         snapshots.extend(read.ok().map(|snapshot| (index, snapshot)));
         subtasks.push(SubtaskReport { subtask: index, file: handle.file.clone(), bytes: handle.len, damage });

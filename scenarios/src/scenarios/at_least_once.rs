@@ -1,9 +1,15 @@
 //! A relay under at-least-once checkpoints: barriers block nothing, so that a snapshot may reflect records that a restart
 //! sends again. None may be lost.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 
-use tidegate::{error::Result, graph::JobGraph, state::OperatorSnapshot, stream::CheckpointMode};
+use tidegate::{
+    error::Result,
+    graph::JobGraph,
+    key_group::KeyHash,
+    state::{KeyGroupEntries, OperatorSnapshot},
+    stream::CheckpointMode,
+};
 use tidegate_sim::{
     run::RunSpec,
     seed::Seed,
@@ -61,5 +67,17 @@ impl Workload for RelayWorkload {
     /// The relay has no state; that the source's positions make sense is all there is to see.
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
         entries::before_positions(&self.0.log, operators).map(drop)
+    }
+
+    fn key_hashes(&self, uid: &str, state: &str, _: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
+        Err(format!("the relay keeps nothing by key, and {uid} has {state}"))
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        self.0.splits()
+    }
+
+    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
+        entries::split(item)
     }
 }

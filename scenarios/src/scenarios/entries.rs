@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -57,6 +58,13 @@ impl LogJob {
     pub fn partitions(&self) -> Vec<PathBuf> {
         self.log.keys().cloned().collect()
     }
+
+    /// See `Workload::splits`: each partition is one, and its positions count entries.
+    pub fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        let split =
+            |(path, bytes): (&PathBuf, &Vec<u8>)| (path.display().to_string(), 0..=(bytes.len() / ENTRY_LEN) as u64);
+        self.log.iter().map(split).collect()
+    }
 }
 
 /// Some partitions of uneven length, one of them empty now and then. An account has all its entries in one partition, and no
@@ -71,6 +79,12 @@ fn generate(random: &mut ChaCha8Rng) -> Log {
         (PathBuf::from(format!("/input/partition-{p}")), entry_log::encode(&entries))
     };
     (0..partitions).map(partition).collect()
+}
+
+/// See `Workload::split`.
+pub(super) fn split(item: &[u8]) -> Result<(String, u64), String> {
+    let Partition { path, position } = Partition::decode(item).map_err(|e| e.to_string())?;
+    Ok((path.display().to_string(), position))
 }
 
 /// All entries, in the order of each partition.

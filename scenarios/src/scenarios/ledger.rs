@@ -1,8 +1,14 @@
 //! A ledger over a generated log: the order of entries matters.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 
-use tidegate::{error::Result, graph::JobGraph, state::OperatorSnapshot, stream::CheckpointMode};
+use tidegate::{
+    error::Result,
+    graph::JobGraph,
+    key_group::KeyHash,
+    state::{KeyGroupEntries, OperatorSnapshot},
+    stream::{CheckpointMode, Key},
+};
 use tidegate_sim::{
     run::RunSpec,
     seed::Seed,
@@ -44,16 +50,15 @@ fn hash_after(before: u64, amount: u64) -> u64 {
     hash
 }
 
-/// The reference: each account after these entries, and a line for each of them on the way.
-fn follow(entries: &[Entry]) -> (BTreeMap<u64, Tip>, Lines) {
-    let (mut accounts, mut lines) = (BTreeMap::new(), Lines::new());
+/// The reference: follows these entries. `update` gets each account as it stands after each of them.
+fn follow(entries: &[Entry], mut update: impl FnMut(u64, Tip)) -> BTreeMap<u64, Tip> {
+    let mut accounts = BTreeMap::new();
     for (account, amount) in entries {
-        let (n, hash): &mut Tip = accounts.entry(*account).or_default();
-        *n += 1;
-        *hash = hash_after(*hash, *amount);
-        *lines.entry(format!("{account}\t{n}\t{hash:016x}").into_bytes()).or_default() += 1;
+        let tip: &mut Tip = accounts.entry(*account).or_default();
+        *tip = (tip.0 + 1, hash_after(tip.1, *amount));
+        update(*account, *tip);
     }
-    (accounts, lines)
+    accounts
 }
 
 impl LedgerWorkload {
@@ -84,11 +89,15 @@ impl Workload for LedgerWorkload {
     }
 
     fn expected_output(&self) -> Lines {
-        follow(&entries::all(&self.0.log)).1
+        let mut lines = Lines::new();
+        follow(&entries::all(&self.0.log), |account, (n, hash)| {
+            *lines.entry(format!("{account}\t{n}\t{hash:016x}").into_bytes()).or_default() += 1;
+        });
+        lines
     }
 
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
-        let (expected, _) = follow(&entries::before_positions(&self.0.log, operators)?);
+        let expected = follow(&entries::before_positions(&self.0.log, operators)?, |_, _| ());
         let mut found = BTreeMap::new();
         for group in operators.get("chain").into_iter().flatten().flat_map(|o| &o.keyed).flat_map(|s| &s.groups) {
             found.extend(group.decode::<u64, Tip>().map_err(|e| e.to_string())?);
@@ -103,5 +112,18 @@ impl Workload for LedgerWorkload {
             found.get(account),
             expected.get(account)
         ))
+    }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
+        let accounts = group.decode::<u64, Tip>().map_err(|e| e.to_string())?;
+        Ok(accounts.iter().map(|(account, _)| account.key_hash()).collect())
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        self.0.splits()
+    }
+
+    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
+        entries::split(item)
     }
 }

@@ -26,6 +26,7 @@ pub mod uneven_sources;
 pub mod user_panic;
 pub mod wide_sink;
 pub mod word_count;
+mod word_reference;
 pub mod zombie;
 
 pub use aim::was_hit;

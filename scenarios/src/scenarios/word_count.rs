@@ -2,14 +2,21 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use rand_chacha::ChaCha8Rng;
 use tidegate::{
-    checkpoint::CheckpointOptions, connector::TextSplit, error::Result, graph::JobGraph, operator::SPLITS_STATE,
-    state::OperatorSnapshot, stream::CheckpointMode,
+    checkpoint::CheckpointOptions,
+    connector::TextSplit,
+    error::Result,
+    graph::JobGraph,
+    key_group::KeyHash,
+    operator::SPLITS_STATE,
+    state::{KeyGroupEntries, OperatorSnapshot},
+    stream::{CheckpointMode, Key},
 };
 use tidegate_sim::{
     run::RunSpec,
@@ -17,7 +24,7 @@ use tidegate_sim::{
     workload::{Lines, Workload},
 };
 
-use super::draws;
+use super::{draws, word_reference::WordReference};
 use crate::jobs::word_count::{NAME, WordCount};
 
 /// The run of a seed.
@@ -53,6 +60,7 @@ pub(super) struct Settings {
 pub(super) struct WordCountWorkload {
     settings: Settings,
     inputs: BTreeMap<PathBuf, Vec<u8>>,
+    reference: WordReference<PathBuf>,
     output: PathBuf,
 }
 
@@ -65,7 +73,7 @@ impl WordCountWorkload {
 
     /// Counts the words of these files.
     pub fn new(inputs: BTreeMap<PathBuf, Vec<u8>>, settings: Settings) -> Self {
-        Self { settings, inputs, output: "/output".into() }
+        Self { settings, reference: WordReference::new(&inputs), inputs, output: "/output".into() }
     }
 
     fn graph_of(&self, [readers, counters, writers]: [u32; 3]) -> Result<JobGraph> {
@@ -110,25 +118,6 @@ fn text(random: &mut ChaCha8Rng) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// The reference: the words of some bytes, lower-cased, found byte by byte.
-fn words(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let is_word = |b: &u8| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_');
-    bytes.split(move |b| !is_word(b)).filter(|w| !w.is_empty()).map(<[u8]>::to_ascii_lowercase)
-}
-
-/// The reference: counts the words of all lines that begin within `from..to`.
-fn count_lines(contents: &[u8], from: u64, to: u64, counts: &mut BTreeMap<Vec<u8>, u64>) {
-    let mut start = 0;
-    for line in contents.split_inclusive(|b| *b == b'\n') {
-        if (from..to).contains(&(start as u64)) {
-            for word in words(line) {
-                *counts.entry(word).or_default() += 1;
-            }
-        }
-        start += line.len();
-    }
-}
-
 impl Workload for WordCountWorkload {
     fn input_files(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
         &self.inputs
@@ -147,52 +136,73 @@ impl Workload for WordCountWorkload {
     }
 
     fn expected_output(&self) -> Lines {
-        let mut counts = BTreeMap::new();
-        for contents in self.inputs.values() {
-            count_lines(contents, 0, u64::MAX, &mut counts);
-        }
-        let mut lines = Lines::new();
-        for (word, n) in counts {
-            for i in 1..=n {
-                let mut line = word.clone();
-                line.extend_from_slice(format!("\t{i}").as_bytes());
-                lines.insert(line, 1);
-            }
-        }
-        lines
+        self.reference.updates()
     }
 
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
         let none = Vec::new();
         let snapshots = |uid: &str| operators.get(uid).unwrap_or(&none);
-        let mut expected = BTreeMap::new();
+        let mut expected = self.reference.none();
         for list in snapshots("source").iter().flat_map(|o| &o.lists).filter(|l| l.name == SPLITS_STATE) {
             for item in &list.items {
                 let split = TextSplit::decode(item).map_err(|e| e.to_string())?;
-                let contents = self.inputs.get(Path::new(&split.path));
-                let contents = contents.ok_or_else(|| format!("{split:?} is of no input file"))?;
-                count_lines(contents, split.start, split.position.min(split.end), &mut expected);
+                let (path, to) = (PathBuf::from(&split.path), split.position.min(split.end));
+                let added = self.reference.add(&path, split.start, to, &mut expected);
+                added.ok_or_else(|| format!("{split:?} is of no input file"))?;
             }
         }
-        let mut found = BTreeMap::new();
-        for state in snapshots("count").iter().flat_map(|o| &o.keyed) {
-            for group in &state.groups {
-                for (word, n) in group.decode::<String, u64>().map_err(|e| e.to_string())? {
-                    if found.insert(word.clone().into_bytes(), n).is_some() {
-                        return Err(format!("the word {word} stands in two subtasks' state"));
-                    }
+        let mut found = self.reference.none();
+        for group in snapshots("count").iter().flat_map(|o| &o.keyed).flat_map(|state| &state.groups) {
+            for (word, n) in entries(group)? {
+                let number = self.reference.number(word.as_bytes());
+                let number = number.ok_or_else(|| format!("the word {word} is counted, and stands nowhere"))?;
+                if std::mem::replace(&mut found[number], n) > 0 {
+                    return Err(format!("the word {word} stands in two subtasks' state"));
                 }
             }
         }
-        let differs = |word: &&Vec<u8>| found.get(*word) != expected.get(*word);
-        match found.keys().chain(expected.keys()).find(differs) {
+        match self.reference.difference(&found, &expected) {
             None => Ok(()),
-            Some(word) => Err(format!(
-                "{:?} is counted {} times, but stands {} times in the input before the source's positions",
-                String::from_utf8_lossy(word),
-                found.get(word).unwrap_or(&0),
-                expected.get(word).unwrap_or(&0)
+            Some((word, found, expected)) => Err(format!(
+                "{:?} is counted {found} times, but stands {expected} times in the input before the source's positions",
+                String::from_utf8_lossy(word)
             )),
         }
     }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
+        Ok(entries(group)?.iter().map(|(word, _)| word.key_hash()).collect())
+    }
+
+    /// Each text in as few pieces as the bound on their size allows. A piece may be read up to where the next piece's first
+    /// line begins.
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        let mut splits = BTreeMap::new();
+        for (path, text) in &self.inputs {
+            let len = text.len() as u64;
+            let count = (0..).find(|count| count * self.settings.split_size >= len).expect("it is cut small enough");
+            for i in 0..count {
+                let (start, end) = (len * i / count, len * (i + 1) / count);
+                let rest = &text[end as usize - 1..];
+                let last = rest.iter().position(|b| *b == b'\n').map_or(len, |line_end| end + line_end as u64);
+                splits.insert(name(path, start, end), start..=last);
+            }
+        }
+        splits
+    }
+
+    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
+        let TextSplit { path, start, end, position, .. } = TextSplit::decode(item).map_err(|e| e.to_string())?;
+        Ok((name(Path::new(&path), start, end), position))
+    }
+}
+
+/// The name of a piece of a text.
+fn name(path: &Path, start: u64, end: u64) -> String {
+    format!("{} {start}..{end}", path.display())
+}
+
+/// Words with their counts.
+fn entries(group: &KeyGroupEntries) -> Result<Vec<(String, u64)>, String> {
+    group.decode().map_err(|e| e.to_string())
 }

@@ -8,7 +8,7 @@ use tidegate::{
     probe::{Fact, Step},
 };
 
-use super::{Checker, Context, DiskView, output_once::visible_parts};
+use super::{Checker, DiskView, ground::Ground, output_once::visible_parts};
 
 /// Compares the order of events. A part names the checkpoint that it was prepared for; that one, or a later one, must have
 /// completed. Names may appear without a word, so now and then it looks for itself.
@@ -21,8 +21,8 @@ pub(super) struct CommitAfterManifest {
 }
 
 impl CommitAfterManifest {
-    pub(super) fn new(context: &Context) -> Self {
-        let output = context.workload.output_directory().to_owned();
+    pub(super) fn new(ground: &Ground) -> Self {
+        let output = ground.workload.output_directory().to_owned();
         Self { output, completed: BTreeSet::new(), in_doubt: BTreeSet::new() }
     }
 
@@ -68,17 +68,21 @@ impl Checker for CommitAfterManifest {
         }
         Ok(())
     }
+
+    fn holds_beyond(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, chosen, completed, context, manager, renamed, started, write,
+        Event, Story, all_break, all_hold, chosen, completed, ground, manager, renamed, started, write,
     };
 
     fn checker() -> CommitAfterManifest {
-        CommitAfterManifest::new(&context())
+        CommitAfterManifest::new(&ground())
     }
 
     fn manifest(checkpoint: u64) -> Event {

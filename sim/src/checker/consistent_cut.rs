@@ -5,38 +5,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate::{
     graph::JobGraph,
-    id::{ChannelId, CheckpointId, SubtaskId},
+    id::{AttemptId, ChannelId, CheckpointId, SubtaskId, TaskId},
     probe::{Actor, Fact, Step},
-    stream::CheckpointMode,
 };
 
-use super::{Checker, Context, DiskView};
+use super::{Checker, DiskView, ground::Ground};
 
 #[derive(Default)]
 struct Cut {
+    /// Only one attempt can take a checkpoint (I7, I8).
+    attempt: Option<AttemptId>,
     sent: BTreeMap<ChannelId, u64>,
     reflected: BTreeMap<ChannelId, u64>,
 }
 
 /// Compares both ends of each channel that the graph has.
 pub(super) struct ConsistentCut {
-    channels: BTreeSet<ChannelId>,
+    ground: Ground,
     exact: bool,
-    /// Only one attempt can take a checkpoint (I7, I8).
     cuts: BTreeMap<CheckpointId, Cut>,
 }
 
 impl ConsistentCut {
-    pub(super) fn new(context: &Context) -> Self {
-        Self {
-            channels: channels(&context.graph),
-            exact: context.mode() == CheckpointMode::ExactlyOnce,
-            cuts: BTreeMap::new(),
-        }
+    pub(super) fn new(ground: &Ground) -> Self {
+        Self { ground: ground.clone(), exact: ground.is_exact(), cuts: BTreeMap::new() }
+    }
+
+    fn cut(&mut self, id: CheckpointId, task: TaskId) -> &mut Cut {
+        let cut = self.cuts.entry(id).or_default();
+        cut.attempt = Some(task.attempt);
+        cut
     }
 
     fn judge(&self, id: CheckpointId, cut: &Cut) -> Result<(), String> {
-        for channel in &self.channels {
+        let graph = cut.attempt.map_or_else(|| self.ground.graph.clone(), |attempt| self.ground.graph_of(attempt));
+        for channel in &channels(&graph) {
             let (sent, reflected) = (cut.sent.get(channel), cut.reflected.get(channel));
             let fits = match (sent, reflected) {
                 (Some(sent), Some(reflected)) if self.exact => sent == reflected,
@@ -78,13 +81,13 @@ impl Checker for ConsistentCut {
             return self.cuts.get(&id).map_or(Ok(()), |cut| self.judge(id, cut));
         }
         let Some(id) = fact.checkpoint else { return Ok(()) };
-        if let Actor::Task(_) = fact.actor {
+        if let Actor::Task(task) = fact.actor {
             match &fact.step {
                 Step::BarrierForwarded { channel, records } => {
-                    self.cuts.entry(id).or_default().sent.insert(*channel, *records);
+                    self.cut(id, task).sent.insert(*channel, *records);
                 }
                 Step::StateFrozen { reflected, .. } => {
-                    self.cuts.entry(id).or_default().reflected.extend(reflected.iter().copied());
+                    self.cut(id, task).reflected.extend(reflected.iter().copied());
                 }
                 _ => {}
             }
@@ -100,13 +103,13 @@ impl Checker for ConsistentCut {
 
 #[cfg(test)]
 mod tests {
+    use tidegate::stream::CheckpointMode;
+
     use super::*;
-    use crate::checker::testing::{
-        Event, Story, all_break, all_hold, by, chosen, completed, context, context_of, task,
-    };
+    use crate::checker::testing::{Event, Story, all_break, all_hold, by, chosen, completed, ground, ground_of, task};
 
     fn checker() -> ConsistentCut {
-        ConsistentCut::new(&context())
+        ConsistentCut::new(&ground())
     }
 
     /// Each vertex sends to the only subtask of the next.
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn at_least_once_may_reflect_more() {
-        let checker = || ConsistentCut::new(&context_of(CheckpointMode::AtLeastOnce));
+        let checker = || ConsistentCut::new(&ground_of(CheckpointMode::AtLeastOnce));
         all_hold(checker, [story(), story().instead(both(1, 2), both(1, 3))]);
         let fewer = "checkpoint 1: on channel v0/1->v1/0 2 records were sent before the barrier, and the receiver's snapshot \
                      reflects 1 records";

@@ -3,25 +3,21 @@
 //! all power at that very moment. What a task of a superseded attempt prepares and acknowledges counts for nothing: recovery
 //! may have removed it already.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::collections::BTreeMap;
 
 use tidegate::{
     connector::{Committable, PartFile},
-    graph::JobGraph,
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
-    storage::{checkpoint_directory, decode_manifest, decode_snapshot},
+    storage::{checkpoint_directory, decode_snapshot},
     stream::hash_bytes,
 };
 
-use super::{Checker, Context, DiskView};
-use crate::workload::Workload;
+use super::{Checker, DiskView, ground::Ground};
 
 /// Looks at what would be left.
 pub(super) struct DurableFirst {
-    graph: Arc<JobGraph>,
-    workload: Arc<dyn Workload>,
-    root: PathBuf,
+    ground: Ground,
     /// The newest attempt.
     attempt: Option<AttemptId>,
     /// The digest of each task's newest snapshot.
@@ -29,20 +25,14 @@ pub(super) struct DurableFirst {
 }
 
 impl DurableFirst {
-    pub(super) fn new(context: &Context) -> Self {
-        Self {
-            graph: context.graph.clone(),
-            workload: context.workload.clone(),
-            root: context.checkpoint_directory.clone(),
-            attempt: None,
-            frozen: BTreeMap::new(),
-        }
+    pub(super) fn new(ground: &Ground) -> Self {
+        Self { ground: ground.clone(), attempt: None, frozen: BTreeMap::new() }
     }
 
     fn snapshot(&self, id: CheckpointId, task: TaskId, disk: &dyn DiskView) -> Result<(), String> {
-        let vertex = &self.graph.vertex(task.subtask.vertex).name;
+        let vertex = &self.ground.graph.vertex(task.subtask.vertex).name;
         let name = format!("{vertex}-{}-{}.snapshot", task.subtask.index, task.attempt);
-        let path = checkpoint_directory(&self.root, id).join(name);
+        let path = checkpoint_directory(&self.ground.root, id).join(name);
         let bytes = disk.read_durable(&path);
         let bytes = bytes.ok_or_else(|| format!("{} is acknowledged, but not durable", path.display()))?;
         decode_snapshot(&bytes, &path).map_err(|e| format!("acknowledged, but: {e}"))?;
@@ -54,7 +44,7 @@ impl DurableFirst {
 
     /// A file of the output as everybody sees it, or a sign of what is wrong with it.
     fn check_output(&self, name: &str, disk: &dyn DiskView) -> Result<(), &'static str> {
-        let path = self.workload.output_directory().join(name);
+        let path = self.ground.workload.output_directory().join(name);
         match disk.read_durable(&path) {
             None => Err("its name is not durable"),
             durable if durable != disk.read(&path) => Err("its contents are not durable"),
@@ -73,10 +63,8 @@ impl DurableFirst {
     }
 
     fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
-        let directory = checkpoint_directory(&self.root, id);
-        let path = directory.join("manifest");
-        let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-        let manifest = decode_manifest(&bytes, &path).map_err(|e| e.to_string())?;
+        let directory = checkpoint_directory(&self.ground.root, id);
+        let manifest = self.ground.durable_manifest(id, disk)?;
         for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
             let path = directory.join(&handle.file);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
@@ -97,8 +85,8 @@ impl Checker for DurableFirst {
         // What a superseded task says counts for nobody, and what it wrote may have been deleted meanwhile.
         let is_superseded = fact.task().is_some_and(|task| Some(task.attempt) < self.attempt);
         match (&fact.step, fact.checkpoint, &fact.actor) {
-            (Step::TermClaimed { term }, ..) if self.graph.checkpoints.is_some() => {
-                let path = self.root.join(format!("term-{term}"));
+            (Step::TermClaimed { term }, ..) if self.ground.graph.checkpoints.is_some() => {
+                let path = self.ground.root.join(format!("term-{term}"));
                 let claimed = disk.read_durable(&path);
                 claimed
                     .map(drop)
@@ -145,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, by, chosen, completed, context, manager, remove, started, sync,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, manager, remove, started, sync,
         task, write,
     };
 
@@ -156,7 +144,7 @@ mod tests {
     const VISIBLE: &str = "/output/part-0-1-1.1-0";
 
     fn checker() -> DurableFirst {
-        DurableFirst::new(&context())
+        DurableFirst::new(&ground())
     }
 
     fn snapshot() -> Bytes {

@@ -1,5 +1,5 @@
 //! I7: once an attempt has started, earlier ones acknowledge nothing and complete nothing, and what they make visible is
-//! only what a checkpoint that was completed in their time allows.
+//! only what a checkpoint that was completed in their time allows. And a task takes records from tasks of its own attempt only.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +59,9 @@ impl Checker for Fencing {
                 self.current = Some(*attempt);
                 self.lineage.insert(*attempt, *restored);
             }
+            (Step::ChannelOpened { channel, producer, consumer }, _) if producer != consumer => {
+                return Err(format!("channel {channel} of attempt {producer} leads into a task of attempt {consumer}"));
+            }
             (Step::AcknowledgementReceived { task }, Some(id)) => {
                 if Some(task.attempt) != self.current {
                     return Err(format!("an acknowledgement of {task} counts for checkpoint {id} of a later attempt"));
@@ -101,13 +104,19 @@ impl Checker for Fencing {
         }
         Ok(())
     }
+
+    fn holds_beyond(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidegate::id::ChannelId;
+
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, by, chosen, completed, manager, renamed, started, task,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, manager, renamed, started, task,
     };
 
     fn acknowledged(checkpoint: u64, attempt: u32) -> Event {
@@ -118,10 +127,23 @@ mod tests {
         by(task("count/0", attempt), checkpoint, Step::StateFrozen { digest: 0, bytes: 0, reflected: Vec::new() })
     }
 
+    fn opened(producer: u32, consumer: u32) -> Event {
+        let channel = ChannelId { from: task("source/0", 1).subtask, to: task("count/0", 1).subtask };
+        manager(0, Step::ChannelOpened { channel, producer: attempt(producer), consumer: attempt(consumer) })
+    }
+
     /// Attempt 1 completes checkpoint 1; checkpoint 2 gets an acknowledgement, but never all. Attempt 2 restores 1,
     /// completes 3, and commits what each had prepared.
     fn story() -> Story {
-        let first = [started(1, 0), frozen(1, 1), acknowledged(1, 1), completed(1), frozen(2, 1), acknowledged(2, 1)];
+        let first = [
+            started(1, 0),
+            opened(1, 1),
+            frozen(1, 1),
+            acknowledged(1, 1),
+            completed(1),
+            frozen(2, 1),
+            acknowledged(2, 1),
+        ];
         let second = [chosen(1), started(2, 1), renamed(2, "part-0-1-1.1-0"), frozen(3, 2), acknowledged(3, 2)];
         Story::new(first.into_iter().chain(second).chain([completed(3), renamed(2, "part-0-3-1.2-0")]))
     }
@@ -151,6 +173,9 @@ mod tests {
             [
                 (story().then(started(1, 3)), "attempt 1.1 starts after attempt 1.2"),
                 (story().then(started(2, 3)), "attempt 1.2 starts after attempt 1.2"),
+                // RisingWave 20879: a producer that was late is taken for one of the new attempt.
+                (story().then(opened(1, 2)), "channel v0/0->v1/0 of attempt 1.1 leads into a task of attempt 1.2"),
+                (story().then(opened(2, 1)), "channel v0/0->v1/0 of attempt 1.2 leads into a task of attempt 1.1"),
                 // FLINK-13593: acknowledgements are matched by subtask only.
                 (
                     story().instead(acknowledged(3, 2), acknowledged(3, 1)),

@@ -1,18 +1,16 @@
 //! I16: FINISHED is said only when all output is visible, and the end of the job is recorded, and both would be so after a
 //! loss of all power.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use tidegate::{
-    probe::{Fact, JobStatus, Step},
-    stream::CheckpointMode,
-};
+use tidegate::probe::{Fact, JobStatus, Step};
 
 use super::{
-    Checker, Context, DiskView,
+    Checker, DiskView,
+    expected_output::ExpectedOutput,
+    ground::Ground,
     output_once::{lines, show, visible_parts},
 };
-use crate::workload::Lines;
 
 /// Reads the durable output when the job says that it is finished.
 pub(super) struct FinishedIsCommitted {
@@ -20,19 +18,19 @@ pub(super) struct FinishedIsCommitted {
     record: Option<PathBuf>,
     said: bool,
     directory: PathBuf,
-    expected: Lines,
+    expected: Arc<ExpectedOutput>,
     exact: bool,
 }
 
 impl FinishedIsCommitted {
-    pub(super) fn new(context: &Context) -> Self {
-        let with_checkpoints = context.graph.checkpoints.is_some();
+    pub(super) fn new(ground: &Ground) -> Self {
+        let with_checkpoints = ground.graph.checkpoints.is_some();
         Self {
-            record: with_checkpoints.then(|| context.checkpoint_directory.join("finished")),
+            record: with_checkpoints.then(|| ground.root.join("finished")),
             said: false,
-            directory: context.workload.output_directory().to_owned(),
-            expected: context.workload.expected_output(),
-            exact: context.mode() == CheckpointMode::ExactlyOnce,
+            directory: ground.workload.output_directory().to_owned(),
+            expected: ground.expected.clone(),
+            exact: ground.is_exact(),
         }
     }
 }
@@ -50,22 +48,22 @@ impl Checker for FinishedIsCommitted {
         if let Some(record) = self.record.as_ref().filter(|record| disk.read_durable(record).is_none()) {
             return Err(format!("the job is finished, but {} is not durable", record.display()));
         }
-        let mut durable = Lines::new();
+        let mut durable = self.expected.tally();
         for name in visible_parts(&self.directory, disk) {
             let contents = disk.read_durable(&self.directory.join(&name));
             let contents = contents.ok_or_else(|| format!("the job is finished, but {name} is not durable"))?;
             for line in lines(&contents) {
-                *durable.entry(line.to_vec()).or_default() += 1;
+                // A line that no run can give is another checker's business.
+                if let Some((number, _)) = self.expected.find(line) {
+                    durable[number] += 1;
+                }
             }
         }
-        for (line, times) in &self.expected {
-            let found = durable.get(line).copied().unwrap_or(0);
-            let fits = if self.exact { found == *times } else { found >= *times };
+        for (line, wanted, found) in self.expected.compare(&durable) {
+            let fits = if self.exact { found == wanted } else { found >= wanted };
             if !fits {
-                return Err(format!(
-                    "the job is finished, but {} is durable {found} times instead of {times}",
-                    show(line)
-                ));
+                let line = show(line);
+                return Err(format!("the job is finished, but {line} is durable {found} times instead of {wanted}"));
             }
         }
         Ok(())
@@ -79,17 +77,17 @@ impl Checker for FinishedIsCommitted {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::error::Error;
+    use tidegate::{error::Error, stream::CheckpointMode};
 
     use super::*;
-    use crate::checker::testing::{Event, Story, all_break, all_hold, context, context_of, ended, sync, write};
+    use crate::checker::testing::{Event, Story, all_break, all_hold, ended, ground, ground_of, sync, write};
 
     const END: Event = Event::End { finished: true };
     const FIRST: &str = "/output/part-0-1-1.1-0";
     const SECOND: &str = "/output/part-0-2-1.1-1";
 
     fn checker() -> FinishedIsCommitted {
-        FinishedIsCommitted::new(&context())
+        FinishedIsCommitted::new(&ground())
     }
 
     fn story() -> Story {
@@ -103,7 +101,7 @@ mod tests {
         let failed = ended(JobStatus::Failed(Error::bad_input("no")));
         all_hold(checker, [story(), Story::new([failed, Event::End { finished: false }])]);
         let twice = story().instead(write(SECOND, "a\t2\n"), write(SECOND, "a\t2\na\t2\n"));
-        all_hold(|| FinishedIsCommitted::new(&context_of(CheckpointMode::AtLeastOnce)), [twice]);
+        all_hold(|| FinishedIsCommitted::new(&ground_of(CheckpointMode::AtLeastOnce)), [twice]);
     }
 
     #[test]

@@ -5,13 +5,21 @@
 //! | I1 | `state_fold` | the state of a checkpoint is all there, and the fold of exactly the input before its source positions | Carbone et al. 2015, §4 |
 //! | I2 | `output_once` | visible output is that of a sequential run: each record once, nothing ever taken back | Flink, end-to-end exactly once |
 //! | I3 | `consistent_cut` | what a receiver's snapshot reflects of a channel is what its sender sent before its own cut | Chandy and Lamport 1985 |
+//! | I4 | `snapshot_purity` | what is restored is byte for byte what was frozen at the barrier | FLINK-9269, FLINK-6207 |
 //! | I5 | `durable_first` | what is acknowledged, prepared, committed, or named by a manifest, survives any loss of power | RisingWave 26492, SlateDB 433 |
 //! | I6 | `commit_after_manifest` | nothing becomes visible before its checkpoint is durable | Gray 1978, two-phase commit |
-//! | I7 | `fencing` | a superseded attempt acknowledges and completes nothing | RisingWave 20879, FLINK-13593 |
-//! | I8 | `rising_ids` | numbers of checkpoints, terms and attempts rise and are never used twice | FLINK-2354 |
+//! | I7 | `fencing` | a superseded attempt acknowledges and completes nothing, and sends nothing to a later one | RisingWave 20879, FLINK-13593 |
+//! | I8 | `rising_ids` | numbers of checkpoints, terms and attempts rise and are never used twice, and no task goes back | FLINK-2354, FLINK-17994 |
+//! | I9 | `reachable_kept` | nothing that a retained checkpoint or a restore under way needs is ever deleted | FLINK-22494, FLINK-21351 |
+//! | I9 | `nothing_left` | a finished job leaves nothing behind but its output and the checkpoints that it keeps | ours: deletions in the background were cut off at the job's end |
+//! | I10 | `key_ownership` | each key lives in exactly one subtask, the one that its hash gives | Bytewax 0.14 |
+//! | I11 | `list_conservation` | a restore hands out each item of operator state once, and moves none needlessly | FLINK-11618 |
+//! | I14 | `split_conservation` | every split of the input is in exactly one place, and never goes back | FLINK-20290, FLINK-21996 |
 //! | I16 | `finished_is_committed` | FINISHED is said only when all output is visible, and that and the record of it are durable | Feldera a5d8d17cf |
 //! | I17 | `no_rewind` | recovery never goes behind a completed checkpoint, and all tasks restore the same | FLINK-22502 |
+//! | I20 | `no_silent_fallback` | an attempt begins with the newest checkpoint there is, or not at all | FLINK-22502 |
 //!
+//! I12 (timers) and I13 (watermarks) have no checker: the engine has neither.
 //! I15 (liveness) is judged by the runner, which knows when the faults have ended; I19 (determinism) by comparing two runs.
 //! I18 (notifications may be lost, late, doubled) is a way to run, not a check.
 //!
@@ -19,12 +27,23 @@
 
 mod commit_after_manifest;
 mod consistent_cut;
+mod deployments;
 mod durable_first;
+mod expected_output;
 mod fencing;
 mod finished_is_committed;
+mod ground;
+mod key_ownership;
+mod list_conservation;
 mod no_rewind;
+mod no_silent_fallback;
+mod nothing_left;
 mod output_once;
+mod reachable_kept;
+mod restoring;
 mod rising_ids;
+mod snapshot_purity;
+mod split_conservation;
 mod state_fold;
 #[cfg(test)]
 mod testing;
@@ -36,8 +55,10 @@ use std::{
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tidegate::{graph::JobGraph, probe::Fact, stream::CheckpointMode};
+use tidegate::probe::Fact;
 
+pub use self::deployments::Deployments;
+use self::ground::Ground;
 use crate::workload::Workload;
 
 /// A broken guarantee.
@@ -65,18 +86,12 @@ pub trait DiskView {
 /// What checkers know of a run before it begins.
 #[derive(Clone)]
 pub struct Context {
-    /// The job.
-    pub graph: Arc<JobGraph>,
+    /// The job, as each attempt runs it.
+    pub deployments: Deployments,
     /// Its input and what must come of it.
     pub workload: Arc<dyn Workload>,
     /// Where its checkpoints rest.
     pub checkpoint_directory: PathBuf,
-}
-
-impl Context {
-    fn mode(&self) -> CheckpointMode {
-        self.graph.checkpoints.as_ref().map_or(CheckpointMode::ExactlyOnce, |c| c.mode)
-    }
 }
 
 /// Watches one guarantee.
@@ -97,20 +112,35 @@ pub trait Checker: Send {
     fn finish(&mut self, _finished: bool, _disk: &dyn DiskView) -> Result<(), String> {
         Ok(())
     }
+
+    /// Whether it also judges a run in which storage was damaged on purpose (bits that rot, writes that go astray): true for
+    /// what must hold whatever the disk does. There, damage may end the job, but must never be used, nor hidden behind older
+    /// state or wrong output. The other guarantees rest on a disk that keeps what was synced.
+    fn holds_beyond(&self) -> bool {
+        false
+    }
 }
 
 /// All checkers of a run.
 #[must_use]
 pub fn all(context: &Context) -> Vec<Box<dyn Checker>> {
+    let ground = Ground::new(context);
     vec![
-        Box::new(state_fold::StateFold::new(context)),
-        Box::new(output_once::OutputOnce::new(context)),
-        Box::new(consistent_cut::ConsistentCut::new(context)),
-        Box::new(durable_first::DurableFirst::new(context)),
-        Box::new(commit_after_manifest::CommitAfterManifest::new(context)),
+        Box::new(state_fold::StateFold::new(&ground)),
+        Box::new(output_once::OutputOnce::new(&ground)),
+        Box::new(consistent_cut::ConsistentCut::new(&ground)),
+        Box::new(snapshot_purity::SnapshotPurity::new(&ground)),
+        Box::new(durable_first::DurableFirst::new(&ground)),
+        Box::new(commit_after_manifest::CommitAfterManifest::new(&ground)),
         Box::new(fencing::Fencing::default()),
         Box::new(rising_ids::RisingIds::default()),
-        Box::new(finished_is_committed::FinishedIsCommitted::new(context)),
+        Box::new(reachable_kept::ReachableKept::new(&ground)),
+        Box::new(nothing_left::NothingLeft::new(&ground)),
+        Box::new(key_ownership::KeyOwnership::new(&ground)),
+        Box::new(list_conservation::ListConservation::new(&ground)),
+        Box::new(split_conservation::SplitConservation::new(&ground)),
+        Box::new(finished_is_committed::FinishedIsCommitted::new(&ground)),
         Box::new(no_rewind::NoRewind::default()),
+        Box::new(no_silent_fallback::NoSilentFallback::new(&ground)),
     ]
 }

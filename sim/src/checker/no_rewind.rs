@@ -38,7 +38,7 @@ impl Checker for NoRewind {
             Step::AttemptStarted { attempt, restored } => {
                 self.restored.insert(*attempt, *restored);
             }
-            Step::StateRestored { restored } => {
+            Step::StateRestored { restored, .. } => {
                 let Actor::Task(task) = fact.actor else { return Ok(()) };
                 let due = self.restored.get(&task.attempt).copied().flatten();
                 if *restored != due {
@@ -48,6 +48,10 @@ impl Checker for NoRewind {
             _ => {}
         }
         Ok(())
+    }
+
+    fn holds_beyond(&self) -> bool {
+        true
     }
 }
 
@@ -71,7 +75,7 @@ mod tests {
     }
 
     fn restores(checkpoint: u64) -> Event {
-        by(task("count/0", 2), 0, Step::StateRestored { restored: some(checkpoint) })
+        by(task("count/0", 2), 0, Step::StateRestored { restored: some(checkpoint), given: Vec::new() })
     }
 
     #[test]

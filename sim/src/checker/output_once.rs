@@ -4,36 +4,37 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use tidegate::{
     connector::PartFile,
     probe::{Fact, Step},
-    stream::{CheckpointMode, hash_bytes},
+    stream::hash_bytes,
 };
 
-use super::{Checker, Context, DiskView};
-use crate::workload::Lines;
+use super::{Checker, DiskView, expected_output::ExpectedOutput, ground::Ground};
 
 /// Reads part files as they become visible.
 pub(super) struct OutputOnce {
     directory: PathBuf,
-    expected: Lines,
+    expected: Arc<ExpectedOutput>,
     exact: bool,
     /// Digest of each visible file that was read.
     files: BTreeMap<String, u64>,
-    seen: Lines,
+    /// How often each line of the expected output was seen.
+    seen: Vec<u64>,
 }
 
 impl OutputOnce {
-    pub(super) fn new(context: &Context) -> Self {
+    pub(super) fn new(ground: &Ground) -> Self {
         Self {
-            directory: context.workload.output_directory().to_owned(),
-            expected: context.workload.expected_output(),
-            exact: context.mode() == CheckpointMode::ExactlyOnce,
+            directory: ground.workload.output_directory().to_owned(),
+            expected: ground.expected.clone(),
+            exact: ground.is_exact(),
             files: BTreeMap::new(),
-            seen: Lines::new(),
+            seen: ground.expected.tally(),
         }
     }
 
@@ -52,12 +53,11 @@ impl OutputOnce {
                 return Err(format!("{name} ends in the middle of a line"));
             }
             for line in lines(&contents) {
-                let times = self.seen.entry(line.to_vec()).or_default();
-                *times += 1;
-                let wanted = self.expected.get(line).copied().unwrap_or(0);
-                if wanted == 0 {
+                let Some((number, wanted)) = self.expected.find(line) else {
                     return Err(format!("{name} holds {}, which no run can give", show(line)));
-                }
+                };
+                let times = &mut self.seen[number];
+                *times += 1;
                 if self.exact && *times > wanted {
                     return Err(format!("{} is visible {times} times instead of {wanted}, last in {name}", show(line)));
                 }
@@ -111,27 +111,29 @@ impl Checker for OutputOnce {
             }
         }
         if finished {
-            let lacking =
-                self.expected.iter().find(|(line, times)| self.seen.get(*line).copied().unwrap_or(0) < **times);
-            if let Some((line, times)) = lacking {
-                let seen = self.seen.get(line).copied().unwrap_or(0);
-                return Err(format!(
-                    "{} is visible {seen} times instead of {times}, and the job is finished",
-                    show(line)
-                ));
+            let lacking = self.expected.compare(&self.seen).find(|(_, wanted, seen)| seen < wanted);
+            if let Some((line, wanted, seen)) = lacking {
+                let line = show(line);
+                return Err(format!("{line} is visible {seen} times instead of {wanted}, and the job is finished"));
             }
         }
         Ok(())
+    }
+
+    fn holds_beyond(&self) -> bool {
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tidegate::stream::CheckpointMode;
+
     use super::*;
-    use crate::checker::testing::{Event, Story, all_break, all_hold, by, context, context_of, remove, task, write};
+    use crate::checker::testing::{Event, Story, all_break, all_hold, by, ground, ground_of, remove, task, write};
 
     fn checker() -> OutputOnce {
-        OutputOnce::new(&context())
+        OutputOnce::new(&ground())
     }
 
     fn synced() -> Event {
@@ -162,7 +164,7 @@ mod tests {
     #[test]
     fn at_least_once_may_repeat() {
         let again = write("/output/part-0-3-1.1-1", "a\t2\n");
-        let checker = || OutputOnce::new(&context_of(CheckpointMode::AtLeastOnce));
+        let checker = || OutputOnce::new(&ground_of(CheckpointMode::AtLeastOnce));
         all_hold(checker, [story().before(END, again)]);
         let lacking = r#""a\t2" is visible 0 times instead of 1, and the job is finished"#;
         all_break(checker, [(story().without(second()), lacking)]);

@@ -1,10 +1,11 @@
-//! I8: numbers of checkpoints, terms and attempts rise strictly and are never used twice, over all failures.
+//! I8: numbers of checkpoints, terms and attempts rise strictly and are never used twice, over all failures. And
+//! each task takes part in checkpoints in the order of their numbers, beginning after the one that it restored.
 
-use std::fmt::Display;
+use std::{collections::BTreeMap, fmt::Display};
 
 use tidegate::{
-    id::{AttemptId, CheckpointId},
-    probe::{Fact, Step},
+    id::{AttemptId, CheckpointId, TaskId},
+    probe::{Actor, Fact, Step},
 };
 
 use super::{Checker, DiskView};
@@ -17,6 +18,9 @@ pub(super) struct RisingIds {
     triggered: Option<CheckpointId>,
     term: Option<u32>,
     attempt: Option<AttemptId>,
+    /// Of each task: whose trigger it took, and whose state it froze.
+    taken: BTreeMap<TaskId, Option<CheckpointId>>,
+    frozen: BTreeMap<TaskId, Option<CheckpointId>>,
 }
 
 fn rise<T: PartialOrd + Display + Copy>(highest: &mut Option<T>, next: T, what: &str) -> Result<(), String> {
@@ -26,12 +30,36 @@ fn rise<T: PartialOrd + Display + Copy>(highest: &mut Option<T>, next: T, what: 
     }
 }
 
+impl RisingIds {
+    fn observe_task(&mut self, task: TaskId, fact: &Fact) -> Result<(), String> {
+        match (&fact.step, fact.checkpoint) {
+            (Step::StateRestored { restored, .. }, _) => {
+                self.taken.insert(task, *restored);
+                self.frozen.insert(task, *restored);
+                Ok(())
+            }
+            (Step::TriggerReceived, Some(id)) => {
+                let taken = rise(self.taken.entry(task).or_default(), id, "the trigger of checkpoint");
+                taken.map_err(|e| format!("{task}: {e}"))
+            }
+            (Step::StateFrozen { .. }, Some(id)) => {
+                let frozen = rise(self.frozen.entry(task).or_default(), id, "the state for checkpoint");
+                frozen.map_err(|e| format!("{task}: {e}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Checker for RisingIds {
     fn id(&self) -> &'static str {
         "I8"
     }
 
     fn observe(&mut self, fact: &Fact, _: &dyn DiskView) -> Result<(), String> {
+        if let Actor::Task(task) = fact.actor {
+            return self.observe_task(task, fact);
+        }
         match (&fact.step, fact.checkpoint) {
             (Step::CheckpointDirectorySynced, Some(id)) => rise(&mut self.checkpoint, id, "checkpoint"),
             (Step::CheckpointTriggered { .. }, Some(id)) if self.checkpoint != Some(id) => {
@@ -46,12 +74,16 @@ impl Checker for RisingIds {
             _ => Ok(()),
         }
     }
+
+    fn holds_beyond(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checker::testing::{Event, Story, all_break, all_hold, manager, started};
+    use crate::checker::testing::{Event, Story, all_break, all_hold, by, manager, restored, started, task};
 
     fn claimed(checkpoint: u64) -> Event {
         manager(checkpoint, Step::CheckpointDirectorySynced)
@@ -70,6 +102,22 @@ mod tests {
         manager(0, Step::AttemptStarted { attempt, restored: None })
     }
 
+    fn taken(name: &str, checkpoint: u64) -> Event {
+        by(task(name, 1), checkpoint, Step::TriggerReceived)
+    }
+
+    fn frozen(name: &str, checkpoint: u64) -> Event {
+        by(task(name, 1), checkpoint, Step::StateFrozen { digest: 0, bytes: 0, reflected: Vec::new() })
+    }
+
+    /// A task restores checkpoint 2, and takes 3 and 5.
+    fn task_story() -> Story {
+        let begins = ["source/0", "count/0"].map(|name| restored(name, 1, 2, Vec::new()));
+        let takes = [taken("source/0", 3), frozen("source/0", 3), frozen("count/0", 3)];
+        let more = [taken("source/0", 5), frozen("source/0", 5), frozen("count/0", 5)];
+        Story::new(begins.into_iter().chain(takes).chain(more))
+    }
+
     /// Number 2 is used up without a checkpoint.
     fn story() -> Story {
         let first = [term(1), started(1, 0), claimed(1), triggered(1), started(2, 1), claimed(2)];
@@ -80,7 +128,7 @@ mod tests {
     fn numbers_may_be_left_out() {
         all_hold(
             RisingIds::default,
-            [story(), story().without(triggered(1)), story().then(claimed(7)).then(triggered(7))],
+            [task_story(), story(), story().without(triggered(1)), story().then(claimed(7)).then(triggered(7))],
         );
     }
 
@@ -102,6 +150,13 @@ mod tests {
                 (story().without(term(2)), "attempt 2.1 is not of the term that is claimed"),
                 (story().before(second_term(), started(3, 1)), "attempt 1.3 is not of the term that is claimed"),
                 (story().instead(started(2, 1), started(1, 1)), "attempt 1.1 comes after 1.1"),
+                // FLINK-17994: a trigger is taken that a newer one has overtaken.
+                (task_story().then(taken("source/0", 4)), "v0/0@1.1: the trigger of checkpoint 4 comes after 5"),
+                (task_story().then(frozen("count/0", 5)), "v1/0@1.1: the state for checkpoint 5 comes after 5"),
+                (
+                    task_story().instead(taken("source/0", 3), taken("source/0", 2)),
+                    "v0/0@1.1: the trigger of checkpoint 2 comes after 2",
+                ),
             ],
         );
     }

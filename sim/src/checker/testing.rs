@@ -1,7 +1,8 @@
 //! Short hand-made histories, to prove that each checker can fail.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -9,21 +10,25 @@ use std::{
 
 use bytes::Bytes;
 use tidegate::{
+    checkpoint::{Manifest, SnapshotHandle, VertexManifest},
     connector::FileSink,
-    error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     id::{AttemptId, CheckpointId, TaskId},
-    probe::{Actor, Fact, JobStatus, Step},
-    state::OperatorSnapshot,
-    stream::CheckpointMode,
+    key_group::KeyHash,
+    probe::{Actor, Fact, GivenState, JobStatus, Share, Step},
+    state::{KeyGroupEntries, OperatorSnapshot, SubtaskSnapshot},
+    storage::{encode_manifest, encode_snapshot},
+    stream::{CheckpointMode, Key, hash_bytes},
 };
 
-use super::{Checker, Context, DiskView};
+use super::{Checker, Context, Deployments, DiskView, ground::Ground};
 use crate::workload::{Lines, Workload};
 
-/// Two sources, one counter, one sink; the words are `a b a`.
+/// Two sources, one counter or more, one sink; the words are `a b a`.
 struct Letters {
     mode: CheckpointMode,
+    counters: u32,
+    retained: u32,
 }
 
 impl Workload for Letters {
@@ -31,11 +36,12 @@ impl Workload for Letters {
         unreachable!("a checker does not ask for it")
     }
 
-    fn graph(&self) -> Result<JobGraph> {
+    fn graph(&self) -> tidegate::error::Result<JobGraph> {
         let mut env = StreamExecutionEnvironment::new();
         env.enable_checkpointing(Duration::from_secs(1)).set_checkpoint_mode(self.mode);
+        env.checkpoint_options_mut().retained = self.retained;
         let words = env.from_elements(["a", "b", "a"].map(str::to_owned)).uid("source").set_parallelism(2);
-        let counts = words.key_by(String::clone).sum(|_| 1_u64).uid("count");
+        let counts = words.key_by(String::clone).sum(|_| 1_u64).uid("count").set_parallelism(self.counters);
         counts
             .sink_to(FileSink::new("/output", |(word, n): &(String, u64), line: &mut Vec<u8>| {
                 line.extend(format!("{word}\t{n}").bytes());
@@ -58,16 +64,45 @@ impl Workload for Letters {
         let (read, counted) = (seen("source"), seen("count"));
         if read == counted { Ok(()) } else { Err(format!("{read} records are read, and {counted} are counted")) }
     }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
+        let entries = group.decode::<String, u64>().map_err(|e| e.to_string())?;
+        Ok(entries.iter().map(|(word, _)| word.key_hash()).collect())
+    }
+
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        [("0..1".to_owned(), 0..=1), ("1..3".to_owned(), 1..=3)].into()
+    }
+
+    /// Without the checks that the engine makes when it decodes one.
+    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
+        let [start, end, position, _] = *item else { return Err(format!("{item:?} is no split")) };
+        Ok((format!("{start}..{end}"), position.into()))
+    }
 }
 
-pub(super) fn context() -> Context {
-    context_of(CheckpointMode::ExactlyOnce)
-}
-
-pub(super) fn context_of(mode: CheckpointMode) -> Context {
-    let workload = Arc::new(Letters { mode });
+fn ground_for(workload: Letters) -> Ground {
+    let workload = Arc::new(workload);
     let graph = Arc::new(workload.graph().expect("the graph makes sense"));
-    Context { graph, workload, checkpoint_directory: "/chk".into() }
+    Ground::new(&Context { deployments: Deployments::new(graph), workload, checkpoint_directory: "/chk".into() })
+}
+
+const LETTERS: Letters = Letters { mode: CheckpointMode::ExactlyOnce, counters: 1, retained: 1 };
+
+pub(super) fn ground() -> Ground {
+    ground_for(LETTERS)
+}
+
+pub(super) fn ground_of(mode: CheckpointMode) -> Ground {
+    ground_for(Letters { mode, ..LETTERS })
+}
+
+pub(super) fn ground_of_counters(counters: u32) -> Ground {
+    ground_for(Letters { counters, ..LETTERS })
+}
+
+pub(super) fn ground_retaining(retained: u32) -> Ground {
+    ground_for(Letters { retained, ..LETTERS })
 }
 
 /// The first term's attempt of this number.
@@ -77,7 +112,7 @@ pub(super) fn attempt(number: u32) -> AttemptId {
 
 /// `count/0` in an attempt of the first term.
 pub(super) fn task(name: &str, number: u32) -> TaskId {
-    let subtask = context().graph.subtask_named(name).expect("the graph has this subtask");
+    let subtask = ground().graph.subtask_named(name).expect("the graph has this subtask");
     TaskId { subtask, attempt: attempt(number) }
 }
 
@@ -128,6 +163,54 @@ pub(super) fn started(number: u32, checkpoint: u64) -> Event {
 /// `sink/0` of an attempt gives a part its visible name.
 pub(super) fn renamed(number: u32, name: &str) -> Event {
     by(task("sink/0", number), 0, Step::PartRenamed { path: Path::new("/output").join(name) })
+}
+
+/// One list state, as a task begins with it.
+pub(super) fn given(uid: &str, state: &str, items: &[&[u8]]) -> GivenState {
+    let share = Share::Items(items.iter().map(|item| hash_bytes(item).0).collect());
+    GivenState { uid: uid.into(), state: state.into(), share }
+}
+
+/// A task of the first term has its state from a checkpoint.
+pub(super) fn restored(subtask: &str, attempt: u32, checkpoint: u64, given: Vec<GivenState>) -> Event {
+    by(task(subtask, attempt), 0, Step::StateRestored { restored: some(checkpoint), given })
+}
+
+/// An operator without any state.
+pub(super) fn operator(uid: &str) -> OperatorSnapshot {
+    OperatorSnapshot { uid: uid.into(), key_groups: None, keyed: Vec::new(), lists: Vec::new() }
+}
+
+/// A checkpoint of the first attempt, of vertices of one operator each: its handles, and its files being written.
+pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) -> (Vec<SnapshotHandle>, Vec<Event>) {
+    let (mut handles, mut events, mut manifest) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, operators) in vertices {
+        let first = handles.len();
+        for (index, operator) in operators.iter().enumerate() {
+            let bytes = encode_snapshot(&SubtaskSnapshot { operators: vec![operator.clone()] }).expect("plain data");
+            let (file, len) = (format!("{name}-{index}-1.1.snapshot"), bytes.len() as u64);
+            handles.push(SnapshotHandle { file: file.clone(), len, digest: hash_bytes(&bytes).0 });
+            events.push(write(&format!("/chk/chk-{id}/{file}"), bytes));
+        }
+        let (name, snapshots) = ((*name).to_owned(), handles[first..].to_vec());
+        manifest.push(VertexManifest { name, operators: Vec::new(), snapshots });
+    }
+    events.push(write(&format!("/chk/chk-{id}/manifest"), encode_manifest(&manifest_of(id, manifest))));
+    (handles, events)
+}
+
+/// The manifest of a checkpoint of the first attempt.
+pub(super) fn manifest_of(id: u64, vertices: Vec<VertexManifest>) -> Manifest {
+    Manifest {
+        job: "Letters".into(),
+        checkpoint: CheckpointId(id),
+        attempt: attempt(1),
+        is_final: false,
+        max_parallelism: 128,
+        vertices,
+        completed_at_ms: 0,
+        duration_us: 0,
+    }
 }
 
 pub(super) fn ended(status: JobStatus) -> Event {
@@ -204,9 +287,12 @@ impl Story {
 }
 
 /// Each of the stories breaks the guarantee, and a new checker says of it what stands beside it.
-pub(super) fn all_break<C: Checker>(checker: impl Fn() -> C, cases: impl IntoIterator<Item = (Story, &'static str)>) {
+pub(super) fn all_break<C: Checker, M: Into<String>>(
+    checker: impl Fn() -> C,
+    cases: impl IntoIterator<Item = (Story, M)>,
+) {
     for (story, message) in cases {
-        assert_eq!(story.told_to(&mut checker()), Err(message.to_owned()));
+        assert_eq!(story.told_to(&mut checker()), Err(message.into()));
     }
 }
 
@@ -234,7 +320,8 @@ impl DiskView for Files {
     }
 
     fn list(&self, directory: &Path) -> Vec<String> {
-        let names = self.visible.keys().filter(|path| path.parent() == Some(directory));
-        names.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
+        let name = |path: &PathBuf| path.strip_prefix(directory).ok()?.iter().next()?.to_str().map(str::to_owned);
+        let names: BTreeSet<String> = self.visible.keys().filter_map(name).collect();
+        names.into_iter().collect()
     }
 }

@@ -144,7 +144,7 @@ fn restored(step: &Step) -> Option<CheckpointId> {
     match step {
         Step::RestorePointChosen { restored }
         | Step::AttemptStarted { restored, .. }
-        | Step::StateRestored { restored } => *restored,
+        | Step::StateRestored { restored, .. } => *restored,
         _ => None,
     }
 }

@@ -1,18 +1,24 @@
 //! A small job that reads files, counts words, and writes them exactly once.
 
+#[path = "counts.rs"]
+mod counts;
+
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
+use counts::word_hashes;
 use tidegate::{
-    connector::{FileSink, TextFileSource},
+    connector::{FileSink, TextFileSource, TextSplit},
     error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     job::RestartStrategy,
-    state::OperatorSnapshot,
+    key_group::KeyHash,
+    state::{KeyGroupEntries, OperatorSnapshot},
 };
 use tidegate_sim::{
     env::WorldSettings,
@@ -62,6 +68,19 @@ impl Workload for Words {
 
     fn check_state(&self, _: &BTreeMap<String, Vec<OperatorSnapshot>>) -> std::result::Result<(), String> {
         Ok(())
+    }
+
+    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<KeyHash>, String> {
+        word_hashes(group)
+    }
+
+    /// Each file is one split: they are short.
+    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
+        self.0.iter().map(|(path, text)| (path.display().to_string(), 0..=text.len() as u64)).collect()
+    }
+
+    fn split(&self, item: &[u8]) -> std::result::Result<(String, u64), String> {
+        TextSplit::decode(item).map(|split| (split.path, split.position)).map_err(|e| e.to_string())
     }
 }
 

@@ -99,6 +99,11 @@ impl Coordinator {
         }
     }
 
+    /// Recovery has looked at the directory, and found these checkpoints completed.
+    pub fn found(&mut self, completed: &[CheckpointId]) {
+        self.retention.found(completed);
+    }
+
     /// Whether a manifest is on its way to storage: until the result is known, nobody may choose a restore point.
     #[must_use]
     pub fn is_publishing(&self) -> bool {

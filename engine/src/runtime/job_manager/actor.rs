@@ -199,6 +199,9 @@ impl JobManager {
             }
             Event::Prepared(Ok(prepared)) => {
                 let restored = prepared.restore.as_ref().map(|r| r.manifest.checkpoint);
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.found(&prepared.completed);
+                }
                 self.reporter.report(Step::RestorePointChosen { restored }).await;
                 self.prepared = Some(prepared);
                 self.lifecycle_event(LifecycleEvent::RestorePointRead).await;

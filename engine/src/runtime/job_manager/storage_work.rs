@@ -11,6 +11,9 @@ use crate::{
     storage::{CheckpointStore, PublishError},
 };
 
+/// How often deleting what is left over is tried before the job ends without it.
+const TIDY_ATTEMPTS: u32 = 5;
+
 /// How much longer the pause between two attempts to clean up is each time.
 const PAUSE_GROWTH: u32 = 2;
 
@@ -90,19 +93,25 @@ impl JobManager {
         });
     }
 
-    /// Tidies up after the last commit and records that the job is done. A disk that fails is tried again for as long as it
-    /// takes: all output is visible, and to give up would call the job failed.
+    /// Tidies up after the last commit and records that the job is done: in this order, because nobody looks again after the
+    /// record. Checkpoints that are being retired meanwhile are waited for in that they are retired here as well. A disk that
+    /// fails is tried again for as long as it takes: all output is visible, and to give up would call the job failed.
     pub(super) fn clean_up(&self) {
         let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
+        let retained = self.graph.checkpoints.as_ref().map_or(1, |options| options.retained);
         let (clock, last) = (self.env.clock.clone(), self.committed);
         let (mut pause, longest) = (self.options.heartbeat_interval, self.options.heartbeat_timeout);
         self.start_work("clean up", async move {
+            let mut attempts = 0;
             loop {
+                attempts += 1;
                 let result = async {
                     clean_up(&disk, &graph, last).await?;
-                    match (&store, last) {
-                        (Some(store), Some(last)) => store.record_finished(last).await,
-                        _ => Ok(()),
+                    let (Some(store), Some(last)) = (&store, last) else { return Ok(()) };
+                    match store.tidy(retained).await {
+                        Err(error) if attempts < TIDY_ATTEMPTS => Err(error),
+                        // What cannot be deleted only takes up room: the job does not fail for it.
+                        _ => store.record_finished(last).await,
                     }
                 };
                 match result.await {

@@ -219,12 +219,21 @@ impl State {
         }
     }
 
-    /// Directories whose name was lost are gone with all that was in them.
+    /// Directories whose name was lost are gone with all that was in them; but not one whose removal may yet be lost itself.
     fn forget_unreachable(&mut self) {
-        let gone: Vec<PathBuf> = self.directories.keys().filter(|p| self.directory(p).is_err()).cloned().collect();
+        let gone: Vec<PathBuf> = self.directories.keys().filter(|p| !self.may_be_reached(p)).cloned().collect();
         for path in gone {
             self.directories.remove(&path);
         }
+    }
+
+    /// Whether every name on the way is there, or would be there again after a loss of power.
+    fn may_be_reached(&self, path: &Path) -> bool {
+        let Some(parent) = path.parent() else { return true };
+        let Ok(name) = file_name(path) else { return false };
+        let named = |names: &BTreeMap<String, Entry>| names.get(&name) == Some(&Entry::Directory);
+        self.may_be_reached(parent)
+            && self.directories.get(parent).is_some_and(|d| named(&d.visible) || named(&d.durable))
     }
 
     /// Bytes in all files that somebody can still reach.

@@ -34,6 +34,7 @@ pub(super) const FROM_OUTSIDE_OF_TASKS: &[StepKind] = &[
     StepKind::TaskManagerLost,
     StepKind::AttemptStarted,
     StepKind::TaskDeployed,
+    StepKind::ChannelOpened,
     StepKind::AttemptRunning,
     StepKind::CheckpointDirectorySynced,
     StepKind::CheckpointTriggered,

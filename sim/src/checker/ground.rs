@@ -1,0 +1,147 @@
+//! What the checkers of a run stand on: the job, what must come of it, and its checkpoints, each opened once for all of them.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::Bytes;
+use tidegate::{
+    checkpoint::Manifest,
+    graph::JobGraph,
+    id::{AttemptId, CheckpointId},
+    state::OperatorSnapshot,
+    storage::{checkpoint_directory, decode_manifest, decode_snapshot},
+    stream::CheckpointMode,
+};
+
+use super::{Context, Deployments, DiskView, expected_output::ExpectedOutput};
+use crate::workload::Workload;
+
+/// Cheap to clone; clones share what was opened.
+#[derive(Clone)]
+pub(super) struct Ground {
+    /// The job when it started first: for what no deployment changes.
+    pub graph: Arc<JobGraph>,
+    deployments: Deployments,
+    pub workload: Arc<dyn Workload>,
+    /// The checkpoint directory.
+    pub root: PathBuf,
+    /// The whole output.
+    pub expected: Arc<ExpectedOutput>,
+    /// What was decoded last, to be used again while the bytes are the same.
+    decoded: Arc<Mutex<Decoded>>,
+}
+
+#[derive(Default)]
+struct Decoded {
+    manifests: BTreeMap<CheckpointId, (Bytes, Arc<Manifest>)>,
+    checkpoint: Option<Arc<OpenCheckpoint>>,
+}
+
+/// A checkpoint as it stands on the disk.
+pub(super) struct OpenCheckpoint {
+    pub manifest: Arc<Manifest>,
+    /// The snapshots of each stateful operator, by uid, in the order of the manifest, which is that of the subtask's index.
+    pub operators: BTreeMap<String, Vec<OperatorSnapshot>>,
+    /// The files that the manifest names, in its order.
+    contents: Vec<Bytes>,
+}
+
+impl Ground {
+    pub(super) fn new(context: &Context) -> Self {
+        Self {
+            graph: context.deployments.of(AttemptId { term: 0, number: 0 }),
+            deployments: context.deployments.clone(),
+            workload: context.workload.clone(),
+            root: context.checkpoint_directory.clone(),
+            expected: Arc::new(ExpectedOutput::new(context.workload.expected_output())),
+            decoded: Arc::default(),
+        }
+    }
+
+    /// The job as an attempt runs it.
+    pub(super) fn graph_of(&self, attempt: AttemptId) -> Arc<JobGraph> {
+        self.deployments.of(attempt)
+    }
+
+    /// Whether the job takes checkpoints of which each record is part once.
+    pub(super) fn is_exact(&self) -> bool {
+        self.graph.checkpoints.as_ref().is_none_or(|c| c.mode == CheckpointMode::ExactlyOnce)
+    }
+
+    /// How many completed checkpoints the job keeps.
+    pub(super) fn retained(&self) -> usize {
+        self.graph.checkpoints.as_ref().map_or(1, |c| c.retained.max(1) as usize)
+    }
+
+    /// The manifest of a checkpoint as everybody sees it.
+    pub(super) fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<Manifest>, String> {
+        let path = self.manifest_path(id);
+        let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
+        self.decode_manifest(id, bytes)
+    }
+
+    /// The manifest of a checkpoint as it would be left if all power were lost now.
+    pub(super) fn durable_manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<Manifest>, String> {
+        let path = self.manifest_path(id);
+        let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
+        self.decode_manifest(id, bytes)
+    }
+
+    fn manifest_path(&self, id: CheckpointId) -> PathBuf {
+        checkpoint_directory(&self.root, id).join("manifest")
+    }
+
+    fn decoded(&self) -> MutexGuard<'_, Decoded> {
+        self.decoded.lock().expect("nobody panics while holding this lock")
+    }
+
+    fn decode_manifest(&self, id: CheckpointId, bytes: Bytes) -> Result<Arc<Manifest>, String> {
+        let mut decoded = self.decoded();
+        if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| *from == bytes) {
+            return Ok(manifest.clone());
+        }
+        let path = self.manifest_path(id);
+        let manifest = Arc::new(decode_manifest(&bytes, &path).map_err(|e| e.to_string())?);
+        if manifest.checkpoint != id {
+            return Err(format!("{} is that of checkpoint {}", path.display(), manifest.checkpoint));
+        }
+        decoded.manifests.insert(id, (bytes, manifest.clone()));
+        Ok(manifest)
+    }
+
+    /// Opens a checkpoint: reads all of its files, and decodes them if they are not those that were opened last.
+    pub(super) fn open(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
+        let opened = self.manifest(id, disk).and_then(|manifest| self.open_from(manifest, disk));
+        opened.map_err(|e| format!("checkpoint {id} cannot be opened: {e}"))
+    }
+
+    fn open_from(&self, manifest: Arc<Manifest>, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
+        let directory = checkpoint_directory(&self.root, manifest.checkpoint);
+        let mut contents = Vec::new();
+        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
+            let path = directory.join(&handle.file);
+            contents.push(disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?);
+        }
+        let last = &mut self.decoded().checkpoint;
+        if let Some(same) = last.as_ref().filter(|last| last.manifest == manifest && last.contents == contents) {
+            return Ok(same.clone());
+        }
+        Ok(last.insert(Arc::new(OpenCheckpoint::decode(manifest, contents, &directory)?)).clone())
+    }
+}
+
+impl OpenCheckpoint {
+    fn decode(manifest: Arc<Manifest>, contents: Vec<Bytes>, directory: &Path) -> Result<Self, String> {
+        let mut operators = BTreeMap::<String, Vec<OperatorSnapshot>>::new();
+        for (handle, bytes) in manifest.vertices.iter().flat_map(|v| &v.snapshots).zip(&contents) {
+            let snapshot = decode_snapshot(bytes, &directory.join(&handle.file)).map_err(|e| e.to_string())?;
+            for operator in snapshot.operators {
+                operators.entry(operator.uid.clone()).or_default().push(operator);
+            }
+        }
+        Ok(Self { manifest, operators, contents })
+    }
+}

@@ -1,0 +1,147 @@
+//! I9: what can still be needed is never deleted. Every file that a retained checkpoint names is there and whole: of the newest
+//! completed ones as many as the job keeps, and the one that an attempt restores, until all of its tasks have done so.
+
+use std::collections::BTreeSet;
+
+use tidegate::{
+    id::CheckpointId,
+    probe::{Fact, Step},
+    storage::checkpoint_directory,
+    stream::hash_bytes,
+};
+
+use super::{Checker, DiskView, ground::Ground, restoring::Restoring};
+
+/// Looks after every deletion, and wherever somebody relies on what is left.
+pub(super) struct ReachableKept {
+    ground: Ground,
+    /// The newest that completed, as many as the job keeps.
+    retained: BTreeSet<CheckpointId>,
+    restoring: Restoring,
+}
+
+impl ReachableKept {
+    pub(super) fn new(ground: &Ground) -> Self {
+        Self { ground: ground.clone(), retained: BTreeSet::new(), restoring: Restoring::new(ground) }
+    }
+
+    fn retain(&mut self, id: CheckpointId) {
+        self.retained.insert(id);
+        while self.retained.len() > self.ground.retained() {
+            self.retained.pop_first();
+        }
+    }
+
+    fn check(&self, disk: &dyn DiskView) -> Result<(), String> {
+        let mut needed = self.retained.clone();
+        needed.extend(self.restoring.pending());
+        let whole =
+            |id: &CheckpointId| self.whole(*id, disk).map_err(|e| format!("checkpoint {id} is still needed, but {e}"));
+        needed.iter().try_for_each(whole)
+    }
+
+    fn whole(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
+        let directory = checkpoint_directory(&self.ground.root, id);
+        let manifest = self.ground.manifest(id, disk)?;
+        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
+            let path = directory.join(&handle.file);
+            let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
+            if bytes.len() as u64 != handle.len || hash_bytes(&bytes).0 != handle.digest {
+                return Err(format!("{} is not whole", path.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Checker for ReachableKept {
+    fn id(&self) -> &'static str {
+        "I9"
+    }
+
+    fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
+        self.restoring.observe(fact);
+        match (&fact.step, fact.checkpoint) {
+            (Step::CheckpointCompleted, Some(id)) => self.retain(id),
+            // A crash may have kept it from being called complete.
+            (Step::RestorePointChosen { restored: Some(id) }, _) => self.retain(*id),
+            (Step::CheckpointRetired | Step::AttemptStarted { .. }, _) => {}
+            _ => return Ok(()),
+        }
+        self.check(disk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checker::testing::{
+        Event, Story, all_break, all_hold, by, checkpoint, chosen, completed, ground_retaining, manager, operator,
+        remove, some, started, task, write,
+    };
+
+    fn checker() -> ReachableKept {
+        ReachableKept::new(&ground_retaining(2))
+    }
+
+    fn written(id: u64) -> Vec<Event> {
+        checkpoint(id, &[("count", vec![operator("count")])]).1
+    }
+
+    fn retired(id: u64) -> [Event; 3] {
+        let file = |name: &str| remove(&format!("/chk/chk-{id}/{name}"));
+        [file("manifest"), file("count-0-1.1.snapshot"), manager(id, Step::CheckpointRetired)]
+    }
+
+    fn restores(subtask: &str) -> Event {
+        by(task(subtask, 1), 0, Step::StateRestored { restored: some(1), given: Vec::new() })
+    }
+
+    /// Attempt 1 restores checkpoint 1; 2 and 3 complete, and 1 goes.
+    fn story() -> Story {
+        let tasks = ["source/0", "source/1", "count/0", "sink/0"].map(restores);
+        let first = written(1).into_iter().chain([chosen(1), started(1, 1)]).chain(tasks);
+        let more = [2, 3].into_iter().flat_map(|id| written(id).into_iter().chain([completed(id)]));
+        Story::new(first.chain(more).chain(retired(1)))
+    }
+
+    fn and_then(story: Story, events: impl IntoIterator<Item = Event>) -> Story {
+        events.into_iter().fold(story, Story::then)
+    }
+
+    #[test]
+    fn what_nobody_needs_may_go() {
+        all_hold(
+            checker,
+            [story(), and_then(and_then(story(), written(4)), [completed(4)].into_iter().chain(retired(2)))],
+        );
+    }
+
+    #[test]
+    fn what_is_needed_and_gone_is_seen() {
+        let gone = "checkpoint 2 is still needed, but /chk/chk-2/manifest is not there";
+        let snapshot = "/chk/chk-3/count-0-1.1.snapshot";
+        let now = manager(1, Step::CheckpointRetired);
+        all_break(
+            checker,
+            [
+                (and_then(story(), retired(2)), gone),
+                // FLINK-22494: deleted, because its publication was taken for failed.
+                (story().then(remove("/chk/chk-2/manifest")).then(chosen(3)), gone),
+                (
+                    story().before(now.clone(), remove(snapshot)),
+                    "checkpoint 3 is still needed, but /chk/chk-3/count-0-1.1.snapshot is not there",
+                ),
+                (
+                    story().before(now, write(snapshot, "half")),
+                    "checkpoint 3 is still needed, but /chk/chk-3/count-0-1.1.snapshot is not whole",
+                ),
+                // A task has yet to read it.
+                (
+                    story().without(restores("sink/0")),
+                    "checkpoint 1 is still needed, but /chk/chk-1/manifest is not there",
+                ),
+            ],
+        );
+    }
+}
