@@ -23,7 +23,6 @@ use tidegate::{
     key_group::KeyHash,
     probe::StepKind,
     state::{KeyGroupEntries, OperatorSnapshot},
-    stream::Key,
 };
 use tidegate_sim::{
     env::{Crash, WorldSettings},

@@ -49,10 +49,6 @@ impl Checker for NoRewind {
         }
         Ok(())
     }
-
-    fn holds_beyond(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]

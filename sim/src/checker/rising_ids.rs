@@ -1,7 +1,10 @@
 //! I8: numbers of checkpoints, terms and attempts rise strictly and are never used twice, over all failures. And
 //! each task takes part in checkpoints in the order of their numbers, beginning after the one that it restored.
 
-use std::{collections::BTreeMap, fmt::Display};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use tidegate::{
     id::{AttemptId, CheckpointId, TaskId},
@@ -14,7 +17,9 @@ use super::{Checker, DiskView};
 #[derive(Default)]
 pub(super) struct RisingIds {
     /// By their directories, whose durable names use the numbers up.
-    checkpoint: Option<CheckpointId>,
+    checkpoints: BTreeSet<CheckpointId>,
+    /// The highest of these when the newest term was claimed.
+    before_term: Option<CheckpointId>,
     triggered: Option<CheckpointId>,
     term: Option<u32>,
     attempt: Option<AttemptId>,
@@ -31,6 +36,18 @@ fn rise<T: PartialOrd + Display + Copy>(highest: &mut Option<T>, next: T, what: 
 }
 
 impl RisingIds {
+    /// Within a term they may come out of order: a disk that hangs may finish what was given up long ago.
+    fn claim(&mut self, id: CheckpointId) -> Result<(), String> {
+        if let Some(before) = self.before_term.filter(|before| *before >= id) {
+            return Err(format!("checkpoint {id} comes after {before}"));
+        }
+        if self.checkpoints.insert(id) {
+            Ok(())
+        } else {
+            Err(format!("the number of checkpoint {id} is claimed twice"))
+        }
+    }
+
     fn observe_task(&mut self, task: TaskId, fact: &Fact) -> Result<(), String> {
         match (&fact.step, fact.checkpoint) {
             (Step::StateRestored { restored, .. }, _) => {
@@ -61,12 +78,15 @@ impl Checker for RisingIds {
             return self.observe_task(task, fact);
         }
         match (&fact.step, fact.checkpoint) {
-            (Step::CheckpointDirectorySynced, Some(id)) => rise(&mut self.checkpoint, id, "checkpoint"),
-            (Step::CheckpointTriggered { .. }, Some(id)) if self.checkpoint != Some(id) => {
+            (Step::CheckpointDirectorySynced, Some(id)) => self.claim(id),
+            (Step::CheckpointTriggered { .. }, Some(id)) if !self.checkpoints.contains(&id) => {
                 Err(format!("checkpoint {id} is triggered, but its number is not claimed"))
             }
             (Step::CheckpointTriggered { .. }, Some(id)) => rise(&mut self.triggered, id, "the trigger of checkpoint"),
-            (Step::TermClaimed { term }, _) => rise(&mut self.term, *term, "term"),
+            (Step::TermClaimed { term }, _) => {
+                self.before_term = self.checkpoints.last().copied();
+                rise(&mut self.term, *term, "term")
+            }
             (Step::AttemptStarted { attempt, .. }, _) if self.term != Some(attempt.term) => {
                 Err(format!("attempt {attempt} is not of the term that is claimed"))
             }

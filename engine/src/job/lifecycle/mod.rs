@@ -18,16 +18,21 @@ mod tests;
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
+    time::Duration,
 };
 
 pub use self::message::{LifecycleCommand, LifecycleEvent};
 use super::{RestartPolicy, RestartStrategy, assign};
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     id::{AttemptId, SubtaskId, TaskId, TaskManagerId, VertexId},
     instant::Instant,
     probe::{JobStatus, Step},
 };
+
+/// The failure of one task breaks its connections to others, and their complaint may be heard first. So long the job manager
+/// waits, before it gives up for good, for the one that tells the reason.
+const ROOT_CAUSE_WAIT: Duration = Duration::from_millis(200);
 
 /// Where the job is on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +51,15 @@ pub enum Phase {
     /// Waiting for the restart delay to pass.
     Restarting {
         /// Until then.
+        until: Instant,
+    },
+    /// No restart is left. A task lost its connection to another one, which may be about to say what went wrong there.
+    GivingUp {
+        /// What failed.
+        error: Error,
+        /// In this attempt.
+        attempt: AttemptId,
+        /// So long is waited for a better reason.
         until: Instant,
     },
     /// All output is committed; the end is being recorded.
@@ -105,14 +119,19 @@ impl Lifecycle {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Restarting { until } => Some(until),
+            Phase::Restarting { until } | Phase::GivingUp { until, .. } => Some(until),
             _ => None,
         }
     }
 
     /// The time that `next_deadline` gave may have come.
     pub fn on_deadline(&mut self, now: Instant, out: &mut Vec<LifecycleCommand>) {
-        if self.next_deadline().is_some_and(|at| at <= now) {
+        if self.next_deadline().is_none_or(|at| at > now) {
+            return;
+        }
+        if let Phase::GivingUp { error, .. } = &self.phase {
+            self.end(JobStatus::Failed(error.clone()), out);
+        } else {
             self.phase = Phase::WaitingForResources;
             self.start_if_possible(out);
         }
@@ -145,6 +164,12 @@ impl Lifecycle {
             LifecycleEvent::TaskRunning { task } => self.task_running(task, out),
             LifecycleEvent::TaskFinished { task } => self.task_finished(task, out),
             LifecycleEvent::TaskFailed { task, error } => {
+                if matches!(self.phase, Phase::GivingUp { attempt, .. } if attempt == task.attempt) {
+                    if error.kind != ErrorKind::Unavailable {
+                        self.end(JobStatus::Failed(error), out);
+                    }
+                    return;
+                }
                 // A failure of a superseded attempt has been answered already (FLINK-13593).
                 if self.attempt() == Some(task.attempt) {
                     self.fail(now, error, out);
@@ -240,14 +265,18 @@ impl Lifecycle {
             // All output is committed; what happens to the tasks now changes nothing.
             return;
         }
+        let attempt = self.attempt();
         self.abandon_attempt(out);
         let delay = if error.may_be_retried() { self.policy.on_failure(now) } else { None };
-        match delay {
-            Some(delay) => {
+        match (delay, attempt) {
+            (Some(delay), _) => {
                 self.phase = Phase::Restarting { until: now + delay };
                 out.push(LifecycleCommand::Report { step: Step::RestartScheduled { delay, error } });
             }
-            None => self.end(JobStatus::Failed(error), out),
+            (None, Some(attempt)) if error.kind == ErrorKind::Unavailable => {
+                self.phase = Phase::GivingUp { error, attempt, until: now + ROOT_CAUSE_WAIT };
+            }
+            (None, _) => self.end(JobStatus::Failed(error), out),
         }
     }
 

@@ -167,7 +167,7 @@ fn a_failure_restarts_all_tasks_until_no_restart_is_left() {
     let mut play = Play::running(true);
     play.fails(1, cut_off()).at(9).at(10).tell(LifecycleEvent::RestorePointRead);
     play.fails(2, cut_off()).at(20).tell(LifecycleEvent::RestorePointRead).running_tasks(3, &ALL);
-    play.fails(3, cut_off()).fails(3, cut_off());
+    play.fails(3, cut_off()).fails(3, cut_off()).at(220);
     insta::assert_snapshot!(play.text(), @r"
     v1/1@3.1 fails -> end 3.1; cancel tasks up to 3.1; restart in 10ms after: cut off
     9 ms
@@ -179,8 +179,9 @@ fn a_failure_restarts_all_tasks_until_no_restart_is_left() {
     v0/0@3.3 runs
     v1/0@3.3 runs
     v1/1@3.3 runs -> 3.3 runs
-    v1/1@3.3 fails -> end 3.3; cancel tasks up to 3.3; END Failed: cut off
+    v1/1@3.3 fails -> end 3.3; cancel tasks up to 3.3
     v1/1@3.3 fails
+    220 ms -> END Failed: cut off
     ");
 }
 
@@ -214,6 +215,28 @@ fn an_error_that_no_restart_can_mend_ends_the_job() {
     insta::assert_snapshot!(play.text(), @r"
     v1/1@3.1 fails -> end 3.1; cancel tasks up to 3.1; END Failed: line 7 is not UTF-8
     ");
+}
+
+/// A task that panics breaks the connections of others, whose complaint comes first.
+#[test]
+fn before_it_gives_up_it_listens_for_the_reason() {
+    let last_failure = || {
+        let mut play = Play::running(true);
+        for number in 1..3 {
+            play.fails(number, cut_off()).at(u64::from(number) * 10).tell(LifecycleEvent::RestorePointRead);
+            play.running_tasks(number + 1, &ALL);
+        }
+        play.text.clear();
+        play.fails(3, cut_off());
+        play
+    };
+    let mut told = last_failure();
+    told.fails(2, Error::user_code("of another attempt")).fails(3, cut_off()).fails(3, Error::user_code("panicked"));
+    let mut silent = last_failure();
+    silent.registers("tm-3").at(219).at(220);
+    let mut canceled = last_failure();
+    canceled.tell(LifecycleEvent::CancelRequested);
+    insta::assert_snapshot!([told, silent, canceled].map(|mut play| play.text()).join("---\n"));
 }
 
 #[test]
