@@ -4,9 +4,9 @@ use tidegate::error::{Error, Result};
 use tidegate_sim::{fault::did_you_mean, run::RunSpec, seed::Seed};
 
 use crate::scenarios::{
-    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, ledger, lost_messages,
-    prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small, split_alignment, torn_manifest,
-    uneven_sources, user_panic, wide_sink, word_count, zombie,
+    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, late_producers, ledger,
+    lost_messages, prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small, split_alignment,
+    stale_messages, torn_manifest, uneven_sources, user_panic, wide_sink, word_count, zombie,
 };
 
 /// A named adversity.
@@ -140,6 +140,18 @@ pub const SCENARIOS: &[Scenario] = &[
         summary: "control messages of checkpoints are lost, late and doubled throughout",
         is_aimed: true,
         make: lost_messages::spec,
+    },
+    Scenario {
+        name: "stale-messages",
+        summary: "what the tasks of a dead attempt said comes once more, while the next one runs",
+        is_aimed: true,
+        make: stale_messages::spec,
+    },
+    Scenario {
+        name: "late-producers",
+        summary: "tasks fail while they connect to one another over slow links",
+        is_aimed: true,
+        make: late_producers::spec,
     },
     Scenario {
         name: "small",

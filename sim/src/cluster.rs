@@ -199,9 +199,10 @@ impl Stage {
                 }
                 _ => unreachable!("a plan is validated: nothing else is tied to a message"),
             };
-            let ControlMessage { kind, checkpoint } = message;
-            let event = self.record(from, Event::Fault(format!("{kind:?} {checkpoint} to {to} {what}")));
-            self.judge().fired.push(Fired { fault, action, step: None, message: Some(*kind), event });
+            let kind = message.kind;
+            let of = message.checkpoint.map_or_else(String::new, |id| format!(" {id}"));
+            let event = self.record(from, Event::Fault(format!("{kind:?}{of} to {to} {what}")));
+            self.judge().fired.push(Fired { fault, action, step: None, message: Some(kind), event });
         }
         arrivals
     }

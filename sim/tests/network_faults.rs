@@ -447,7 +447,7 @@ fn with_control(act: impl AsyncFn(Scene) + Send + Sync) {
     with_connection(async |mut s| {
         let tap = move |from: &str, to: &str, message: &ControlMessage| {
             assert_eq!((from, to, message.kind), ("a", "b", MessageKind::Committed));
-            match message.checkpoint.0 {
+            match message.checkpoint.expect("a commit belongs to one").0 {
                 1 => vec![],
                 2 => vec![ms(30)],
                 3 => vec![ms(0), ms(50)],

@@ -1,8 +1,9 @@
-//! Which control messages may get lost.
+//! Which control messages may get lost, and which may come twice.
 //!
 //! A session carries all its messages in order, or ends. But nothing in the protocol of checkpoints relies on that: each of
 //! these may be lost, come late, twice, or out of order, and no record is lost or doubled for it. (Flink's are sent so:
-//! FLINK-20433, FLINK-21996.) The simulated world takes them apart on the way, and does just that.
+//! FLINK-20433, FLINK-21996.) What a task says of itself must not get lost, but may come once more, long after its attempt has
+//! ended. The simulated world takes the messages apart on the way, and does just that.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::{
     id::CheckpointId,
 };
 
-/// A kind of control message that belongs to a checkpoint.
+/// A kind of control message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MessageKind {
@@ -31,12 +32,31 @@ pub enum MessageKind {
     NotifyAborted,
     /// From a task manager: a commit is done. Lost: the final notification is repeated, and answered again.
     Committed,
+    /// From a task manager: a task has its state and its connections. Must not get lost.
+    TaskRunning,
+    /// From a task manager: a task has processed all its input. Must not get lost.
+    InputEnded,
+    /// From a task manager: a task has failed. Must not get lost.
+    TaskFailed,
 }
 
 impl MessageKind {
-    /// All kinds.
-    pub const ALL: &[Self] =
+    /// The kinds that may get lost or come late; they belong to checkpoints.
+    pub const LOSABLE: &[Self] =
         &[Self::Trigger, Self::Acknowledge, Self::Decline, Self::NotifyComplete, Self::NotifyAborted, Self::Committed];
+
+    /// All kinds: each may come twice.
+    pub const ALL: &[Self] = &[
+        Self::Trigger,
+        Self::Acknowledge,
+        Self::Decline,
+        Self::NotifyComplete,
+        Self::NotifyAborted,
+        Self::Committed,
+        Self::TaskRunning,
+        Self::InputEnded,
+        Self::TaskFailed,
+    ];
 }
 
 /// What can be seen of such a message from outside.
@@ -44,8 +64,8 @@ impl MessageKind {
 pub struct ControlMessage {
     /// Its kind.
     pub kind: MessageKind,
-    /// The checkpoint that it is about.
-    pub checkpoint: CheckpointId,
+    /// The checkpoint that it is about, if it is about one.
+    pub checkpoint: Option<CheckpointId>,
 }
 
 /// Where the messages of one half of a control connection go.
@@ -74,21 +94,24 @@ impl ControlDirection {
         Some(LENGTH_LEN + u32::from_le_bytes(*len) as usize)
     }
 
-    /// What a whole message is, its length included. `None` if it must not get lost, or is none.
+    /// What a whole message is, its length included. `None` if it is of no such kind, or is none.
     #[must_use]
     pub fn recognize(self, message: &[u8]) -> Option<ControlMessage> {
         let body = message.get(LENGTH_LEN..)?;
         let (kind, checkpoint) = match self {
             Self::ToJobManager => match postcard::from_bytes(body).ok()? {
-                ToJobManager::Acknowledge { checkpoint, .. } => (MessageKind::Acknowledge, checkpoint),
-                ToJobManager::Decline { checkpoint, .. } => (MessageKind::Decline, checkpoint),
-                ToJobManager::Committed { checkpoint, .. } => (MessageKind::Committed, checkpoint),
+                ToJobManager::Acknowledge { checkpoint, .. } => (MessageKind::Acknowledge, Some(checkpoint)),
+                ToJobManager::Decline { checkpoint, .. } => (MessageKind::Decline, Some(checkpoint)),
+                ToJobManager::Committed { checkpoint, .. } => (MessageKind::Committed, Some(checkpoint)),
+                ToJobManager::TaskRunning { .. } => (MessageKind::TaskRunning, None),
+                ToJobManager::InputEnded { .. } => (MessageKind::InputEnded, None),
+                ToJobManager::TaskFailed { .. } => (MessageKind::TaskFailed, None),
                 _ => return None,
             },
             Self::ToTaskManager => match postcard::from_bytes(body).ok()? {
-                ToTaskManager::Trigger { barrier, .. } => (MessageKind::Trigger, barrier.checkpoint),
-                ToTaskManager::NotifyComplete { checkpoint, .. } => (MessageKind::NotifyComplete, checkpoint),
-                ToTaskManager::NotifyAborted { checkpoint, .. } => (MessageKind::NotifyAborted, checkpoint),
+                ToTaskManager::Trigger { barrier, .. } => (MessageKind::Trigger, Some(barrier.checkpoint)),
+                ToTaskManager::NotifyComplete { checkpoint, .. } => (MessageKind::NotifyComplete, Some(checkpoint)),
+                ToTaskManager::NotifyAborted { checkpoint, .. } => (MessageKind::NotifyAborted, Some(checkpoint)),
                 _ => return None,
             },
         };

@@ -24,7 +24,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
         for _ in 0..random.between(4, 16) {
             let message = match faults.is_empty() {
                 true => MessageKind::NotifyComplete,
-                false => *random.pick(MessageKind::ALL),
+                false => *random.pick(MessageKind::LOSABLE),
             };
             let action = match random.between(0, 3) {
                 0 | 1 => Action::LoseMessage,

@@ -40,9 +40,13 @@ const BEFORE_AN_EFFECT: &[StepKind] = &[
 pub fn spec(seed: Seed) -> Result<RunSpec> {
     let base = if seed.0.is_multiple_of(2) { ledger::spec(seed) } else { word_count::spec(seed) };
     aimed(seed, base, |random, _| {
-        let step = *random.pick(BEFORE_AN_EFFECT);
-        let for_us = random.between(65_000, 250_000);
-        let mut faults = vec![fault(at(step, random.between(1, 10)), Action::Pause { victim: Victim::Here, for_us })];
+        let (step, occurrence, for_us) = if random.chance(40) {
+            // What is written to an open file arrives without anybody being asked once more, while the successor writes its own.
+            (StepKind::PartOpened, random.between(1, 3), random.between(95_000, 160_000))
+        } else {
+            (*random.pick(BEFORE_AN_EFFECT), random.between(1, 10), random.between(65_000, 250_000))
+        };
+        let mut faults = vec![fault(at(step, occurrence), Action::Pause { victim: Victim::Here, for_us })];
         if random.chance(30) {
             let for_us = random.between(65_000, 150_000);
             let step = *random.pick(&[StepKind::AllAcknowledged, StepKind::ManifestWritten, StepKind::ManifestRenamed]);

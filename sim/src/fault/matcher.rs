@@ -67,7 +67,7 @@ impl PlanMatcher {
 
     /// A control message is sent from or to a task manager: gives the faults that are due now.
     pub fn on_message(&mut self, sent: &ControlMessage, of: &str) -> Vec<(usize, Action)> {
-        self.due(Some(sent.checkpoint), |place| match place {
+        self.due(sent.checkpoint, |place| match place {
             Place::Message { message, task_manager } => {
                 *message == sent.kind && task_manager.as_ref().is_none_or(|name| name == of)
             }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tidegate::{
     error::{Error, Result},
     graph::JobGraph,
+    runtime::MessageKind,
 };
 
 use super::{
@@ -65,6 +66,10 @@ pub fn check_version(version: u32, place: &str) -> Result<()> {
     }
     let message = format!("its plan has version {version}, this build reads versions 1 to {PLAN_VERSION}");
     Err(Error::bad_input(message + ": use the build that wrote it").at(place))
+}
+
+fn may_get_lost(at: &Anchor) -> bool {
+    matches!(at, Anchor::Message { message, .. } if MessageKind::LOSABLE.contains(message))
 }
 
 impl FaultPlan {
@@ -143,6 +148,10 @@ impl FaultPlan {
             a if a.is_of_message() != matches!(at, Anchor::Message { .. }) => {
                 Err("must be both or neither: an anchor that names a message, and something that is done to a message")
             }
+            Action::LoseMessage | Action::DelayMessage { .. } if !may_get_lost(at) => Err(
+                "loses or delays a message that must not get lost, but with its whole session: repeat it, or reset the \
+                     connection",
+            ),
             Action::Replace { victim: Victim::JobManager, .. } => {
                 Err("replaces the job manager, which task managers look for at its address: crash it instead")
             }
@@ -157,7 +166,7 @@ impl FaultPlan {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::{graph::StreamExecutionEnvironment, probe::StepKind, runtime::MessageKind};
+    use tidegate::{graph::StreamExecutionEnvironment, probe::StepKind};
 
     use super::*;
     use crate::{
@@ -224,6 +233,8 @@ mod tests {
         let time = Anchor::Time { us: 1 };
         let message =
             Anchor::Message { message: MessageKind::Trigger, task_manager: None, checkpoint: None, occurrence: 1 };
+        let ended =
+            Anchor::Message { message: MessageKind::InputEnded, task_manager: None, checkpoint: None, occurrence: 1 };
         let kill = |name: &str| Action::Crash {
             victim: Victim::TaskManager(name.into()),
             crash: Crash::Process,
@@ -237,6 +248,7 @@ mod tests {
             (time.clone(), Action::KillTask),
             (time.clone(), Action::LoseMessage),
             (message.clone(), kill("tm-1")),
+            (ended, Action::LoseMessage),
             (time.clone(), Action::Replace { victim: Victim::JobManager, crash: Crash::Power, after_us: 1 }),
             (time.clone(), Action::Throttle { a: "jm".into(), b: "tm-1".into(), bytes_per_ms: 0, for_us: 1 }),
             (time, rot.clone()),

@@ -174,7 +174,7 @@ impl<T, F> FileSinkWriter<T, F> {
         for file in files {
             let part = file.part();
             let obsolete = match file {
-                PartFile::InProgress(_) => true,
+                PartFile::InProgress(_) => !planted!(PartWithoutAttempt), // KAFKA-14053
                 // Up to the restored checkpoint they are committed, by this subtask or by the one that got them.
                 PartFile::Pending(_, checkpoint) => is_newer(*checkpoint, restored),
                 PartFile::Visible(..) => false,

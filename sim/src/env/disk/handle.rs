@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    marker::PhantomData,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -48,7 +49,9 @@ impl NodeDisk {
         act: impl FnOnce(&mut State, &str) -> io::Result<T> + Send,
         fail: impl FnOnce(&mut State, &str) + Send,
     ) -> io::Result<T> {
+        let mut under_way = UnderWay { disk: self, act: Some(act), result: PhantomData, is_late: self.disk.outlives() };
         self.wait(op).await;
+        let act = under_way.act.take().expect("it is taken here only");
         let node = self.incarnation.node();
         let mut state = self.disk.lock();
         match state.faults.take_error(node, op) {
@@ -75,6 +78,32 @@ impl NodeDisk {
                 Some(until) => end = until,
                 None => return,
             }
+        }
+    }
+}
+
+/// An operation that was begun. If nobody waits for it any more, because its task was canceled, it may be done all the same: as
+/// a system call goes on that was begun.
+struct UnderWay<'a, F, T>
+where
+    F: FnOnce(&mut State, &str) -> io::Result<T>,
+{
+    disk: &'a NodeDisk,
+    act: Option<F>,
+    result: PhantomData<fn() -> T>,
+    /// Whether it is done without anybody waiting.
+    is_late: bool,
+}
+
+impl<F, T> Drop for UnderWay<'_, F, T>
+where
+    F: FnOnce(&mut State, &str) -> io::Result<T>,
+{
+    fn drop(&mut self) {
+        let NodeDisk { disk, incarnation } = self.disk;
+        if let Some(act) = self.act.take().filter(|_| self.is_late && incarnation.is_alive()) {
+            // Nobody is there to hear of the result.
+            let _ = act(&mut disk.lock(), incarnation.node());
         }
     }
 }

@@ -165,6 +165,11 @@ impl SimDisk {
         now(&self.time) + Duration::from_nanos(nanos)
     }
 
+    /// Whether an operation is done even if nobody waits for it any more: half of them are.
+    fn outlives(&self) -> bool {
+        self.lock().random.next_u64().is_multiple_of(2)
+    }
+
     /// The node has lost its power: a lottery decides what is left of its un-synced effects.
     pub(super) fn lose_power(&self, incarnation: &Incarnation) {
         let mut state = self.lock();

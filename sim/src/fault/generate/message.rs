@@ -12,24 +12,24 @@ impl Draws<'_> {
     pub(super) fn messages(&mut self) {
         if self.swarm.lost_messages {
             for _ in 0..self.random.between(1, MOST) {
-                self.message(|_| Action::LoseMessage);
+                self.message(MessageKind::LOSABLE, |_| Action::LoseMessage);
             }
         }
         if self.swarm.late_messages {
             for _ in 0..self.random.between(1, MOST) {
-                self.message(|draws| Action::DelayMessage { by_us: draws.lateness() });
+                self.message(MessageKind::LOSABLE, |draws| Action::DelayMessage { by_us: draws.lateness() });
             }
         }
         if self.swarm.repeated_messages {
             for _ in 0..self.random.between(1, MOST) {
-                self.message(|draws| Action::RepeatMessage { after_us: draws.lateness() });
+                self.message(MessageKind::ALL, |draws| Action::RepeatMessage { after_us: draws.lateness() });
             }
         }
     }
 
-    fn message(&mut self, action: impl FnOnce(&mut Self) -> Action) {
+    fn message(&mut self, kinds: &[MessageKind], action: impl FnOnce(&mut Self) -> Action) {
         let action = action(self);
-        let message = *self.random.pick(MessageKind::ALL);
+        let message = *self.random.pick(kinds);
         let task_manager = self.random.chance(25).then(|| self.task_manager());
         let occurrence = self.random.between(1, 12) as u32;
         self.push(Anchor::Message { message, task_manager, checkpoint: None, occurrence }, action);
