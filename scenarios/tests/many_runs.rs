@@ -46,7 +46,10 @@ fn ctrl_c_ends_seeds() {
     assert_eq!(output.status.code(), Some(130));
     let (done, total) = shortfall(&output, "runs", "interrupted");
     assert_eq!(total, 1_000_000);
-    assert_eq!(text(&output.stdout).lines().count() as u64, done, "what was done is told, each run");
+    let said = text(&output.stdout);
+    assert_eq!(said.lines().count() as u64, done + 1, "what was done is told, each run, and the sum of all");
+    let summary = said.lines().last().unwrap();
+    assert!(summary.starts_with(&format!("{{\"runs\":{done},\"held\":{done},")), "{summary}");
 }
 
 #[test]

@@ -222,7 +222,8 @@ pub enum Action {
         /// Which kind.
         file: FileKind,
     },
-    /// Syncs of a node claim to be done and are not, for a while: beyond the guarantee.
+    /// Syncs of a node claim to be done and are not, for a while. No engine can tell: it is for the checkers to see, and the run
+    /// is broken.
     LieOnSync {
         /// Which node.
         victim: Victim,
@@ -331,7 +332,7 @@ impl FaultKind {
     /// Whether the fault leaves the guarantee: the verdict is then that damage is found and told, and never used.
     #[must_use]
     pub fn is_beyond(self) -> bool {
-        matches!(self, Self::Damage | Self::Misdirect | Self::LyingSync)
+        matches!(self, Self::Damage | Self::Misdirect)
     }
 }
 
