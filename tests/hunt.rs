@@ -17,7 +17,9 @@ fn searches(defects: &[Defect]) -> Vec<(Defect, Search)> {
     let next = AtomicUsize::new(0);
     let hunt = || {
         let take = || defects.get(next.fetch_add(1, Ordering::Relaxed));
-        std::iter::from_fn(take).map(|defect| (*defect, search(Some(*defect), 0, MOST).unwrap())).collect::<Vec<_>>()
+        std::iter::from_fn(take)
+            .map(|defect| (*defect, search(Some(*defect), 0, MOST, &|| true).unwrap()))
+            .collect::<Vec<_>>()
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -36,7 +38,7 @@ fn each_defect_is_found() {
 /// The runs that convict nearly all defects acquit the engine.
 #[test]
 fn without_a_defect_the_same_runs_hold() {
-    let Search { caught, runs, .. } = search(None, 0, 1_000).unwrap();
+    let Search { caught, runs, .. } = search(None, 0, 1_000, &|| true).unwrap();
     assert!(caught.is_none(), "{caught:?}");
     assert_eq!(runs, 1_000);
 }

@@ -41,14 +41,17 @@ pub struct Caught {
 }
 
 /// Goes through the seeds from a base on, at most so many, with the scenarios in turn. Without a defect it should find
-/// nothing.
+/// nothing. Stops early if it may not go on.
 ///
 /// # Errors
 /// Those of a spec or a run.
-pub fn search(defect: Option<Defect>, base: u64, most: u64) -> Result<Search> {
+pub fn search(defect: Option<Defect>, base: u64, most: u64, may_go_on: &dyn Fn() -> bool) -> Result<Search> {
     let mut search = Search { runs: 0, cpu_time: Duration::ZERO, caught: None };
     let first = base * BASE_DISTANCE;
     for (seed, scenario) in (first..first + most).zip(SCENARIOS.iter().cycle()) {
+        if !may_go_on() {
+            break;
+        }
         let PlantedRun { report, cpu_time } = run_planted(&scenario.spec(seed)?, defect)?;
         search.runs += 1;
         search.cpu_time += cpu_time;

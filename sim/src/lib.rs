@@ -8,6 +8,7 @@ compile_error!(
      and if RUSTFLAGS is set in your environment (it replaces the file), unset it or add `--cfg madsim` to it"
 );
 
+mod aftermath;
 pub mod checker;
 pub mod cluster;
 mod director;

@@ -27,6 +27,7 @@ use tidegate::{
 use tokio::sync::mpsc;
 
 use crate::{
+    aftermath,
     checker::{self, Deployments, Violation},
     cluster::{Judge, Stage, node_names},
     director::Director,
@@ -36,9 +37,6 @@ use crate::{
     seed::{Seed, Stream},
     workload::Workload,
 };
-
-/// An attempt that starts so long, in virtual time, after the last disturbance has no reason to fail.
-const GRACE: Duration = Duration::from_millis(500);
 
 /// The cluster of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,7 +275,7 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
         violations.extend(stage.recorder.look(|history| {
             // The director hears of what lasts; what is over at once, as the loss of a message, is in the history alone.
             let fired = fired.iter().filter_map(|fired| history.entries.get(fired.event)).map(|entry| entry.at);
-            unprovoked_failure(history, fired.fold(disturbed, Instant::max))
+            aftermath::judge(history, fired.fold(disturbed, Instant::max), at)
         }));
     }
     for checker in checkers {
@@ -287,27 +285,6 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
     }
     let (violations, fired) = (std::mem::take(violations), std::mem::take(fired));
     Ended { violations, fired, disk_faults: stage.world.disk.happened(), ending, at }
-}
-
-/// A failure of an attempt that began long after the last fault was over: something is still broken that should not be, or
-/// breaks by itself.
-fn unprovoked_failure(history: &History, disturbed: Instant) -> Option<Violation> {
-    let mut quiet = None;
-    for (event, entry) in history.entries.iter().enumerate() {
-        let Event::Fact(Fact { step, .. }) = &entry.event else { continue };
-        match step {
-            Step::AttemptStarted { attempt, .. } => quiet = (entry.at > disturbed + GRACE).then_some(attempt),
-            Step::RestartScheduled { error, .. } => {
-                if let Some(attempt) = quiet {
-                    let message =
-                        format!("attempt {attempt} fails, though nothing has been broken for {GRACE:?}: {error}");
-                    return Some(Violation { invariant: "I15".into(), message, event: Some(event) });
-                }
-            }
-            _ => {}
-        }
-    }
-    None
 }
 
 /// Madsim leaks what still waits at the end: so all nodes die, and get the time to do so.

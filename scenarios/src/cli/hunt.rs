@@ -4,6 +4,8 @@ use std::num::NonZero;
 
 use clap::Args;
 
+use super::many_runs::ManyRunsArgs;
+
 #[cfg(feature = "defects")]
 pub(crate) use self::with_defects::hunt;
 #[cfg(feature = "defects")]
@@ -21,12 +23,8 @@ pub(crate) struct HuntArgs {
     /// Search so many times, each time from another seed on
     #[arg(long, value_name = "N", default_value = "20")]
     bases: NonZero<u64>,
-    /// How many searches at a time [default: one per core]
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
-    /// Print one JSON object a line and defect
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    runs: ManyRunsArgs,
 }
 
 /// Says what is missing; gives the exit code.

@@ -112,6 +112,12 @@ impl ManyRuns {
         self.cut.get().copied()
     }
 
+    /// Whether nothing has stopped them yet.
+    #[cfg(feature = "defects")]
+    pub(crate) fn may_go_on(&self) -> bool {
+        self.stop().is_none()
+    }
+
     fn stop(&self) -> Option<Cut> {
         let time_up = self.budget.filter(|budget| self.started.elapsed() >= *budget).map(Cut::TimeUp);
         if self.interrupted.load(Ordering::Relaxed) { Some(Cut::Interrupted) } else { time_up }

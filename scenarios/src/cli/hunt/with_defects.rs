@@ -1,32 +1,20 @@
 //! The hunt itself, in a build that holds the defects.
 
-use std::{
-    collections::BTreeMap,
-    num::NonZero,
-    panic,
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
-    thread,
-};
+use std::{panic, thread};
 
 use clap::builder::PossibleValuesParser;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use tidegate::{
     defect::{Defect, NOT_APPLICABLE},
     error::Result,
 };
+use tidegate_sim::run::Verdict;
 
 use super::HuntArgs;
 use crate::{
-    cli::{FAILURE, SUCCESS, complain, say},
+    cli::{FAILURE, complain, say},
     hunt::{CPU_LIMIT, Score, Search, search},
 };
-
-/// Some defect was not found in time.
-const MISSED: u8 = 1;
 
 /// The names of the defects, for the parser, which knows the nearest to a wrong one.
 pub(super) fn slugs() -> PossibleValuesParser {
@@ -35,85 +23,58 @@ pub(super) fn slugs() -> PossibleValuesParser {
 
 /// Searches and tells; gives the exit code.
 pub(crate) fn hunt(args: &HuntArgs) -> u8 {
-    let asked = |d: &&Defect| args.defect.is_empty() || args.defect.iter().any(|slug| slug == d.slug());
-    let defects: Vec<Defect> = Defect::ALL.iter().filter(asked).copied().collect();
-    if !args.json {
-        say(&header());
-    }
-    let mut missed = Vec::new();
-    let result = hunt_all(&defects, args, |score| {
-        say(&if args.json { json(score) } else { row(score) });
-        if !score.is_found_in_time() {
-            missed.push(score.defect.slug());
-        }
-    });
-    if let Err(error) = result {
+    hunt_all(args).unwrap_or_else(|error| {
         complain(&format!("error: {error}"));
-        return FAILURE;
-    }
-    if !args.json {
-        let (found, all) = (defects.len() - missed.len(), defects.len());
-        say(&format!("{found} of {all} defects found within {CPU_LIMIT:?} of CPU time in the median"));
-        say(&format!(
-            "{} more are not applicable: the engine lacks the features that they live in",
-            NOT_APPLICABLE.len()
-        ));
-    }
-    if missed.is_empty() {
-        return SUCCESS;
-    }
-    complain(&format!("not found in time: {}", missed.join(", ")));
-    MISSED
+        FAILURE
+    })
 }
 
 /// Searches for each defect from each base on, several at a time, and tells the scores in the order of the defects.
-fn hunt_all(defects: &[Defect], args: &HuntArgs, mut tell: impl FnMut(&Score)) -> Result<()> {
-    let cores = || thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let jobs = args.jobs.unwrap_or_else(cores).get();
-    let (bases, most) = (args.bases.get(), args.seeds.get());
-    let work: Vec<(Defect, u64)> = defects.iter().flat_map(|d| (0..bases).map(|base| (*d, base))).collect();
-    let bar = progress_bar(work.len(), args.json);
+fn hunt_all(args: &HuntArgs) -> Result<u8> {
+    let asked = |d: &&Defect| args.defect.is_empty() || args.defect.iter().any(|slug| slug == d.slug());
+    let defects: Vec<Defect> = Defect::ALL.iter().filter(asked).copied().collect();
+    let (bases, most, json) = (args.bases.get(), args.seeds.get(), args.runs.json);
+    let total = defects.len() as u64 * bases;
+    let runs = args.runs.begin("searches")?;
     silence_the_simulated();
-    let next = AtomicUsize::new(0);
-    let (results, incoming) = mpsc::channel();
-    let told = thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (results, next, work) = (results.clone(), &next, &work);
-            let go_on = move || {
-                while let Some((defect, base)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if results.send((*defect, search(Some(*defect), *base, most))).is_err() {
-                        break;
-                    }
-                }
-            };
-            thread::Builder::new().name("hunter".into()).spawn_scoped(scope, go_on).expect("a thread can be started");
+    if !json {
+        say(&header());
+    }
+    let (mut searches, mut missed, mut done) = (Vec::new(), Vec::new(), 0);
+    let look = |number: u64| {
+        let defect = defects[(number / bases) as usize];
+        search(Some(defect), number % bases, most, &|| runs.may_go_on())
+    };
+    let tell = |number: u64, search: Search| {
+        // A search that was cut short says nothing.
+        if search.caught.is_none() && search.runs < most {
+            return;
         }
-        drop(results);
-        let mut searches = BTreeMap::<Defect, Vec<Search>>::new();
-        let mut due = defects.iter().peekable();
-        for (defect, result) in incoming {
-            // Nobody listens any more then, and the hunters stop.
-            searches.entry(defect).or_default().push(result?);
-            bar.inc(1);
-            while let Some(defect) = due.next_if(|d| searches.get(d).is_some_and(|s| s.len() as u64 == bases)) {
-                let searches = searches.remove(defect).expect("they are all there");
-                bar.suspend(|| tell(&Score { defect: *defect, searches }));
+        done += 1;
+        searches.push(search);
+        if searches.len() as u64 == bases {
+            let defect = defects[(number / bases) as usize];
+            let score = Score { defect, searches: std::mem::take(&mut searches) };
+            runs.aside(|| say(&if json { json_line(&score) } else { row(&score) }));
+            if !score.is_found_in_time() {
+                missed.push(defect.slug());
             }
         }
-        Ok(())
-    });
-    bar.finish_and_clear();
-    told
-}
-
-fn progress_bar(searches: usize, hidden: bool) -> ProgressBar {
-    let bar = ProgressBar::new(searches as u64);
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} searches, {elapsed}");
-    bar.set_style(style.expect("the template is valid"));
-    if hidden {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
+    };
+    runs.run(0..total, look, tell)?;
+    runs.end();
+    if let Some(shortfall) = runs.shortfall(done, total, "searches") {
+        complain(&shortfall);
+    } else if !json {
+        let (found, all) = (defects.len() - missed.len(), defects.len());
+        say(&format!("{found} of {all} defects found within {CPU_LIMIT:?} of CPU time in the median"));
+        let others = NOT_APPLICABLE.len();
+        say(&format!("{others} more are not applicable: the engine lacks the features that they live in"));
     }
-    bar
+    if !missed.is_empty() {
+        complain(&format!("not found in time: {}", missed.join(", ")));
+    }
+    Ok(runs.exit_code(if missed.is_empty() { Verdict::Held } else { Verdict::Broken }))
 }
 
 /// Planted defects make tasks panic by the thousand. What the simulated engine says of that on standard error helps nobody;
@@ -160,7 +121,7 @@ struct JsonScore<'a> {
     example: Option<(&'a str, u64, &'a str)>,
 }
 
-fn json(score: &Score) -> String {
+fn json_line(score: &Score) -> String {
     let example = score.searches.iter().find_map(|s| s.caught.as_ref());
     let score = JsonScore {
         defect: score.defect.slug(),
