@@ -161,6 +161,15 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// What stands for all scenarios in turn.
+pub const ALL: &str = "all";
+
+/// The scenario of a seed, when they take turns.
+#[must_use]
+pub fn in_turn(seed: u64) -> &'static Scenario {
+    &SCENARIOS[(seed % SCENARIOS.len() as u64) as usize]
+}
+
 /// The scenario of this name.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use tidegate_sim::{
     run::Verdict,
 };
 
-use crate::catalogue::SCENARIOS;
+use crate::catalogue::in_turn;
 
 /// From one base to the next: no search comes into the seeds of another.
 const BASE_DISTANCE: u64 = 1_000_000;
@@ -48,7 +48,8 @@ pub struct Caught {
 pub fn search(defect: Option<Defect>, base: u64, most: u64, may_go_on: &dyn Fn() -> bool) -> Result<Search> {
     let mut search = Search { runs: 0, cpu_time: Duration::ZERO, caught: None };
     let first = base * BASE_DISTANCE;
-    for (seed, scenario) in (first..first + most).zip(SCENARIOS.iter().cycle()) {
+    for seed in first..first + most {
+        let scenario = in_turn(seed);
         if !may_go_on() {
             break;
         }

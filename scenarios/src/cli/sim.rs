@@ -3,7 +3,7 @@
 use std::{ops::Range, path::PathBuf};
 
 use clap::Args;
-use tidegate::error::{Context, Result};
+use tidegate::error::{Context, Error, Result};
 use tidegate_sim::{
     many::run_sampled,
     run::{RunReport, RunSpec, Verdict, check_determinism},
@@ -11,13 +11,13 @@ use tidegate_sim::{
 
 use super::{SUCCESS, complain, exit_code, fail, many_runs::ManyRunsArgs, say, sim_report};
 use crate::{
-    catalogue::{SCENARIOS, Scenario, find},
+    catalogue::{ALL, SCENARIOS, Scenario, find, in_turn},
     corpus::SavedRun,
 };
 
 #[derive(Args, Debug)]
 pub(crate) struct SimArgs {
-    /// Which scenario; `tidegate list` names them
+    /// Which scenario; `tidegate list` names them. `all` takes them in turn, a seed each
     scenario: String,
     /// Run this seed, twice, and tell its story [default: 1]
     #[arg(long, value_name = "S", conflicts_with_all = ["seeds", "budget"])]
@@ -65,13 +65,16 @@ pub(crate) fn list() -> u8 {
 
 /// Runs one seed or many; gives the exit code.
 pub(crate) fn sim(args: &SimArgs) -> u8 {
-    let scenario = match find(&args.scenario) {
-        Ok(scenario) => scenario,
-        Err(error) => return fail(&error),
-    };
-    match &args.seeds {
-        Some(seeds) => many(scenario, seeds.clone(), args).unwrap_or_else(|error| fail(&error)),
-        None => exit_code(single(scenario, args.seed.unwrap_or(1), args)),
+    let one = || find(&args.scenario);
+    match (&args.seeds, args.scenario.as_str()) {
+        (Some(seeds), ALL) => many(in_turn, seeds.clone(), args).unwrap_or_else(|error| fail(&error)),
+        (Some(seeds), _) => {
+            one().and_then(|scenario| many(|_| scenario, seeds.clone(), args)).unwrap_or_else(|error| fail(&error))
+        }
+        (None, ALL) => {
+            fail(&Error::bad_input("all scenarios take turns over many seeds: say which, with --seeds A..B"))
+        }
+        (None, _) => exit_code(one().and_then(|scenario| single(scenario, args.seed.unwrap_or(1), args))),
     }
 }
 
@@ -106,25 +109,25 @@ fn tell(spec: &RunSpec, replay: &str, json: bool, trace: bool) -> Result<Verdict
     Ok(report.verdict)
 }
 
-fn many(scenario: &Scenario, seeds: Range<u64>, args: &SimArgs) -> Result<u8> {
+fn many(scenario: impl Fn(u64) -> &'static Scenario + Sync, seeds: Range<u64>, args: &SimArgs) -> Result<u8> {
     let runs = args.runs.begin("runs")?;
     let json = args.runs.json;
     let mut summary = sim_report::Summary::default();
     let tell = |seed, report: RunReport| {
         summary.add(&report);
         if json {
-            say(&sim_report::json(scenario.name, seed, &report));
+            say(&sim_report::json(scenario(seed).name, seed, &report));
         }
         if report.verdict != Verdict::Held {
             runs.aside(|| {
                 complain(&sim_report::failure(seed, &report));
-                complain(&format!("replay: {}", replay_command(scenario.name, seed)));
+                complain(&format!("replay: {}", replay_command(scenario(seed).name, seed)));
             });
             runs.remark(format!("{} failed", summary.failed()));
         }
     };
     let total = seeds.end - seeds.start;
-    let done = runs.run(seeds, |seed| run_sampled(seed, &scenario.spec(seed)?), tell)?;
+    let done = runs.run(seeds, |seed| run_sampled(seed, &scenario(seed).spec(seed)?), tell)?;
     runs.end();
     say(&if json { summary.json() } else { summary.render(runs.elapsed()) });
     if let Some(shortfall) = runs.shortfall(done, total, "runs") {
