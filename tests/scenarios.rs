@@ -37,9 +37,13 @@ fn are_default_seeds() -> bool {
 /// can hit it, and to see every kind of fault happen, and every control message lost, late and doubled.
 #[test]
 fn wordcount() {
-    let (mut reached, mut messages) = (BTreeSet::new(), BTreeSet::new());
+    let (mut reached, mut messages, mut on_disk) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut of_tasks = BTreeSet::new();
     all_hold("wordcount", 0..1_000, |report| {
         reached.extend(report.coverage.keys().copied());
+        on_disk.extend(report.disk_faults.keys().copied());
+        of_tasks
+            .extend(report.history.facts().filter(|(_, fact)| is_of_a_task_at_work(fact)).map(|(_, f)| f.step.kind()));
         messages.extend(report.fired.iter().filter_map(|fired| Some((fired.message?, fired.action.kind()))));
     });
     if !are_default_seeds() {
@@ -48,6 +52,12 @@ fn wordcount() {
     for crash in [FaultKind::Process, FaultKind::Power] {
         let missed: Vec<_> = StepKind::ALL.iter().filter(|step| !reached.contains(&(**step, crash))).collect();
         assert_eq!(missed, Vec::<&StepKind>::new(), "never interrupted by {crash}");
+    }
+    let missed: Vec<_> = of_tasks.iter().filter(|step| !reached.contains(&(**step, FaultKind::KillTask))).collect();
+    assert_eq!(missed, Vec::<&StepKind>::new(), "no task was ever killed there");
+    // What is armed need not go off.
+    for kind in [FaultKind::DiskError, FaultKind::NoSpace, FaultKind::AfterEffect, FaultKind::StallDisk] {
+        assert!(on_disk.contains(&kind), "no disk operation ever suffered {kind}");
     }
     let drawn: BTreeSet<FaultKind> = reached.iter().map(|(_, kind)| *kind).collect();
     let missed: Vec<_> =
@@ -58,6 +68,11 @@ fn wordcount() {
             assert!(messages.contains(&(*message, kind)), "{kind} never happened to a message of kind {message:?}");
         }
     }
+}
+
+fn is_of_a_task_at_work(fact: &Fact) -> bool {
+    let at_its_end = matches!(fact.step, Step::TaskFinished | Step::TaskFailed { .. } | Step::TaskCanceled);
+    fact.task().is_some() && !at_its_end
 }
 
 /// Faults that only a plan written by hand has: with `remove` a job may have no slots left, and a lying sync is not the

@@ -7,6 +7,7 @@ mod support;
 use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use scene::{SEEDS, contents, path, scene, sync_directory, write, write_synced};
 use tidegate::env::{Env, OpenMode};
 use tidegate_sim::env::{Crash, World};
@@ -344,4 +345,21 @@ fn what_is_under_way_at_a_crash_does_not_happen() {
         assert_eq!(found(&world, "file"), Found::Whole(1));
         drop(task);
     });
+}
+
+/// As a system call goes on that was begun, though the task that waited for it was canceled.
+#[test]
+fn what_nobody_waits_for_any_more_happens_or_not() {
+    let fates = fates(|seed| {
+        scene(seed, async |world, env| {
+            let mut file = write(&env, "file", &contents(1)).await;
+            assert!(file.write_at(0, contents(2)).now_or_never().is_none(), "it takes its time");
+            match found(&world, "file") {
+                Found::Whole(1) => "not done",
+                Found::Whole(2) => "done",
+                _ => "torn",
+            }
+        })
+    });
+    all_happen(&fates, &["done", "not done"]);
 }

@@ -2,7 +2,7 @@
 
 use tidegate::probe::StepKind;
 
-use super::{Action, Crash, Draws, Victim, at, steps::NEXT_ON_DISK};
+use super::{Action, Crash, Draws, Swarm, Victim, at, steps::NEXT_ON_DISK};
 use crate::{
     env::DiskOp,
     fault::{Damage, DiskError, FileKind},
@@ -19,15 +19,14 @@ impl Draws<'_> {
     }
 
     pub(super) fn disk(&mut self) {
-        let s = &self.swarm;
-        let mut kinds: Vec<fn(&mut Self)> = Vec::new();
-        kinds.extend(s.disk_errors.then_some(Self::disk_error as fn(&mut Self)));
-        kinds.extend(s.no_space.then_some(Self::no_space as fn(&mut Self)));
-        kinds.extend(s.after_effect.then_some(Self::after_effect as fn(&mut Self)));
-        kinds.extend(s.disk_stalls.then_some(Self::stall_disk as fn(&mut Self)));
-        kinds.extend(s.full_disk.then_some(Self::fill_disk as fn(&mut Self)));
-        let draw = *self.random.pick(&kinds);
-        draw(self);
+        let Swarm { disk_errors, no_space, after_effect, disk_stalls, full_disk, .. } = self.swarm;
+        self.one_of(&[
+            (disk_errors, Self::disk_error),
+            (no_space, Self::no_space),
+            (after_effect, Self::after_effect),
+            (disk_stalls, Self::stall_disk),
+            (full_disk, Self::fill_disk),
+        ]);
     }
 
     fn disk_error(&mut self) {

@@ -59,19 +59,25 @@ impl Draws<'_> {
     /// One of the kinds that this seed has.
     fn fault(&mut self) {
         let Swarm { tasks, task_managers, job_manager, replace, redeploy, pause, stalls, clocks, .. } = self.swarm;
-        let mut kinds: Vec<fn(&mut Self)> = Vec::new();
-        kinds.extend(tasks.then_some(Self::kill_task as fn(&mut Self)));
-        kinds.extend(task_managers.then_some(Self::crash_task_manager as fn(&mut Self)));
-        kinds.extend(job_manager.then_some(Self::crash_job_manager as fn(&mut Self)));
-        kinds.extend(replace.then_some(Self::replace_task_manager as fn(&mut Self)));
-        kinds.extend(redeploy.then_some(Self::redeploy as fn(&mut Self)));
-        kinds.extend(pause.then_some(Self::pause as fn(&mut Self)));
-        kinds.extend(stalls.then_some(Self::stall as fn(&mut Self)));
-        kinds.extend(clocks.then_some(Self::jump_clock as fn(&mut Self)));
-        kinds.extend(self.has_network_faults().then_some(Self::network as fn(&mut Self)));
-        kinds.extend(self.has_disk_faults().then_some(Self::disk as fn(&mut Self)));
-        if !kinds.is_empty() {
-            let draw = *self.random.pick(&kinds);
+        self.one_of(&[
+            (tasks, Self::kill_task),
+            (task_managers, Self::crash_task_manager),
+            (job_manager, Self::crash_job_manager),
+            (replace, Self::replace_task_manager),
+            (redeploy, Self::redeploy),
+            (pause, Self::pause),
+            (stalls, Self::stall),
+            (clocks, Self::jump_clock),
+            (self.has_network_faults(), Self::network),
+            (self.has_disk_faults(), Self::disk),
+        ]);
+    }
+
+    /// Draws one of the kinds that are on, if any is.
+    fn one_of(&mut self, kinds: &[(bool, fn(&mut Self))]) {
+        let on: Vec<_> = kinds.iter().filter(|(on, _)| *on).map(|(_, draw)| draw).collect();
+        if !on.is_empty() {
+            let draw = *self.random.pick(&on);
             draw(self);
         }
     }

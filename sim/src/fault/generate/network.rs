@@ -2,7 +2,7 @@
 
 use tidegate::probe::StepKind;
 
-use super::{Action, Anchor, Draws};
+use super::{Action, Anchor, Draws, Swarm};
 use crate::seed::Draw;
 
 impl Draws<'_> {
@@ -12,18 +12,17 @@ impl Draws<'_> {
     }
 
     pub(super) fn network(&mut self) {
-        let s = &self.swarm;
-        let mut kinds: Vec<fn(&mut Self)> = Vec::new();
-        kinds.extend(s.partitions.then_some(Self::partition as fn(&mut Self)));
-        kinds.extend(s.partitions.then_some(Self::isolate as fn(&mut Self)));
-        kinds.extend(s.cuts.then_some(Self::cut as fn(&mut Self)));
-        kinds.extend(s.cuts.then_some(Self::swizzle as fn(&mut Self)));
-        kinds.extend(s.slow_links.then_some(Self::delay as fn(&mut Self)));
-        kinds.extend(s.slow_links.then_some(Self::throttle as fn(&mut Self)));
-        kinds.extend(s.resets.then_some(Self::reset as fn(&mut Self)));
-        kinds.extend(s.silence.then_some(Self::silence as fn(&mut Self)));
-        let draw = *self.random.pick(&kinds);
-        draw(self);
+        let Swarm { partitions, cuts, slow_links, resets, silence, .. } = self.swarm;
+        self.one_of(&[
+            (partitions, Self::partition),
+            (partitions, Self::isolate),
+            (cuts, Self::cut),
+            (cuts, Self::swizzle),
+            (slow_links, Self::delay),
+            (slow_links, Self::throttle),
+            (resets, Self::reset),
+            (silence, Self::silence),
+        ]);
     }
 
     /// Half of these happen at a time, whatever the protocol is doing.
