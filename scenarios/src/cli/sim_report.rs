@@ -10,7 +10,7 @@ use serde::Serialize;
 use tidegate::{probe::StepKind, stream::CheckpointMode};
 use tidegate_sim::{
     checker::Violation,
-    fault::FaultKind,
+    fault::{FaultKind, is_of_a_task},
     history::describe,
     run::{Ending, Fired, RunReport, RunSpec, Verdict, is_notable},
 };
@@ -157,6 +157,39 @@ const COLUMNS: &[(&str, &[FaultKind])] = &[
     ("clock", &[FaultKind::ClockJump]),
 ];
 
+/// No task takes the step; nobody sends a message right after it; nothing is stored there to be damaged.
+fn cannot_be(step: StepKind, column: &str) -> bool {
+    match column {
+        "task" => !is_of_a_task(step),
+        "message" => !SENDERS.contains(&step),
+        "damage" => !STORED.contains(&step),
+        _ => false,
+    }
+}
+
+/// After these steps control messages of checkpoints, or of a task about itself, are sent before anything else is reported.
+const SENDERS: &[StepKind] = &[
+    StepKind::TaskRunning,
+    StepKind::InputEnded,
+    StepKind::TaskFailed,
+    StepKind::CheckpointTriggered,
+    StepKind::Acknowledged,
+    StepKind::Declined,
+    StepKind::CheckpointAborted,
+    StepKind::CompletionNotified,
+    StepKind::CompletionReceived,
+    StepKind::Committed,
+];
+
+/// After these steps a plan drawn from a seed damages what is stored, or lets the next write go astray.
+const STORED: &[StepKind] = &[
+    StepKind::AttemptStarted,
+    StepKind::StateFrozen,
+    StepKind::AllAcknowledged,
+    StepKind::CheckpointCompleted,
+    StepKind::Committed,
+];
+
 /// A cell of the matrix, as `--json` prints it.
 #[derive(Serialize)]
 struct JsonCell {
@@ -294,11 +327,15 @@ impl Summary {
         }
         for step in StepKind::ALL {
             let _ = write!(text, "\n{:27}", step.to_string());
-            for (_, kinds) in &columns {
-                let _ = write!(text, " {:>8}", self.count(*step, kinds));
+            for (name, kinds) in &columns {
+                let count = match self.count(*step, kinds) {
+                    0 if cannot_be(*step, name) => "-".to_owned(),
+                    count => count.to_string(),
+                };
+                let _ = write!(text, " {count:>8}");
             }
         }
-        text + "\n"
+        text + "\n(a message is struck when it is sent, and counted at the step taken last; -: nothing is at work, sent or stored right then)\n"
     }
 }
 

@@ -12,7 +12,7 @@ mod spelling;
 
 pub use action::{Action, Damage, DiskError, FaultKind, FileKind, Victim};
 pub use anchor::Anchor;
-pub use generate::generate;
+pub use generate::{generate, is_of_a_task};
 pub use matcher::PlanMatcher;
 pub use plan::{Fault, FaultPlan, Guarantee, PLAN_VERSION, check_version};
 pub use spelling::{did_you_mean, read_json};

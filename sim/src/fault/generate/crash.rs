@@ -3,8 +3,8 @@
 use tidegate::probe::StepKind;
 
 use super::{
-    Action, Crash, Draws, Victim, at,
-    steps::{FROM_OUTSIDE_OF_TASKS, ONCE, RECOVERY},
+    Action, Crash, Draws, Victim, at, is_of_a_task,
+    steps::{ONCE, RECOVERY},
 };
 use crate::seed::Draw;
 
@@ -35,7 +35,7 @@ impl Draws<'_> {
             _ => {}
         }
         let action = match self.random.between(0, 2) {
-            0 if !FROM_OUTSIDE_OF_TASKS.contains(&step) => Action::KillTask,
+            0 if is_of_a_task(step) => Action::KillTask,
             kind => {
                 let crash = if kind == 1 { Crash::Process } else { Crash::Power };
                 let restart_after_us =

@@ -51,6 +51,9 @@ pub fn generate(random: &mut ChaCha8Rng, graph: &JobGraph, nodes: &[String]) -> 
     FaultPlan::new(draws.faults)
 }
 
+/// Whether a kind of fault is on, and what draws one.
+type Knob<D> = (bool, fn(&mut D));
+
 impl Draws<'_> {
     fn push(&mut self, at: Anchor, action: Action) {
         self.faults.push(Fault { at, action });
@@ -74,7 +77,7 @@ impl Draws<'_> {
     }
 
     /// Draws one of the kinds that are on, if any is.
-    fn one_of(&mut self, kinds: &[(bool, fn(&mut Self))]) {
+    fn one_of(&mut self, kinds: &[Knob<Self>]) {
         let on: Vec<_> = kinds.iter().filter(|(on, _)| *on).map(|(_, draw)| draw).collect();
         if !on.is_empty() {
             let draw = *self.random.pick(&on);
@@ -120,6 +123,12 @@ impl Draws<'_> {
     fn task_manager(&mut self) -> String {
         self.random.pick(&self.nodes[1..]).clone()
     }
+}
+
+/// Whether a task takes the step, and is at work then: there is somebody to be killed.
+#[must_use]
+pub fn is_of_a_task(step: StepKind) -> bool {
+    !steps::FROM_OUTSIDE_OF_TASKS.contains(&step)
 }
 
 /// Anybody's step.
