@@ -401,7 +401,10 @@ fn a_replay_that_cannot_be() {
     let unknown = r#"{"about": "", "scenario": "wordcount", "seed": 1, "plan": {"version": 1, "faults": [
         {"at": {"step": {"step": "manifest-sunk"}}, "do": "kill-task"}]}}"#;
     let remedy = "name a file that `tidegate sim --save` has written";
-    let cases: [(&str, Option<&str>, [&str; 2]); 5] = [
+    let misnamed = r#"{"about": "", "scenario": "wordcount", "seed": 1, "plan": {"version": 2, "faults": [
+        {"at": {"step": {"step": "aligned", "actor": "cuont/0"}}, "do": "kill-task"}]}}"#;
+    let cases: [(&str, Option<&str>, [&str; 2]); 6] = [
+        ("misnamed", Some(misnamed), ["fault 0 of the plan names the actor cuont/0", "did you mean count/0?"]),
         ("missing", None, ["No such file", remedy]),
         ("cut", Some(&saved[..saved.len() / 2]), ["EOF while parsing", "at line"]),
         (

@@ -82,8 +82,8 @@ pub(crate) fn sim(args: &SimArgs) -> u8 {
 pub(crate) fn replay(args: &ReplayArgs) -> u8 {
     let replay = format!("tidegate replay {}", args.file.display());
     exit_code(SavedRun::read(&args.file).and_then(|saved| {
-        let spec = saved.spec().at(|| format!("saved run {}", args.file.display()))?;
-        tell(&spec, &replay, args.json, args.trace)
+        let told = saved.spec().and_then(|spec| tell(&spec, &replay, args.json, args.trace));
+        told.at(|| format!("saved run {}", args.file.display()))
     }))
 }
 
