@@ -10,7 +10,7 @@ use tidegate_sim::{
     seed::{Draw, Seed, Stream},
 };
 
-/// The job, input and cluster of `base`, under a plan of its own. The plan gets the names of the task managers.
+/// The job, input and cluster of `base`, under a plan that `draw` makes for it.
 pub(super) fn aimed(
     seed: Seed,
     base: Result<RunSpec>,

@@ -6,13 +6,15 @@
 mod action;
 mod anchor;
 mod generate;
+mod kind;
 mod matcher;
 mod plan;
 mod spelling;
 
-pub use action::{Action, Damage, DiskError, FaultKind, FileKind, Victim};
+pub use action::{Action, Damage, DiskError, FileKind, Victim};
 pub use anchor::Anchor;
 pub use generate::{generate, is_of_a_task};
+pub use kind::FaultKind;
 pub use matcher::PlanMatcher;
 pub use plan::{Fault, FaultPlan, Guarantee, PLAN_VERSION, check_version};
 pub use spelling::{did_you_mean, read_json};
