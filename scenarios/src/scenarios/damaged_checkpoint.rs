@@ -25,13 +25,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             let step = if file == FileKind::Manifest { StepKind::AllAcknowledged } else { StepKind::StateFrozen };
             fault(at(step, random.between(1, 8)), Action::MisdirectWrite { victim: Victim::Here, file })
         } else {
-            let byte = random.between(0, 1 << 14);
-            let damage = match random.between(0, 4) {
-                0 => Damage::FlipBitOnRead { byte },
-                1 => Damage::Truncate { to: byte % 256 },
-                2 => Damage::Remove,
-                _ => Damage::FlipBit { byte },
-            };
+            let damage = Damage::draw(random);
             fault(at(StepKind::CheckpointCompleted, occurrence), Action::DamageFile { file, damage })
         };
         let victim = if random.chance(50) { Victim::JobManager } else { Victim::Here };

@@ -1,9 +1,13 @@
 //! What a fault does. Times are virtual, in microseconds.
 
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::FaultKind;
-use crate::env::{Crash, DiskOp};
+use crate::{
+    env::{Crash, DiskOp},
+    seed::Draw,
+};
 
 /// Which node is meant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,6 +64,19 @@ pub enum Damage {
     },
     /// The file is gone.
     Remove,
+}
+
+impl Damage {
+    /// One of them.
+    pub fn draw(random: &mut ChaCha8Rng) -> Self {
+        let byte = random.between(0, 1 << 16);
+        match random.between(0, 3) {
+            0 => Self::FlipBitOnRead { byte },
+            1 => Self::Truncate { to: byte % 512 },
+            2 => Self::Remove,
+            _ => Self::FlipBit { byte },
+        }
+    }
 }
 
 /// What goes wrong.

@@ -79,13 +79,7 @@ impl Draws<'_> {
             let step = if file == FileKind::Manifest { StepKind::AllAcknowledged } else { StepKind::StateFrozen };
             self.push(at(step, occurrence), action);
         } else {
-            let byte = self.random.between(0, 1 << 16);
-            let damage = match self.random.between(0, 3) {
-                0 => Damage::FlipBitOnRead { byte },
-                1 => Damage::Truncate { to: byte % 512 },
-                2 => Damage::Remove,
-                _ => Damage::FlipBit { byte },
-            };
+            let damage = Damage::draw(self.random);
             let step =
                 *self.random.pick(&[StepKind::CheckpointCompleted, StepKind::Committed, StepKind::AttemptStarted]);
             self.push(at(step, occurrence), Action::DamageFile { file, damage });
