@@ -8,7 +8,7 @@ use crate::{
     env::Disk,
     error::{Context, Error, Result},
     graph::JobGraph,
-    id::SubtaskId,
+    id::{CheckpointId, SubtaskId},
     operator::SPLITS_STATE,
     probe::{GivenState, Share},
     state::{KeyedStateSnapshot, OperatorSnapshot, RestoredState, SubtaskSnapshot, redistribute_operator},
@@ -16,8 +16,8 @@ use crate::{
     stream::hash_bytes,
 };
 
-/// The name of each snapshot file that was read, and the checksum of what came.
-pub(crate) type FilesRead = Vec<(String, u64)>;
+/// The name of each snapshot file that was read, the checkpoint for which it was written, and the checksum of what came.
+pub(crate) type FilesRead = Vec<(String, CheckpointId, u64)>;
 
 /// Reads and checks the snapshots that hold this subtask's share of the checkpoint, and takes that share out.
 pub(crate) async fn restore(
@@ -37,7 +37,7 @@ pub(crate) async fn restore(
             continue;
         };
         if !read.contains_key(&*holder.name) {
-            read.insert(&holder.name, read_snapshots(&store, point, holder, &mut files).await?);
+            read.insert(&holder.name, read_snapshots(&store, holder, &mut files).await?);
         }
         let old = operator_snapshots(&read[&*holder.name], holder, &operator.uid)?;
         let share = redistribute_operator(&old, subtask.index, vertex.parallelism, graph.max_parallelism)
@@ -66,16 +66,15 @@ pub(crate) fn given(state: &RestoredState, source: Option<&str>) -> Vec<GivenSta
 
 async fn read_snapshots(
     store: &SnapshotStore,
-    point: &RestorePoint,
     vertex: &VertexManifest,
     files: &mut FilesRead,
 ) -> Result<Vec<SubtaskSnapshot>> {
     let mut snapshots = Vec::new();
     for handle in &vertex.snapshots {
         let file = handle.newest();
-        let (snapshot, digest) = store.read(point.manifest.checkpoint, file).await?;
+        let (snapshot, digest) = store.read(file).await?;
         snapshots.push(snapshot);
-        files.push((file.name.clone(), digest));
+        files.push((file.name.clone(), file.written_for, digest));
     }
     Ok(snapshots)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  prepare sinks ─► forward the barrier ─► freeze the state ─► (the stream goes on)
-//!                                               └─ in the background: write, sync, rename, sync directory, acknowledge
+//!                                               └─ in the background: write, sync, acknowledge
 //! ```
 
 use std::panic::AssertUnwindSafe;
@@ -18,7 +18,7 @@ use crate::{
     operator::SubtaskProgram,
     probe::{Reporter, Step},
     state::EncodedSnapshot,
-    storage::{SnapshotStore, encode_snapshot},
+    storage::{SnapshotFiles, encode_snapshot},
     stream::{CheckpointBarrier, Outbox, hash_bytes},
 };
 
@@ -26,8 +26,7 @@ use crate::{
 pub(crate) struct SubtaskCheckpoint {
     pub env: Env,
     pub task: TaskId,
-    pub vertex: String,
-    pub store: SnapshotStore,
+    pub files: SnapshotFiles,
     pub reporter: Reporter,
     pub to_job_manager: mpsc::UnboundedSender<ToJobManager>,
     /// The newest checkpoint that was begun here.
@@ -53,6 +52,7 @@ impl SubtaskCheckpoint {
         let checkpoint = barrier.checkpoint;
         self.last = Some(checkpoint);
         self.writer = None;
+        self.files.begin(barrier);
         let place = || format!("checkpoint {checkpoint}");
         program.prepare_commit(checkpoint).await.at(place)?;
         output.send_barrier(barrier, &self.reporter).await?;
@@ -73,12 +73,11 @@ impl SubtaskCheckpoint {
 
     /// Makes the snapshot durable and only then acknowledges it (I5).
     fn write(&self, checkpoint: CheckpointId, encoded: EncodedSnapshot) -> impl Future<Output = ()> + Send + 'static {
-        let (store, vertex, task) = (self.store.clone(), self.vertex.clone(), self.task);
+        let (files, task) = (self.files.clone(), self.task);
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
         async move {
             // A panic in here must not leave the coordinator waiting for the time-out.
-            let write =
-                AssertUnwindSafe(store.write(checkpoint, &vertex, task, encoded, &reporter)).catch_unwind().await;
+            let write = AssertUnwindSafe(files.write(checkpoint, encoded, &reporter)).catch_unwind().await;
             let written = write.unwrap_or_else(|panic| {
                 Err(Error::user_code(format!("writing the snapshot panicked: {}", panic_message(&*panic))))
             });

@@ -24,7 +24,7 @@ use crate::{
     operator::SubtaskContext,
     probe::{Actor, Reporter, Step},
     state::RestoredState,
-    storage::SnapshotStore,
+    storage::SnapshotFiles,
 };
 
 /// What the tasks of one task manager have in common.
@@ -84,8 +84,7 @@ impl Host {
         let checkpoint = self.graph.checkpoints.as_ref().map(|_| SubtaskCheckpoint {
             env: self.env.clone(),
             task,
-            vertex: vertex.name.clone(),
-            store: self.snapshot_store(),
+            files: self.snapshot_files(&vertex.name, task),
             reporter: reporter.clone(),
             to_job_manager: to_job_manager.clone(),
             last: restored,
@@ -98,9 +97,9 @@ impl Host {
         }
     }
 
-    fn snapshot_store(&self) -> SnapshotStore {
+    fn snapshot_files(&self, vertex: &str, task: TaskId) -> SnapshotFiles {
         let directory = self.checkpoint_directory.as_ref().expect("checked when the task manager started");
-        SnapshotStore::new(self.env.disk.clone(), directory)
+        SnapshotFiles::new(self.env.disk.clone(), directory, vertex, task)
     }
 
     fn subtask_context(&self, task: TaskId, name: &str, reporter: &Reporter) -> SubtaskContext {

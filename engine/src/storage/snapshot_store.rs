@@ -1,4 +1,4 @@
-//! Where tasks put their snapshots, and get them back.
+//! Where tasks get their snapshots back from.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,76 +6,36 @@ use std::{
 };
 
 use super::{
-    atomic_file::{AtomicFile, read_file},
-    layout::{checkpoint_directory, snapshot_file},
+    atomic_file::read_beginning,
+    layout::snapshot_directory,
     snapshot_file::{damaged, decode_snapshot},
 };
 use crate::{
-    checkpoint::{SnapshotFile, SnapshotHandle},
+    checkpoint::SnapshotFile,
     env::Disk,
     error::{Context, Result},
-    id::{CheckpointId, TaskId},
-    probe::{Reporter, Step},
-    state::{EncodedSnapshot, SubtaskSnapshot},
+    state::SubtaskSnapshot,
     stream::hash_bytes,
 };
 
-/// The snapshots of one checkpoint directory. Cheap to clone.
+/// The snapshot files of one checkpoint directory. Cheap to clone.
 #[derive(Clone)]
 pub struct SnapshotStore {
     disk: Arc<dyn Disk>,
-    root: PathBuf,
+    directory: PathBuf,
 }
 
 impl SnapshotStore {
     /// The snapshots in this checkpoint directory.
-    pub fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
-        Self { disk, root: directory.to_owned() }
+    pub fn new(disk: Arc<dyn Disk>, checkpoint_directory: &Path) -> Self {
+        Self { disk, directory: snapshot_directory(checkpoint_directory) }
     }
 
-    /// Makes an encoded snapshot durable. The checkpoint's directory must exist. Reports each step.
-    ///
-    /// # Panics
-    /// If the snapshot builds on another.
-    ///
-    /// # Errors
-    /// `Unavailable`, naming the path, if the disk fails at any step.
-    pub async fn write(
-        &self,
-        checkpoint: CheckpointId,
-        vertex: &str,
-        task: TaskId,
-        encoded: EncodedSnapshot,
-        reporter: &Reporter,
-    ) -> Result<SnapshotHandle> {
-        let EncodedSnapshot { contents, builds_on } = encoded;
-        assert_eq!(builds_on, None, "{task} builds its snapshot for checkpoint {checkpoint} on another");
-        let name = snapshot_file(vertex, task);
-        let path = checkpoint_directory(&self.root, checkpoint).join(&name);
-        let (len, digest) = (contents.len() as u64, hash_bytes(&contents).0);
-        let handle = SnapshotHandle { files: vec![SnapshotFile { name, written_for: checkpoint, len, digest }] };
-        let is_empty = |s: SubtaskSnapshot| {
-            s.operators.iter().all(|o| o.keyed.is_empty() && o.lists.iter().all(|l| l.items.is_empty()))
-        };
-        if planted!(EmptyPrepareNotPersisted) && decode_snapshot(&contents, &path).is_ok_and(is_empty) {
-            return Ok(handle); // RisingWave 26492
-        }
-        let written = async {
-            let mut file = AtomicFile::write(&*self.disk, &path, contents).await?;
-            reporter.report_for(checkpoint, Step::SnapshotWritten).await;
-            if !planted!(AcknowledgedBeforeSync) {
-                file.sync().await?; // SlateDB 433
-            }
-            reporter.report_for(checkpoint, Step::SnapshotSynced).await;
-            file.rename().await?;
-            reporter.report_for(checkpoint, Step::SnapshotRenamed).await;
-            if !planted!(SnapshotDirectoryNotSynced) {
-                file.sync_directory().await?; // RocksDB 5287
-            }
-            reporter.report_for(checkpoint, Step::SnapshotDirectorySynced).await;
-            Result::<_>::Ok(handle)
-        };
-        written.await.at(|| format!("writing snapshot file {}", path.display()))
+    /// The path of a file. Of what stands there only the first [`SnapshotFile::len`] bytes count: the file may have been used
+    /// before, for more.
+    #[must_use]
+    pub fn path(&self, file: &SnapshotFile) -> PathBuf {
+        self.directory.join(&file.name)
     }
 
     /// Reads a snapshot that rests in one file, and makes sure that it is the one that was acknowledged. Gives it with the
@@ -83,9 +43,9 @@ impl SnapshotStore {
     ///
     /// # Errors
     /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
-    pub async fn read(&self, checkpoint: CheckpointId, file: &SnapshotFile) -> Result<(SubtaskSnapshot, u64)> {
-        let path = checkpoint_directory(&self.root, checkpoint).join(&file.name);
-        let bytes = match read_file(&*self.disk, &path).await {
+    pub async fn read(&self, file: &SnapshotFile) -> Result<(SubtaskSnapshot, u64)> {
+        let path = self.path(file);
+        let bytes = match read_beginning(&*self.disk, &path, file.len).await {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 return Err(damaged(&path, "it is missing"));
@@ -98,7 +58,10 @@ impl SnapshotStore {
         }
         let digest = hash_bytes(&bytes).0;
         if digest != file.digest {
-            let what = format!("its checksum is not the one that checkpoint {checkpoint} was completed with");
+            let what = format!(
+                "its checksum is not the one that it had when it was written for checkpoint {}",
+                file.written_for
+            );
             return Err(damaged(&path, &what));
         }
         Ok((decode_snapshot(&bytes, &path)?, digest))
