@@ -16,7 +16,7 @@ mod sink_transaction;
 pub use barrier_aligner::{AlignerCommand, BarrierAligner};
 pub use checkpointed_job::{CheckpointedJob, CheckpointedVertex};
 pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent};
-pub use manifest::{Manifest, SnapshotHandle, VertexManifest};
+pub use manifest::{Manifest, SnapshotFile, SnapshotHandle, VertexManifest};
 pub use notification::CompletionNotification;
 pub use options::CheckpointOptions;
 pub use pending::PendingCheckpoint;

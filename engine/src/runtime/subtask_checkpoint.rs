@@ -7,7 +7,6 @@
 
 use std::panic::AssertUnwindSafe;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
@@ -18,6 +17,7 @@ use crate::{
     id::{ChannelId, CheckpointId, TaskId},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
+    state::EncodedSnapshot,
     storage::{SnapshotStore, encode_snapshot},
     stream::{CheckpointBarrier, Outbox, hash_bytes},
 };
@@ -63,15 +63,16 @@ impl SubtaskCheckpoint {
         }
         let snapshot = program.snapshot(checkpoint).at(place)?;
         let encoded = encode_snapshot(&snapshot).at(place)?;
+        let snapshot = EncodedSnapshot { contents: encoded.clone(), builds_on: None };
         let step = Step::StateFrozen { digest: hash_bytes(&encoded).0, bytes: encoded.len() as u64, reflected };
         self.reporter.report_for(checkpoint, step).await;
         let name = format!("snapshot {}@{checkpoint}", self.task);
-        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, self.write(checkpoint, encoded))));
+        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, self.write(checkpoint, snapshot))));
         Ok(())
     }
 
     /// Makes the snapshot durable and only then acknowledges it (I5).
-    fn write(&self, checkpoint: CheckpointId, encoded: Bytes) -> impl Future<Output = ()> + Send + 'static {
+    fn write(&self, checkpoint: CheckpointId, encoded: EncodedSnapshot) -> impl Future<Output = ()> + Send + 'static {
         let (store, vertex, task) = (self.store.clone(), self.vertex.clone(), self.task);
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
         async move {

@@ -57,6 +57,8 @@ pub struct Coordinator {
     next_id: CheckpointId,
     /// The attempt whose tasks all run.
     attempt: Option<AttemptId>,
+    /// The newest checkpoint that has completed in that attempt.
+    base: Option<CheckpointId>,
     /// The tasks of an attempt that have processed all their input. May be ahead of `attempt`: a small input can be used
     /// up before the last task says that it runs.
     ended: Option<(AttemptId, BTreeSet<SubtaskId>)>,
@@ -90,6 +92,7 @@ impl Coordinator {
             job,
             next_id,
             attempt: None,
+            base: None,
             ended: None,
             due: Instant(0),
             pending: None,
@@ -141,6 +144,7 @@ impl Coordinator {
         match event {
             CoordinatorEvent::AttemptRunning { attempt } => {
                 self.attempt = Some(attempt);
+                self.base = None;
                 self.due = now + self.options.interval;
                 self.begin_if_all_ended(now, out);
             }
@@ -219,7 +223,8 @@ impl Coordinator {
     fn directory_created(&mut self, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
         let Some(pending) = self.pending.as_mut().filter(|p| p.id == checkpoint && !p.triggered) else { return };
         pending.triggered = true;
-        let barrier = CheckpointBarrier { checkpoint, mode: self.options.mode, is_final: pending.is_final };
+        let barrier =
+            CheckpointBarrier { checkpoint, mode: self.options.mode, is_final: pending.is_final, base: self.base };
         let attempt = pending.attempt;
         let tasks = self.job.sources.iter().map(|subtask| TaskId { subtask: *subtask, attempt }).collect();
         out.push(CoordinatorCommand::TriggerSources { barrier, tasks });
@@ -255,6 +260,7 @@ impl Coordinator {
         self.failures = 0;
         let obsolete = self.retention.completed(checkpoint);
         if self.attempt == Some(attempt) {
+            self.base = Some(checkpoint);
             out.push(CoordinatorCommand::NotifyComplete { checkpoint, attempt });
             if is_final {
                 let waiting = self.tasks.clone();
