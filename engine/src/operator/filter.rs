@@ -3,7 +3,7 @@
 use super::stage::{Emitter, Operator};
 use crate::{
     error::Result,
-    state::{OperatorSnapshot, RestoredOperator},
+    state::RestoredOperator,
 };
 
 /// Keeps the records for which a predicate holds.
@@ -17,9 +17,5 @@ impl<T: Send + 'static, F: Fn(&T) -> bool + Send + 'static> Operator<T, T> for F
     fn process(&mut self, batch: &mut Vec<T>, out: &mut Emitter<'_, T>) -> Result<()> {
         out.emit_batch(batch.drain(..).filter(&self.0));
         Ok(())
-    }
-
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        Ok(None)
     }
 }

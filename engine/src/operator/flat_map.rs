@@ -3,7 +3,7 @@
 use super::stage::{Emitter, Operator};
 use crate::{
     error::Result,
-    state::{OperatorSnapshot, RestoredOperator},
+    state::RestoredOperator,
 };
 
 /// Emits whatever a function makes of each record.
@@ -27,9 +27,5 @@ where
             }
         }
         Ok(())
-    }
-
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        Ok(None)
     }
 }

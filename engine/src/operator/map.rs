@@ -3,7 +3,7 @@
 use super::stage::{Emitter, Operator};
 use crate::{
     error::Result,
-    state::{OperatorSnapshot, RestoredOperator},
+    state::RestoredOperator,
 };
 
 /// Applies a function to each record.
@@ -17,9 +17,5 @@ impl<In: Send + 'static, Out: Send + 'static, F: Fn(In) -> Out + Send + 'static>
     fn process(&mut self, batch: &mut Vec<In>, out: &mut Emitter<'_, Out>) -> Result<()> {
         out.emit_batch(batch.drain(..).map(&self.0));
         Ok(())
-    }
-
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        Ok(None)
     }
 }

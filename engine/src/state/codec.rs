@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    fn same<T: Data + PartialEq + Debug>(value: &T) -> Result<(), TestCaseError> {
+    fn same<T: Data + PartialEq + Debug>(value: &T) -> std::result::Result<(), TestCaseError> {
         let mut bytes = vec![7];
         encode(value, &mut bytes).unwrap();
         prop_assert_eq!(&bytes[1..], &postcard::to_stdvec(value).unwrap()[..]);
@@ -187,7 +187,7 @@ mod tests {
         #[test]
         fn any_bytes_mean_the_same(bytes in proptest::collection::vec(any::<u8>(), 0..12), high: bool) {
             let bytes: Vec<u8> = bytes.into_iter().map(|b| if high { b | 0x80 } else { b }).chain([1]).collect();
-            fn check<T: Data + PartialEq + Debug>(bytes: &[u8]) -> Result<(), TestCaseError> {
+            fn check<T: Data + PartialEq + Debug>(bytes: &[u8]) -> std::result::Result<(), TestCaseError> {
                 let mut rest = bytes;
                 let ours = decode::<T>(&mut rest).ok();
                 let theirs = postcard::take_from_bytes::<T>(bytes).ok();

@@ -5,7 +5,7 @@
 //! encoded first. So the bytes hold the state as it was at the freeze, whatever is done meanwhile.
 
 use super::{
-    KeyGroupContent, ValueStateDescriptor, ValueTable, codec,
+    ValueStateDescriptor, ValueTable, codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState},
     segment::{Marks, Segment},
     table::Removed,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     key_group::KeyGroup,
+    probe::KeyGroupContent,
     stream::{Data, Key, hash_bytes},
 };
 

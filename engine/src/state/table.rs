@@ -229,6 +229,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// Makes a segment ready for an entry of this hash, or another one in its place.
     fn make_room(&mut self, index: usize, hash: KeyHash) {
         self.layout += 1;
+        let (slots, most_slots) = (self.directory.len() * 2, self.segments.len() * SLOTS_PER_SEGMENT);
         let segment = &mut self.segments[index];
         let entries = segment.entries.len();
         // A segment that is nearly full once its vacated buckets are swept out would be full again at once.
@@ -237,7 +238,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             return;
         }
         if segment.depth == self.depth {
-            if self.directory.len() * 2 > self.segments.len() * SLOTS_PER_SEGMENT {
+            if slots > most_slots {
                 // The hashes of these keys agree in more bits than chance allows.
                 segment.rebuild(entries * 2, &mut self.marks[index]);
                 return;

@@ -20,7 +20,9 @@ mod directories;
 mod job_file;
 mod layout;
 mod manifest_file;
+mod snapshot_compression;
 mod snapshot_file;
+mod snapshot_reader;
 mod snapshot_store;
 mod survey;
 
@@ -32,6 +34,6 @@ pub use layout::{
     CHECKPOINT_PREFIX, MANIFEST, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, checkpoint_directory, parse_checkpoint_directory,
 };
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
-pub use snapshot_file::{decode_snapshot, encode_snapshot};
+pub use snapshot_file::{SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer};
 pub use snapshot_store::SnapshotStore;
 pub use survey::{Survey, survey};

@@ -6,18 +6,19 @@ use std::{
 };
 
 use super::{
-    atomic_file::{AtomicFile, read_file},
+    atomic_file::AtomicFile,
     layout::{checkpoint_directory, snapshot_file},
-    snapshot_file::{damaged, decode_snapshot},
+    snapshot_file::{SnapshotIndex, decode_snapshot},
+    snapshot_reader::read_snapshot,
 };
 use crate::{
     checkpoint::{SnapshotFile, SnapshotHandle},
     env::Disk,
     error::{Context, Result},
     id::{CheckpointId, TaskId},
+    key_group::KeyGroupRange,
     probe::{Reporter, Step},
     state::{EncodedSnapshot, SubtaskSnapshot},
-    stream::hash_bytes,
 };
 
 /// The snapshots of one checkpoint directory. Cheap to clone.
@@ -48,16 +49,16 @@ impl SnapshotStore {
         encoded: EncodedSnapshot,
         reporter: &Reporter,
     ) -> Result<SnapshotHandle> {
-        let EncodedSnapshot { contents, builds_on } = encoded;
+        let EncodedSnapshot { contents, digest, builds_on } = encoded;
         assert_eq!(builds_on, None, "{task} builds its snapshot for checkpoint {checkpoint} on another");
         let name = snapshot_file(vertex, task);
         let path = checkpoint_directory(&self.root, checkpoint).join(&name);
-        let (len, digest) = (contents.len() as u64, hash_bytes(&contents).0);
+        let len = contents.len() as u64;
         let handle = SnapshotHandle { files: vec![SnapshotFile { name, written_for: checkpoint, len, digest }] };
         let is_empty = |s: SubtaskSnapshot| {
             s.operators.iter().all(|o| o.keyed.is_empty() && o.lists.iter().all(|l| l.items.is_empty()))
         };
-        if planted!(EmptyPrepareNotPersisted) && decode_snapshot(&contents, &path).is_ok_and(is_empty) {
+        if planted!(EmptyPrepareNotPersisted) && decode_snapshot(&contents, &path).is_ok_and(|(_, s)| is_empty(s)) {
             return Ok(handle); // RisingWave 26492
         }
         let written = async {
@@ -78,29 +79,17 @@ impl SnapshotStore {
         written.await.at(|| format!("writing snapshot file {}", path.display()))
     }
 
-    /// Reads a snapshot that rests in one file, and makes sure that it is the one that was acknowledged. Gives it with the
-    /// checksum of the bytes that it was read from.
+    /// Reads what a file holds of these key groups, and makes sure that it is the one that was acknowledged.
     ///
     /// # Errors
     /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
-    pub async fn read(&self, checkpoint: CheckpointId, file: &SnapshotFile) -> Result<(SubtaskSnapshot, u64)> {
+    pub async fn read(
+        &self,
+        checkpoint: CheckpointId,
+        file: &SnapshotFile,
+        groups: KeyGroupRange,
+    ) -> Result<(SnapshotIndex, SubtaskSnapshot)> {
         let path = checkpoint_directory(&self.root, checkpoint).join(&file.name);
-        let bytes = match read_file(&*self.disk, &path).await {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(damaged(&path, "it is missing"));
-            }
-            Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
-        };
-        let (len, expected) = (bytes.len() as u64, file.len);
-        if len != expected {
-            return Err(damaged(&path, &format!("it has {len} bytes instead of {expected}")));
-        }
-        let digest = hash_bytes(&bytes).0;
-        if digest != file.digest {
-            let what = format!("its checksum is not the one that checkpoint {checkpoint} was completed with");
-            return Err(damaged(&path, &what));
-        }
-        Ok((decode_snapshot(&bytes, &path)?, digest))
+        read_snapshot(&*self.disk, &path, file, groups).await
     }
 }
