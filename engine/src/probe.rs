@@ -179,8 +179,8 @@ steps! {
     SnapshotRead {
         /// The checkpoint that they belong to.
         restored: CheckpointId,
-        /// The name of each file, and the checkpoint for which its contents say that they were written.
-        files: Vec<(String, CheckpointId)>,
+        /// The name of each file, the checkpoint for which it was written, and the checksum of the bytes that came.
+        files: Vec<(String, CheckpointId, u64)>,
     },
     /// State is in place, transactions of the restored checkpoint are committed again.
     StateRestored {
@@ -254,13 +254,18 @@ steps! {
         /// The checkpoint since whose snapshot it holds the changes; `None` if it holds everything.
         builds_on: Option<CheckpointId>,
     },
-    /// The snapshot's bytes were written under a temporary name.
+    /// A file for the snapshot is there: a new one, or one whose contents nobody needs any more.
+    SnapshotFileTaken {
+        /// Its name.
+        file: String,
+        /// Whether it has been written to before.
+        reused: bool,
+    },
+    /// The snapshot's bytes were written.
     SnapshotWritten,
     /// They were synced.
     SnapshotSynced,
-    /// The snapshot has its name.
-    SnapshotRenamed,
-    /// The name is durable.
+    /// The name of a new file is durable.
     SnapshotDirectorySynced,
     /// The acknowledgement was sent to the job manager.
     Acknowledged,
@@ -293,6 +298,8 @@ steps! {
     },
     /// A checkpoint that is no longer needed was deleted.
     CheckpointRetired,
+    /// Snapshot files of earlier attempts that no checkpoint names were deleted.
+    StaleFilesRemoved,
     /// The job manager sent the notification of completion to all tasks.
     CompletionNotified,
     /// A task got the notification of completion.

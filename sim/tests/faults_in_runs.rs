@@ -228,7 +228,7 @@ const TASK_STEPS: [StepKind; 9] = [
     StepKind::TaskRunning,
     StepKind::BarrierReceived,
     StepKind::StateFrozen,
-    StepKind::SnapshotRenamed,
+    StepKind::SnapshotSynced,
     StepKind::Acknowledged,
     StepKind::PartOpened,
     StepKind::PartPending,

@@ -12,6 +12,7 @@ mod pending;
 mod recovery;
 mod retention;
 mod sink_transaction;
+mod snapshot_ledger;
 
 pub use barrier_aligner::{AlignerCommand, BarrierAligner};
 pub use checkpointed_job::{CheckpointedJob, CheckpointedVertex};
@@ -23,3 +24,4 @@ pub use pending::PendingCheckpoint;
 pub use recovery::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest};
 pub use retention::Retention;
 pub use sink_transaction::SinkTransactions;
+pub use snapshot_ledger::SnapshotLedger;

@@ -158,7 +158,8 @@ impl LocalJob {
         let mut snapshots = vec![Vec::new(); self.graph.vertices.len()];
         for (subtask, program) in &mut self.programs {
             now(program.prepare_commit(id))?;
-            let freeze = Freeze { checkpoint: id, delta: false, wants_content: false, buffer: snapshot_buffer(Vec::new()) };
+            let freeze =
+                Freeze { checkpoint: id, delta: false, wants_content: false, buffer: snapshot_buffer(Vec::new()) };
             program.freeze(freeze)?;
             let frozen = program.sweep(u64::MAX)?.expect("the budget is larger than any state");
             let contents = seal_snapshot(frozen, id, None, SnapshotCompression::None)?;

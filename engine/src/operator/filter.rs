@@ -1,10 +1,7 @@
 //! Some records in, fewer out.
 
 use super::stage::{Emitter, Operator};
-use crate::{
-    error::Result,
-    state::RestoredOperator,
-};
+use crate::{error::Result, state::RestoredOperator};
 
 /// Keeps the records for which a predicate holds.
 pub(crate) struct Filter<F>(pub F);

@@ -1,10 +1,7 @@
 //! One record in, one record out.
 
 use super::stage::{Emitter, Operator};
-use crate::{
-    error::Result,
-    state::RestoredOperator,
-};
+use crate::{error::Result, state::RestoredOperator};
 
 /// Applies a function to each record.
 pub(crate) struct Map<F>(pub F);

@@ -15,12 +15,12 @@ use crate::{
     operator::SPLITS_STATE,
     probe::{GivenState, Share},
     state::{OperatorSnapshot, RestoredState, SubtaskSnapshot, redistribute_operator},
-    storage::SnapshotStore,
+    storage::{ReadSnapshot, SnapshotStore},
     stream::hash_bytes,
 };
 
-/// The name of each snapshot file that was read, and the checkpoint for which it says that it was written.
-pub(crate) type FilesRead = Vec<(String, CheckpointId)>;
+/// The name of each snapshot file that was read, the checkpoint for which it was written, and the checksum of what came.
+pub(crate) type FilesRead = Vec<(String, CheckpointId, u64)>;
 
 /// Reads and checks the snapshots that hold this subtask's share of the checkpoint, and takes that share out.
 pub(crate) async fn restore(
@@ -41,7 +41,7 @@ pub(crate) async fn restore(
             continue;
         };
         if !read.contains_key(&*holder.name) {
-            read.insert(&holder.name, read_snapshots(&store, point, holder, groups, &mut files).await?);
+            read.insert(&holder.name, read_snapshots(&store, holder, groups, &mut files).await?);
         }
         let old = operator_snapshots(&read[&*holder.name], holder, &operator.uid)?;
         let share = redistribute_operator(&old, subtask.index, vertex.parallelism, graph.max_parallelism)
@@ -69,12 +69,11 @@ pub(crate) fn given(state: &RestoredState, source: Option<&str>) -> Vec<GivenSta
 /// The snapshots of all subtasks of a vertex, as far as they concern these key groups.
 async fn read_snapshots(
     store: &SnapshotStore,
-    point: &RestorePoint,
     vertex: &VertexManifest,
     groups: KeyGroupRange,
     files: &mut FilesRead,
 ) -> Result<Vec<SubtaskSnapshot>> {
-    let read = vertex.snapshots.iter().map(|handle| read_snapshot(store, point.manifest.checkpoint, handle, groups));
+    let read = vertex.snapshots.iter().map(|handle| read_snapshot(store, handle, groups));
     let mut snapshots = Vec::new();
     for (snapshot, read) in try_join_all(read).await? {
         snapshots.push(snapshot);
@@ -86,14 +85,13 @@ async fn read_snapshots(
 /// Reads all files of a snapshot and takes them together.
 async fn read_snapshot(
     store: &SnapshotStore,
-    checkpoint: CheckpointId,
     handle: &SnapshotHandle,
     groups: KeyGroupRange,
 ) -> Result<(SubtaskSnapshot, FilesRead)> {
-    let read = try_join_all(handle.files.iter().map(|file| store.read(checkpoint, file, groups))).await?;
+    let read = try_join_all(handle.files.iter().map(|file| store.read(file, groups))).await?;
     let mut snapshot: Option<SubtaskSnapshot> = None;
     let (mut files, mut before) = (FilesRead::new(), None);
-    for (file, (index, newer)) in handle.files.iter().zip(read) {
+    for (file, ReadSnapshot { index, snapshot: newer, checksum }) in handle.files.iter().zip(read) {
         let place = || format!("snapshot file {}", file.name);
         if let Some(base) = index.builds_on.filter(|base| before != Some(*base)) {
             let found = before.map_or_else(|| "none".to_owned(), |id: CheckpointId| format!("that of checkpoint {id}"));
@@ -105,7 +103,7 @@ async fn read_snapshot(
             Some(older) => older.apply(newer).at(place)?,
         }
         before = Some(index.checkpoint);
-        files.push((file.name.clone(), index.checkpoint));
+        files.push((file.name.clone(), index.checkpoint, checksum));
     }
     let snapshot = snapshot.ok_or_else(|| Error::damaged("a snapshot without files"))?;
     snapshot.check_complete()?;

@@ -3,7 +3,7 @@
 //! ```text
 //!  prepare sinks ─► forward the barrier ─► freeze the state ─► (the stream goes on)
 //!                                               ├─ between batches: sweep
-//!                                               └─ in the background: write, sync, rename, sync directory, acknowledge
+//!                                               └─ in the background: write, sync, acknowledge
 //! ```
 
 use std::{
@@ -24,7 +24,7 @@ use crate::{
     operator::SubtaskProgram,
     probe::{Reporter, Step},
     state::{EncodedSnapshot, Freeze, FrozenSnapshot, SnapshotChain, StateSize},
-    storage::{SnapshotStore, seal_snapshot, snapshot_buffer},
+    storage::{SnapshotFiles, seal_snapshot, snapshot_buffer},
     stream::{CheckpointBarrier, Outbox, hash_bytes},
 };
 
@@ -38,8 +38,7 @@ const SWEPT_PER_BATCH: u64 = 1 << 14;
 pub(crate) struct SubtaskCheckpoint {
     env: Env,
     task: TaskId,
-    vertex: String,
-    store: SnapshotStore,
+    files: SnapshotFiles,
     policy: SnapshotPolicy,
     compression: SnapshotCompression,
     reporter: Reporter,
@@ -66,8 +65,7 @@ struct Sweeping {
 pub(crate) struct SnapshotSettings {
     pub env: Env,
     pub task: TaskId,
-    pub vertex: String,
-    pub store: SnapshotStore,
+    pub files: SnapshotFiles,
     pub policy: SnapshotPolicy,
     pub compression: SnapshotCompression,
     pub reporter: Reporter,
@@ -77,12 +75,11 @@ pub(crate) struct SnapshotSettings {
 impl SubtaskCheckpoint {
     /// Begins after the restored checkpoint, if there is one.
     pub(crate) fn new(settings: SnapshotSettings, restored: Option<CheckpointId>) -> Self {
-        let SnapshotSettings { env, task, vertex, store, policy, compression, reporter, to_job_manager } = settings;
+        let SnapshotSettings { env, task, files, policy, compression, reporter, to_job_manager } = settings;
         Self {
             env,
             task,
-            vertex,
-            store,
+            files,
             policy,
             compression,
             reporter,
@@ -110,6 +107,7 @@ impl SubtaskCheckpoint {
         let checkpoint = barrier.checkpoint;
         self.give_up(program);
         self.last = Some(checkpoint);
+        self.files.begin(barrier);
         let place = || format!("checkpoint {checkpoint}");
         program.prepare_commit(checkpoint).await.at(place)?;
         output.send_barrier(barrier, &self.reporter).await?;
@@ -174,7 +172,7 @@ impl SubtaskCheckpoint {
         frozen: FrozenSnapshot,
         builds_on: Option<CheckpointId>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (store, vertex, task) = (self.store.clone(), self.vertex.clone(), self.task);
+        let (files, task) = (self.files.clone(), self.task);
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
         let (compression, newest) = (self.compression, self.newest.clone());
         let write = async move |reporter: &Reporter| -> Result<SnapshotHandle> {
@@ -183,7 +181,7 @@ impl SubtaskCheckpoint {
             let (digest, bytes) = (hash_bytes(&contents).0, contents.len() as u64);
             reporter.report_for(checkpoint, Step::SnapshotEncoded { digest, bytes, builds_on }).await;
             let encoded = EncodedSnapshot { contents, digest, builds_on };
-            store.write(checkpoint, &vertex, task, encoded, reporter).await
+            files.write(checkpoint, encoded, reporter).await
         };
         async move {
             // A panic in here must not leave the coordinator waiting for the time-out.

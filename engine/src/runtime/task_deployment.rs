@@ -24,7 +24,7 @@ use crate::{
     operator::SubtaskContext,
     probe::{Actor, Reporter, Step},
     state::RestoredState,
-    storage::SnapshotStore,
+    storage::SnapshotFiles,
 };
 
 /// What the tasks of one task manager have in common.
@@ -88,8 +88,7 @@ impl Host {
             let settings = SnapshotSettings {
                 env: self.env.clone(),
                 task,
-                vertex: vertex.name.clone(),
-                store: self.snapshot_store(),
+                files: self.snapshot_files(&vertex.name, task),
                 policy: options.snapshots,
                 compression: options.compression,
                 reporter: reporter.clone(),
@@ -104,9 +103,9 @@ impl Host {
         }
     }
 
-    fn snapshot_store(&self) -> SnapshotStore {
+    fn snapshot_files(&self, vertex: &str, task: TaskId) -> SnapshotFiles {
         let directory = self.checkpoint_directory.as_ref().expect("checked when the task manager started");
-        SnapshotStore::new(self.env.disk.clone(), directory)
+        SnapshotFiles::new(self.env.disk.clone(), directory, vertex, task)
     }
 
     fn subtask_context(&self, task: TaskId, name: &str, reporter: &Reporter) -> SubtaskContext {

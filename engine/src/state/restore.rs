@@ -1,8 +1,6 @@
 //! A table from what a checkpoint holds.
 
-use super::{
-    ExtentKind, KeyGroupEntries, KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor, ValueTable,
-};
+use super::{ExtentKind, KeyGroupEntries, KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor, ValueTable};
 use crate::{
     error::{Context, Error, Result},
     key_group::{KeyGroup, KeyGroupRange},

@@ -23,7 +23,12 @@ impl SnapshotChain {
     /// The checkpoint on whose snapshot the next one shall build; `None` if it shall hold everything. `base` is the newest
     /// completed checkpoint of this attempt.
     #[must_use]
-    pub fn base_for(&self, base: Option<CheckpointId>, size: StateSize, policy: SnapshotPolicy) -> Option<CheckpointId> {
+    pub fn base_for(
+        &self,
+        base: Option<CheckpointId>,
+        size: StateSize,
+        policy: SnapshotPolicy,
+    ) -> Option<CheckpointId> {
         let base = base?;
         let changed = size.changed?;
         // A base that is not the newest snapshot would miss what changed between the two.

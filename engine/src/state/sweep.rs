@@ -195,11 +195,7 @@ fn encode_all<K: Key, V: Data>(segment: &Segment<K, V>, out: &mut Vec<u8>) -> po
     Ok(segment.entries.len() as u64)
 }
 
-fn encode_marked<K: Key, V: Data>(
-    segment: &Segment<K, V>,
-    marks: &Marks,
-    out: &mut Vec<u8>,
-) -> postcard::Result<u64> {
+fn encode_marked<K: Key, V: Data>(segment: &Segment<K, V>, marks: &Marks, out: &mut Vec<u8>) -> postcard::Result<u64> {
     let mut entries = 0;
     // A marked bucket is vacant if its key was removed.
     for entry in marks.iter(segment.entries.num_buckets()).filter_map(|bucket| segment.entries.get_bucket(bucket)) {

@@ -98,7 +98,8 @@ pub fn seal_snapshot(
 ) -> Result<Bytes> {
     let FrozenSnapshot { mut buffer, operators } = frozen;
     assert!(buffer.starts_with(&MAGIC), "a snapshot that does not begin like a file");
-    let source = (compression != SnapshotCompression::None).then(|| std::mem::replace(&mut buffer, snapshot_buffer(Vec::new())));
+    let source =
+        (compression != SnapshotCompression::None).then(|| std::mem::replace(&mut buffer, snapshot_buffer(Vec::new())));
     let mut store = |extent: Extent| {
         let Extent { group, kind, entries, position, len } = extent;
         let range = |position: u64, len: u64| position as usize..(position + len) as usize;
@@ -194,7 +195,10 @@ pub fn decode_snapshot(bytes: &Bytes, path: &Path) -> Result<(SnapshotIndex, Sub
 /// `BadInput` if the file was written by another version; `Damaged` if it is none.
 pub(super) fn check_header(bytes: &[u8], path: &Path) -> Result<()> {
     let Some(rest) = bytes.strip_prefix(&MAGIC) else {
-        return Err(damaged(path, if bytes.len() < HEADER_LEN { "it is cut short" } else { "it does not begin like a snapshot file" }));
+        return Err(damaged(
+            path,
+            if bytes.len() < HEADER_LEN { "it is cut short" } else { "it does not begin like a snapshot file" },
+        ));
     };
     let Some(version) = rest.first_chunk() else { return Err(damaged(path, "it is cut short")) };
     match u32::from_le_bytes(*version) {
@@ -363,8 +367,7 @@ mod tests {
                 len: bytes.len() as u64,
             }];
             let keyed = FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents };
-            let operator =
-                FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
+            let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
             let frozen = FrozenSnapshot { buffer, operators: vec![operator] };
             let sealed = seal_snapshot(frozen, CheckpointId(7), Some(CheckpointId(6)), compression).unwrap();
             assert!(sealed.len() < bytes.len() / 2 && plain != sealed);

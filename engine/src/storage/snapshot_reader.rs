@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    atomic_file::read_file,
+    atomic_file::read_beginning,
     snapshot_file::{FOOTER_LEN, Place, SnapshotIndex, check_header, damaged, decode_snapshot},
 };
 use crate::{
@@ -24,7 +24,18 @@ const SMALL: u64 = 1 << 16;
 /// Two parts that are so near to one another are read as one.
 const NEAR: u64 = 1 << 15;
 
-/// What the file at `path` holds of these key groups, and all that is not keyed.
+/// What was read of a file.
+pub struct ReadSnapshot {
+    /// What the file says of itself.
+    pub index: SnapshotIndex,
+    /// What was asked for.
+    pub snapshot: SubtaskSnapshot,
+    /// The checksum of the bytes that came; if they were not all, of those that say what the others are.
+    pub checksum: u64,
+}
+
+/// What the file at `path` holds of these key groups, and all that is not keyed. Of what stands there only as many bytes count
+/// as `file` says.
 ///
 /// # Errors
 /// `Damaged` if it is missing or not the one that `file` describes, as far as it is read; `Unavailable` if the disk fails.
@@ -33,31 +44,37 @@ pub(super) async fn read_snapshot(
     path: &Path,
     file: &SnapshotFile,
     groups: KeyGroupRange,
-) -> Result<(SnapshotIndex, SubtaskSnapshot)> {
-    let read = if file.len <= SMALL { read_whole(disk, path, file).await } else { read_parts(disk, path, file, groups).await };
-    let (index, snapshot) = match read {
+) -> Result<ReadSnapshot> {
+    let result = match file.len {
+        ..=SMALL => read_whole(disk, path, file).await,
+        _ => read_parts(disk, path, file, groups).await,
+    };
+    let read = match result {
         Ok(read) => read?,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(damaged(path, "it is missing")),
         Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
     };
-    if index.checkpoint != file.written_for {
-        let (found, expected) = (index.checkpoint, file.written_for);
+    let (found, expected) = (read.index.checkpoint, file.written_for);
+    if found != expected {
         return Err(damaged(path, &format!("it was written for checkpoint {found} instead of {expected}")));
     }
-    Ok((index, snapshot))
+    Ok(read)
 }
 
-type Read = io::Result<Result<(SnapshotIndex, SubtaskSnapshot)>>;
+type Read = io::Result<Result<ReadSnapshot>>;
 
 async fn read_whole(disk: &dyn Disk, path: &Path, file: &SnapshotFile) -> Read {
-    let bytes = read_file(disk, path).await?;
+    let bytes = read_beginning(disk, path, file.len).await?;
     if let Err(e) = check_length(bytes.len() as u64, path, file) {
         return Ok(Err(e));
     }
-    if hash_bytes(&bytes).0 != file.digest {
-        return Ok(Err(damaged(path, "its checksum is not the one that the checkpoint was completed with")));
+    let checksum = hash_bytes(&bytes).0;
+    if checksum != file.digest {
+        let written_for = file.written_for;
+        let what = format!("its checksum is not the one that it had when it was written for checkpoint {written_for}");
+        return Ok(Err(damaged(path, &what)));
     }
-    Ok(decode_snapshot(&bytes, path))
+    Ok(decode_snapshot(&bytes, path).map(|(index, snapshot)| ReadSnapshot { index, snapshot, checksum }))
 }
 
 fn check_length(found: u64, path: &Path, file: &SnapshotFile) -> Result<()> {
@@ -70,7 +87,7 @@ fn check_length(found: u64, path: &Path, file: &SnapshotFile) -> Result<()> {
 
 async fn read_parts(disk: &dyn Disk, path: &Path, file: &SnapshotFile, groups: KeyGroupRange) -> Read {
     let mut handle = disk.open(path, OpenMode::Read).await?;
-    if let Err(e) = check_length(handle.length().await?, path, file) {
+    if let Err(e) = check_length(handle.length().await?.min(file.len), path, file) {
         return Ok(Err(e));
     }
     let header = read_exactly(&mut *handle, 0, FOOTER_LEN as u64).await?;
@@ -104,7 +121,8 @@ async fn read_parts(disk: &dyn Disk, path: &Path, file: &SnapshotFile, groups: K
         let at = (position - start) as usize;
         (at as u64 + len <= bytes.len() as u64).then(|| bytes.slice(at..at + len as usize))
     };
-    Ok(index.snapshot(Some(groups), path, fetch).map(|snapshot| (index, snapshot)))
+    let checksum = hash_bytes(&end).0;
+    Ok(index.snapshot(Some(groups), path, fetch).map(|snapshot| ReadSnapshot { index, snapshot, checksum }))
 }
 
 /// The ranges in ascending order, with those joined that are near to one another.

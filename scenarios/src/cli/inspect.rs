@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use tidegate::{
-    checkpoint::{Manifest, VertexManifest},
+    checkpoint::VertexManifest,
     env::{Disk, EntryKind, real},
     error::{Context, Error, Result},
     id::CheckpointId,
@@ -156,7 +156,7 @@ async fn inspect_checkpoint(
             let mut vertices = Vec::new();
             if let Some(entries) = entries {
                 for vertex in &manifest.vertices {
-                    vertices.push(inspect_vertex(disk, root, &manifest, vertex, entries).await);
+                    vertices.push(inspect_vertex(disk, root, vertex, entries).await);
                 }
             }
             Condition::completed(&manifest, vertices)
@@ -168,19 +168,13 @@ async fn inspect_checkpoint(
     Ok((!deleted).then_some(condition))
 }
 
-async fn inspect_vertex(
-    disk: &Arc<dyn Disk>,
-    root: &Path,
-    manifest: &Manifest,
-    vertex: &VertexManifest,
-    entries: usize,
-) -> VertexReport {
+async fn inspect_vertex(disk: &Arc<dyn Disk>, root: &Path, vertex: &VertexManifest, entries: usize) -> VertexReport {
     let store = SnapshotStore::new(disk.clone(), root);
     let mut subtasks = Vec::new();
     let mut snapshots: Vec<(usize, SubtaskSnapshot)> = Vec::new();
     for (index, handle) in vertex.snapshots.iter().enumerate() {
         let file = handle.newest();
-        let read = store.read(manifest.checkpoint, file).await.map(|(snapshot, _)| snapshot);
+        let read = store.read(file).await.map(|(snapshot, _)| snapshot);
         let damage = read.as_ref().err().map(ToString::to_string);
         snapshots.extend(read.ok().map(|snapshot| (index, snapshot)));
         subtasks.push(SubtaskReport { subtask: index, file: file.name.clone(), bytes: handle.bytes(), damage });
