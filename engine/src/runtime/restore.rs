@@ -6,21 +6,18 @@ use futures_util::future::try_join_all;
 
 use super::rpc::RestorePoint;
 use crate::{
-    checkpoint::{SnapshotHandle, VertexManifest},
+    checkpoint::VertexManifest,
     env::Disk,
     error::{Context, Error, Result},
     graph::JobGraph,
-    id::{CheckpointId, SubtaskId},
+    id::SubtaskId,
     key_group::KeyGroupRange,
     operator::SPLITS_STATE,
     probe::{GivenState, Share},
     state::{OperatorSnapshot, RestoredState, SubtaskSnapshot, redistribute_operator},
-    storage::{ReadSnapshot, SnapshotStore},
+    storage::{FilesRead, SnapshotStore},
     stream::hash_bytes,
 };
-
-/// The name of each snapshot file that was read, the checkpoint for which it was written, and the checksum of what came.
-pub(crate) type FilesRead = Vec<(String, CheckpointId, u64)>;
 
 /// Reads and checks the snapshots that hold this subtask's share of the checkpoint, and takes that share out.
 pub(crate) async fn restore(
@@ -73,41 +70,13 @@ async fn read_snapshots(
     groups: KeyGroupRange,
     files: &mut FilesRead,
 ) -> Result<Vec<SubtaskSnapshot>> {
-    let read = vertex.snapshots.iter().map(|handle| read_snapshot(store, handle, groups));
+    let read = vertex.snapshots.iter().map(|handle| store.read(handle, groups));
     let mut snapshots = Vec::new();
     for (snapshot, read) in try_join_all(read).await? {
         snapshots.push(snapshot);
         files.extend(read);
     }
     Ok(snapshots)
-}
-
-/// Reads all files of a snapshot and takes them together.
-async fn read_snapshot(
-    store: &SnapshotStore,
-    handle: &SnapshotHandle,
-    groups: KeyGroupRange,
-) -> Result<(SubtaskSnapshot, FilesRead)> {
-    let read = try_join_all(handle.files.iter().map(|file| store.read(file, groups))).await?;
-    let mut snapshot: Option<SubtaskSnapshot> = None;
-    let (mut files, mut before) = (FilesRead::new(), None);
-    for (file, ReadSnapshot { index, snapshot: newer, checksum }) in handle.files.iter().zip(read) {
-        let place = || format!("snapshot file {}", file.name);
-        if let Some(base) = index.builds_on.filter(|base| before != Some(*base)) {
-            let found = before.map_or_else(|| "none".to_owned(), |id: CheckpointId| format!("that of checkpoint {id}"));
-            let message = format!("it builds on the snapshot of checkpoint {base}, but {found} comes before it");
-            return Err(Error::damaged(message).at(place()));
-        }
-        match &mut snapshot {
-            None => snapshot = Some(newer),
-            Some(older) => older.apply(newer).at(place)?,
-        }
-        before = Some(index.checkpoint);
-        files.push((file.name.clone(), index.checkpoint, checksum));
-    }
-    let snapshot = snapshot.ok_or_else(|| Error::damaged("a snapshot without files"))?;
-    snapshot.check_complete()?;
-    Ok((snapshot, files))
 }
 
 fn operator_snapshots<'a>(

@@ -11,6 +11,16 @@ use crate::error::{Context, Result};
 type Decoder = fn(&mut &[u8]) -> Result<String, postcard::Error>;
 
 impl KeyedStateSnapshot {
+    /// How many entries it has; at most, if changes are among what is stored and the types are not known here.
+    #[must_use]
+    pub fn count_entries(&self) -> u64 {
+        let is_simple = self.groups.iter().flat_map(|g| &g.pieces).all(|piece| !piece.is_delta);
+        match self.entries_as_text(usize::MAX).filter(|_| !is_simple) {
+            Some(Ok(entries)) => entries.len() as u64,
+            _ => self.groups.iter().map(KeyGroupEntries::stored_entries).sum(),
+        }
+    }
+
     /// The first entries, key and value, in order of key groups, and of the keys' bytes within one; `None` if the types of key
     /// and value are not both strings, numbers, characters or truth values.
     ///

@@ -41,6 +41,5 @@ pub use layout::{
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
 pub use snapshot_file::{SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer};
 pub use snapshot_files::SnapshotFiles;
-pub use snapshot_reader::ReadSnapshot;
-pub use snapshot_store::SnapshotStore;
+pub use snapshot_store::{FilesRead, SnapshotStore};
 pub use survey::{Survey, survey};

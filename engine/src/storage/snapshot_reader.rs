@@ -25,7 +25,7 @@ const SMALL: u64 = 1 << 16;
 const NEAR: u64 = 1 << 15;
 
 /// What was read of a file.
-pub struct ReadSnapshot {
+pub(super) struct ReadSnapshot {
     /// What the file says of itself.
     pub index: SnapshotIndex,
     /// What was asked for.
