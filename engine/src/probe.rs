@@ -85,10 +85,19 @@ pub struct GivenState {
 /// A task's share of one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Share {
-    /// Of a keyed state: the key groups that hold entries.
-    KeyGroups(Vec<KeyGroup>),
+    /// Of a keyed state: the key groups that hold entries, ascending.
+    KeyGroups(Vec<KeyGroupContent>),
     /// Of a list state: the checksum of each item, in order.
     Items(Vec<u64>),
+}
+
+/// What a key group holds, whatever the order and the encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyGroupContent {
+    /// The group.
+    pub group: KeyGroup,
+    /// The sum, wrapping, of the checksums of its entries, each of a key and its value in postcard's wire format.
+    pub sum: u64,
 }
 
 /// Declares [`Step`] with its payloads and, from the same list, the payload-free [`StepKind`].
@@ -177,7 +186,8 @@ steps! {
     StateRestored {
         /// The checkpoint, if any.
         restored: Option<CheckpointId>,
-        /// What the task was given; without a checkpoint, the splits that a source begins with.
+        /// What the task has now; without a checkpoint, the splits that a source begins with. Of keyed state nothing, if the
+        /// probe does not want to know.
         given: Vec<GivenState>,
     },
     /// The gate of a consumer has let a producer in.
@@ -230,12 +240,19 @@ steps! {
     },
     /// The state at the barrier is fixed; whatever runs later does not change it.
     StateFrozen {
-        /// Checksum of the encoded snapshot.
+        /// What it is; nothing if the probe does not want to know.
+        content: Vec<GivenState>,
+        /// For each input channel, how many of its records are reflected in the state.
+        reflected: Vec<(ChannelId, u64)>,
+    },
+    /// The frozen state is encoded.
+    SnapshotEncoded {
+        /// Checksum of the file's contents.
         digest: u64,
         /// Its size in bytes.
         bytes: u64,
-        /// For each input channel, how many of its records are reflected in the state.
-        reflected: Vec<(ChannelId, u64)>,
+        /// The checkpoint since whose snapshot it holds the changes; `None` if it holds everything.
+        builds_on: Option<CheckpointId>,
     },
     /// A file for the snapshot is there: a new one, or one whose contents nobody needs any more.
     SnapshotFileTaken {
@@ -363,6 +380,11 @@ pub enum Reached {
 pub trait Probe: Send + Sync {
     /// The fact has become true. Must not block. May panic, which kills the task that reports.
     fn reach(&self, fact: &Fact) -> Reached;
+
+    /// Whether it shall be told what keyed state holds, which takes time in proportion to the state.
+    fn wants_content(&self) -> bool {
+        false
+    }
 }
 
 /// A probe that nobody looks at.
@@ -397,6 +419,12 @@ impl Reporter {
     #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// See [`Probe::wants_content`].
+    #[must_use]
+    pub fn wants_content(&self) -> bool {
+        self.probe.wants_content()
     }
 
     /// Reports a step that belongs to no checkpoint.

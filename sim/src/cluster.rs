@@ -305,6 +305,10 @@ fn is_task_at_work(fact: &Fact) -> bool {
 }
 
 impl Probe for NodeProbe {
+    fn wants_content(&self) -> bool {
+        true
+    }
+
     fn reach(&self, fact: &Fact) -> Reached {
         if !self.stage.world.is_alive(&self.node) {
             // The rest of a dead node's last poll: nobody sees it.

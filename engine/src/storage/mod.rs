@@ -22,8 +22,10 @@ mod directories;
 mod job_file;
 mod layout;
 mod manifest_file;
+mod snapshot_compression;
 mod snapshot_file;
 mod snapshot_files;
+mod snapshot_reader;
 mod snapshot_store;
 mod survey;
 
@@ -37,7 +39,7 @@ pub use layout::{
     parse_checkpoint_directory, parse_snapshot_file, snapshot_directory,
 };
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
-pub use snapshot_file::{decode_snapshot, encode_snapshot};
+pub use snapshot_file::{SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer};
 pub use snapshot_files::SnapshotFiles;
-pub use snapshot_store::SnapshotStore;
+pub use snapshot_store::{FilesRead, SnapshotStore};
 pub use survey::{Survey, survey};

@@ -29,7 +29,7 @@ use crate::{
     id::{CheckpointId, TaskId},
     probe::{Reporter, Step},
     state::{EncodedSnapshot, OperatorSnapshot},
-    stream::{CheckpointBarrier, hash_bytes},
+    stream::CheckpointBarrier,
 };
 
 /// The files of one task. Cheap to clone; clones are the same files.
@@ -86,15 +86,15 @@ impl SnapshotFiles {
         encoded: EncodedSnapshot,
         reporter: &Reporter,
     ) -> Result<SnapshotHandle> {
-        let EncodedSnapshot { contents, builds_on } = encoded;
+        let EncodedSnapshot { contents, digest, builds_on } = encoded;
         let mut lent = self.lend(contents.len() as u64).await?;
         let file = lent.file();
         let (name, reused) = (file.name.clone(), file.len > 0);
         reporter.report_for(checkpoint, Step::SnapshotFileTaken { file: name.clone(), reused }).await;
         let path = self.directory.join(&name);
-        let (len, digest) = (contents.len() as u64, hash_bytes(&contents).0);
+        let len = contents.len() as u64;
         let is_empty = |o: &OperatorSnapshot| o.keyed.is_empty() && o.lists.iter().all(|l| l.items.is_empty());
-        let holds_nothing = || decode_snapshot(&contents, &path).is_ok_and(|s| s.operators.iter().all(is_empty));
+        let holds_nothing = || decode_snapshot(&contents, &path).is_ok_and(|(_, s)| s.operators.iter().all(is_empty));
         if !(planted!(EmptyPrepareNotPersisted) && holds_nothing()) {
             // RisingWave 26492
             file.len = file.len.max(len);

@@ -5,18 +5,24 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::try_join_all;
+
 use super::{
-    atomic_file::read_beginning,
     layout::snapshot_directory,
-    snapshot_file::{damaged, decode_snapshot},
+    snapshot_file::damaged,
+    snapshot_reader::{ReadSnapshot, read_snapshot},
 };
 use crate::{
-    checkpoint::SnapshotFile,
+    checkpoint::{SnapshotFile, SnapshotHandle},
     env::Disk,
-    error::{Context, Result},
+    error::Result,
+    id::CheckpointId,
+    key_group::KeyGroupRange,
     state::SubtaskSnapshot,
-    stream::hash_bytes,
 };
+
+/// The name of each file that was read, the checkpoint for which it was written, and the checksum of the bytes that came.
+pub type FilesRead = Vec<(String, CheckpointId, u64)>;
 
 /// The snapshot files of one checkpoint directory. Cheap to clone.
 #[derive(Clone)]
@@ -38,32 +44,30 @@ impl SnapshotStore {
         self.directory.join(&file.name)
     }
 
-    /// Reads a snapshot that rests in one file, and makes sure that it is the one that was acknowledged. Gives it with the
-    /// checksum of the bytes that it was read from.
+    /// Reads what the files of a snapshot hold of these key groups, taken together, and makes sure that they are those that
+    /// were acknowledged. They are read side by side.
     ///
     /// # Errors
-    /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
-    pub async fn read(&self, file: &SnapshotFile) -> Result<(SubtaskSnapshot, u64)> {
-        let path = self.path(file);
-        let bytes = match read_beginning(&*self.disk, &path, file.len).await {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(damaged(&path, "it is missing"));
+    /// `Damaged`, naming the path, if one is missing or another; `Unavailable` if the disk fails.
+    pub async fn read(&self, handle: &SnapshotHandle, groups: KeyGroupRange) -> Result<(SubtaskSnapshot, FilesRead)> {
+        let paths: Vec<_> = handle.files.iter().map(|file| self.path(file)).collect();
+        let read = paths.iter().zip(&handle.files).map(|(path, file)| read_snapshot(&*self.disk, path, file, groups));
+        let mut snapshot = SubtaskSnapshot::default();
+        let (mut files, mut before) = (FilesRead::new(), None);
+        for ((path, file), read) in paths.iter().zip(&handle.files).zip(try_join_all(read).await?) {
+            let ReadSnapshot { index, snapshot: newer, checksum } = read;
+            if let Some(base) = index.builds_on.filter(|base| before != Some(*base)) {
+                let found = before.map_or_else(|| "none".to_owned(), |id: CheckpointId| format!("that of {id}"));
+                return Err(damaged(
+                    path,
+                    &format!("it builds on the one of checkpoint {base}, and {found} precedes it"),
+                ));
             }
-            Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
-        };
-        let (len, expected) = (bytes.len() as u64, file.len);
-        if len != expected {
-            return Err(damaged(&path, &format!("it has {len} bytes instead of {expected}")));
+            snapshot.apply(newer).map_err(|e| damaged(path, &e.to_string()))?;
+            before = Some(index.checkpoint);
+            files.push((file.name.clone(), index.checkpoint, checksum));
         }
-        let digest = hash_bytes(&bytes).0;
-        if digest != file.digest {
-            let what = format!(
-                "its checksum is not the one that it had when it was written for checkpoint {}",
-                file.written_for
-            );
-            return Err(damaged(&path, &what));
-        }
-        Ok((decode_snapshot(&bytes, &path)?, digest))
+        snapshot.check_complete()?;
+        Ok((snapshot, files))
     }
 }

@@ -45,9 +45,9 @@ impl DurableFirst {
             return Err(format!("{} is acknowledged, but nothing was frozen", path.display()));
         };
         // The file may have been used for more before.
-        let bytes = &bytes[..bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX))];
-        decode_snapshot(bytes, &path).map_err(|e| format!("acknowledged, but: {e}"))?;
-        if hash_bytes(bytes).0 != digest {
+        let bytes = bytes.slice(..bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
+        decode_snapshot(&bytes, &path).map_err(|e| format!("acknowledged, but: {e}"))?;
+        if hash_bytes(&bytes).0 != digest {
             return Err(format!("{} is acknowledged, but is not what was frozen", path.display()));
         }
         Ok(())
@@ -107,7 +107,7 @@ impl Checker for DurableFirst {
                 Ok(())
             }
             (Step::CommitPrepared { .. } | Step::Acknowledged, ..) if is_superseded => Ok(()),
-            (Step::StateFrozen { digest, bytes, .. }, Some(id), Actor::Task(task)) => {
+            (Step::SnapshotEncoded { digest, bytes, .. }, Some(id), Actor::Task(task)) => {
                 self.frozen.insert(*task, (id, *digest, *bytes));
                 Ok(())
             }
@@ -198,10 +198,10 @@ mod tests {
     }
 
     fn frozen() -> Event {
-        sink(Step::StateFrozen {
+        sink(Step::SnapshotEncoded {
             digest: hash_bytes(&snapshot()).0,
             bytes: snapshot().len() as u64,
-            reflected: Vec::new(),
+            builds_on: None,
         })
     }
 

@@ -11,7 +11,8 @@ use tidegate::{
     checkpoint::{Manifest, SnapshotFile},
     graph::JobGraph,
     id::{AttemptId, CheckpointId},
-    state::OperatorSnapshot,
+    probe::KeyGroupContent,
+    state::{KeyedStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
     storage::{checkpoint_directory, decode_manifest, decode_snapshot, parse_checkpoint_directory, snapshot_directory},
     stream::{CheckpointMode, hash_bytes},
 };
@@ -106,6 +107,19 @@ impl Ground {
         snapshot_directory(&self.root).join(name)
     }
 
+    /// What the files of a keyed state hold when they are taken together: only groups with entries, ascending.
+    pub(super) fn content(&self, uid: &str, state: &KeyedStateSnapshot) -> Result<Vec<KeyGroupContent>, String> {
+        let mut content = Vec::new();
+        for group in &state.groups {
+            let entries = self.workload.entries(uid, &state.name, group)?;
+            if !entries.is_empty() {
+                let sum = entries.iter().fold(0_u64, |sum, entry| sum.wrapping_add(entry.checksum));
+                content.push(KeyGroupContent { group: group.group, sum });
+            }
+        }
+        Ok(content)
+    }
+
     fn decoded(&self) -> MutexGuard<'_, Decoded> {
         self.decoded.lock().expect("nobody panics while holding this lock")
     }
@@ -160,8 +174,15 @@ pub(super) fn is_whole(contents: &Bytes, file: &SnapshotFile) -> bool {
 impl OpenCheckpoint {
     fn decode(manifest: Arc<Manifest>, contents: Vec<Bytes>, directory: &Path) -> Result<Self, String> {
         let mut operators = BTreeMap::<String, Vec<OperatorSnapshot>>::new();
-        for (file, bytes) in manifest.files().zip(&contents) {
-            let snapshot = decode_snapshot(bytes, &directory.join(&file.name)).map_err(|e| e.to_string())?;
+        let mut bytes_of_files = contents.iter();
+        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
+            let mut snapshot = SubtaskSnapshot::default();
+            for (file, bytes) in handle.files.iter().zip(bytes_of_files.by_ref()) {
+                let path = directory.join(&file.name);
+                let decoded = decode_snapshot(bytes, &path).and_then(|(_, newer)| snapshot.apply(newer));
+                decoded.map_err(|e| e.to_string())?;
+            }
+            snapshot.check_complete().map_err(|e| e.to_string())?;
             for operator in snapshot.operators {
                 operators.entry(operator.uid.clone()).or_default().push(operator);
             }

@@ -75,7 +75,7 @@ impl Checker for SnapshotPurity {
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         match (&fact.step, fact.checkpoint, &fact.actor) {
-            (Step::StateFrozen { digest, .. }, Some(id), Actor::Task(task)) => {
+            (Step::SnapshotEncoded { digest, .. }, Some(id), Actor::Task(task)) => {
                 self.newest.insert(*task, (id, *digest));
                 Ok(())
             }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     fn frozen(subtask: &str, digest: u64) -> Event {
-        by(task(subtask, 1), 1, Step::StateFrozen { digest, bytes: 0, reflected: Vec::new() })
+        by(task(subtask, 1), 1, Step::SnapshotEncoded { digest, bytes: 0, builds_on: None })
     }
 
     fn taken(subtask: &str, file: &str) -> Event {

@@ -14,15 +14,14 @@ use tidegate::{
     connector::FileSink,
     graph::{JobGraph, StreamExecutionEnvironment},
     id::{AttemptId, CheckpointId, TaskId},
-    key_group::KeyHash,
     probe::{Actor, Fact, GivenState, JobStatus, Share, Step},
     state::{KeyGroupEntries, OperatorSnapshot, SubtaskSnapshot},
     storage::{encode_manifest, encode_snapshot},
-    stream::{CheckpointMode, Key, hash_bytes},
+    stream::{CheckpointMode, hash_bytes},
 };
 
 use super::{Checker, Context, Deployments, DiskView, ground::Ground};
-use crate::workload::{Lines, Workload};
+use crate::workload::{Lines, StateEntry, Workload, entries_of};
 
 /// Two sources, one counter or more, one sink; the words are `a b a`.
 struct Letters {
@@ -65,9 +64,8 @@ impl Workload for Letters {
         if read == counted { Ok(()) } else { Err(format!("{read} records are read, and {counted} are counted")) }
     }
 
-    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
-        let entries = group.decode::<String, u64>().map_err(|e| e.to_string())?;
-        Ok(entries.iter().map(|(word, _)| word.key_hash()).collect())
+    fn entries(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
+        entries_of::<String, u64>(group)
     }
 
     fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {

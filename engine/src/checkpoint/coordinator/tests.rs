@@ -35,6 +35,7 @@ impl Play {
             min_pause: ms(20),
             tolerable_failures: 1,
             retained: 1,
+            ..CheckpointOptions::default()
         };
         let vertex = |id, name: &str, parallelism| CheckpointedVertex {
             id: VertexId(id),
