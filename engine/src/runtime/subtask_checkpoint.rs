@@ -25,7 +25,7 @@ use crate::{
     probe::{Reporter, Step},
     state::{EncodedSnapshot, Freeze, FrozenSnapshot, SnapshotChain, StateSize},
     storage::{SnapshotFiles, seal_snapshot, snapshot_buffer},
-    stream::{CheckpointBarrier, Outbox, hash_bytes},
+    stream::{CheckpointBarrier, hash_bytes},
 };
 
 /// So many entries are encoded while the stream waits at the barrier: less than a millisecond for small ones.
@@ -112,9 +112,8 @@ impl SubtaskCheckpoint {
         program.prepare_commit(checkpoint).await.at(place)?;
         output.send_barrier(barrier, &self.reporter).await?;
         if planted!(FrozenTooLate) && reflected.is_empty() {
-            let mut outbox = Outbox::default(); // FLINK-9269
-            program.poll_source(&mut outbox).await?;
-            output.send(&mut outbox).await?;
+            program.poll_source(output.outbox().limit()).await?; // FLINK-9269
+            program.process_polled(output.outbox())?;
         }
         let size = program.state_size();
         let builds_on = self.chain.base_for(barrier.base, size, self.policy);
