@@ -120,6 +120,14 @@ pub fn payload_len(header: &[u8; HEADER_LEN]) -> Result<usize, FrameError> {
     if len > MAX_PAYLOAD { Err(FrameError::TooLong(len)) } else { Ok(len) }
 }
 
+/// What the frame carries, as the header says.
+///
+/// # Errors
+/// `UnknownKind`.
+pub fn frame_kind(header: &[u8; HEADER_LEN]) -> Result<FrameKind, FrameError> {
+    FrameKind::of_code(header[4]).ok_or(FrameError::UnknownKind(header[4]))
+}
+
 impl Frame {
     /// The frame of which header and payload were received.
     ///
@@ -130,7 +138,7 @@ impl Frame {
         if checksum(&header[..25], &payload) != u32::from_le_bytes(array(&header[25..29])) {
             return Err(FrameError::Checksum { sequence });
         }
-        let kind = FrameKind::of_code(header[4]).ok_or(FrameError::UnknownKind(header[4]))?;
+        let kind = frame_kind(header)?;
         let attempt = AttemptId {
             term: u32::from_le_bytes(array(&header[5..9])),
             number: u32::from_le_bytes(array(&header[9..13])),

@@ -15,6 +15,7 @@ mod frame;
 mod handshake;
 
 pub use frame::{
-    Frame, FrameError, FrameHeader, FrameKind, HEADER_LEN, MAX_PAYLOAD, begin_frame, finish_frame, payload_len,
+    Frame, FrameError, FrameHeader, FrameKind, HEADER_LEN, MAX_PAYLOAD, begin_frame, finish_frame, frame_kind,
+    payload_len,
 };
 pub use handshake::{Challenge, HELLO_LEN, PROOF_LEN, REPLY_LEN, Secret};
