@@ -311,6 +311,7 @@ impl Probe for NodeProbe {
             return Reached::Hold(Box::pin(std::future::pending()));
         }
         let index = self.stage.record(&self.node, Event::Fact(fact.clone()));
+        self.stage.world.ledger.step(self.stage.now(), fact);
         self.check(index, fact);
         let due = self.stage.judge().matcher.on_fact(fact);
         let mut stall = None;

@@ -11,8 +11,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{abort_on_drop::AbortOnDrop, result_partition::ResultPartition, rpc::ToJobManager};
+use super::{
+    abort_on_drop::AbortOnDrop,
+    alignment::{Alignment, micros},
+    result_partition::ResultPartition,
+    rpc::ToJobManager,
+};
 use crate::{
+    checkpoint::SubtaskCheckpointMetrics,
     env::{Env, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
@@ -49,8 +55,10 @@ impl SubtaskCheckpoint {
         program: &mut dyn SubtaskProgram,
         output: &mut ResultPartition,
         reflected: Vec<(ChannelId, u64)>,
+        alignment: Alignment,
     ) -> Result<()> {
         let checkpoint = barrier.checkpoint;
+        let since = self.env.clock.now();
         self.last = Some(checkpoint);
         self.writer = None;
         let place = || format!("checkpoint {checkpoint}");
@@ -66,12 +74,27 @@ impl SubtaskCheckpoint {
         let step = Step::StateFrozen { digest: hash_bytes(&encoded).0, bytes: encoded.len() as u64, reflected };
         self.reporter.report_for(checkpoint, step).await;
         let name = format!("snapshot {}@{checkpoint}", self.task);
-        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, self.write(checkpoint, encoded))));
+        let metrics = SubtaskCheckpointMetrics {
+            alignment_us: alignment.took_us,
+            overtaken: alignment.overtaken,
+            held_back: alignment.held_back,
+            synchronous_us: micros(self.env.clock.now().since(since)),
+            bytes_written: encoded.len() as u64,
+            state_bytes: encoded.len() as u64,
+            ..SubtaskCheckpointMetrics::default()
+        };
+        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, self.write(checkpoint, encoded, metrics))));
         Ok(())
     }
 
     /// Makes the snapshot durable and only then acknowledges it (I5).
-    fn write(&self, checkpoint: CheckpointId, encoded: Bytes) -> impl Future<Output = ()> + Send + 'static {
+    fn write(
+        &self,
+        checkpoint: CheckpointId,
+        encoded: Bytes,
+        mut metrics: SubtaskCheckpointMetrics,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (clock, since) = (self.env.clock.clone(), self.env.clock.now());
         let (store, vertex, task) = (self.store.clone(), self.vertex.clone(), self.task);
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
         async move {
@@ -81,8 +104,9 @@ impl SubtaskCheckpoint {
             let written = write.unwrap_or_else(|panic| {
                 Err(Error::user_code(format!("writing the snapshot panicked: {}", panic_message(&*panic))))
             });
+            metrics.asynchronous_us = micros(clock.now().since(since));
             let (message, step) = match written {
-                Ok(handle) => (ToJobManager::Acknowledge { task, checkpoint, handle }, Step::Acknowledged),
+                Ok(handle) => (ToJobManager::Acknowledge { task, checkpoint, handle, metrics }, Step::Acknowledged),
                 Err(error) => {
                     let reason = error.to_string();
                     (ToJobManager::Decline { task, checkpoint, error }, Step::Declined { reason })

@@ -44,6 +44,7 @@ use self::{
     stream::{PipeReader, PipeWriter},
 };
 use super::{Crash, Incarnation, clock::now};
+use crate::cost::{Content, Ledger, WireMeter};
 
 /// The network when nothing is broken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,11 +103,12 @@ struct State {
 pub struct SimNetwork {
     time: TimeHandle,
     settings: NetworkSettings,
+    ledger: Arc<Ledger>,
     state: Mutex<State>,
 }
 
 impl SimNetwork {
-    pub(super) fn new(random: ChaCha8Rng, settings: NetworkSettings) -> Self {
+    pub(super) fn new(random: ChaCha8Rng, settings: NetworkSettings, ledger: Arc<Ledger>) -> Self {
         let state = State {
             random,
             listeners: BTreeMap::new(),
@@ -116,7 +118,7 @@ impl SimNetwork {
             next_port: 40_000,
             tap: None,
         };
-        Self { time: TimeHandle::current(), settings, state: Mutex::new(state) }
+        Self { time: TimeHandle::current(), settings, ledger, state: Mutex::new(state) }
     }
 
     /// The network as one incarnation sees it.
@@ -270,12 +272,14 @@ impl SimNetwork {
         let mut state = self.lock();
         let tap = state.tap.as_ref().filter(|(tapped, _)| **tapped == *address.0);
         let control = tap.map(|(_, tap)| ControlSplitter::new(direction, tap.clone(), window));
+        let content = if control.is_some() { Content::Messages } else { Content::Frames };
+        let meter = WireMeter::new(self.ledger.clone(), direction, content);
         let pipe = Arc::new(Mutex::new(Pipe::new(writer.clone(), reader.clone(), window, control)));
         if state.pipes.len() >= 64 && state.pipes.len().is_power_of_two() {
             state.pipes.retain(|p| p.strong_count() > 0);
         }
         state.pipes.push(Arc::downgrade(&pipe));
-        (PipeWriter::new(self.clone(), pipe.clone()), PipeReader::new(self.clone(), pipe))
+        (PipeWriter::new(self.clone(), pipe.clone(), meter), PipeReader::new(self.clone(), pipe))
     }
 }
 
