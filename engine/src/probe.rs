@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     id::{AttemptId, ChannelId, CheckpointId, TaskId, TaskManagerId},
     key_group::KeyGroup,
+    metrics::Measurement,
 };
 
 /// Who did it.
@@ -356,6 +357,9 @@ pub enum Reached {
 pub trait Probe: Send + Sync {
     /// The fact has become true. Must not block. May panic, which kills the task that reports.
     fn reach(&self, fact: &Fact) -> Reached;
+
+    /// Something was measured. Nothing hangs on it, and it is no step: nobody dies at it. Must not block.
+    fn measure(&self, _: &Measurement) {}
 }
 
 /// A probe that nobody looks at.
@@ -390,6 +394,11 @@ impl Reporter {
     #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// Tells what was measured.
+    pub fn measure(&self, measurement: &Measurement) {
+        self.probe.measure(measurement);
     }
 
     /// Reports a step that belongs to no checkpoint.

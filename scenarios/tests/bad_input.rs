@@ -203,20 +203,27 @@ fn a_half_written_checkpoint() {
 #[test]
 fn another_format_version() {
     let job = Job::stopped();
-    let remedy = "has format version 9, this build reads version 1: restore it with the build that wrote it";
-    let said = format!("manifest chk/chk-{}/manifest {remedy}", job.newest);
-    job.refuses(&job.file("manifest"), replace("manifest 1", "manifest 9"), &[&said, RESUME]);
+    let remedy = |ours| {
+        format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
+    };
+    let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(2));
+    job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&said, RESUME]);
     let checkpoint = job.file("");
     let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
-    let said = format!("snapshot file chk/chk-{}/{name} {remedy}", job.newest);
+    let said = format!("snapshot file chk/chk-{}/{name} {}", job.newest, remedy(1));
     let newer = |checkpoint: &Path| {
         let path = checkpoint.join(&name);
         let mut bytes = fs::read(&path).unwrap();
         bytes[8] = 9;
         fs::write(path, &bytes).unwrap();
         edit_manifest(checkpoint, |manifest| {
-            let handle = manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots).find(|s| s.file == name);
-            handle.unwrap().digest = hash_bytes(&bytes).0;
+            let file = manifest
+                .vertices
+                .iter_mut()
+                .flat_map(|v| &mut v.snapshots)
+                .flat_map(|s| &mut s.files)
+                .find(|f| f.name == name);
+            file.unwrap().digest = hash_bytes(&bytes).0;
         });
     };
     job.refuses(&checkpoint, newer, &[&said, RESUME]);

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn barrier(id: u64, mode: CheckpointMode) -> CheckpointBarrier {
-        CheckpointBarrier { checkpoint: CheckpointId(id), mode, is_final: false }
+        CheckpointBarrier { checkpoint: CheckpointId(id), mode, is_final: false, base: None }
     }
 
     /// Plays `(channel, checkpoint)` barriers and `(-1, checkpoint)` aborts; one line each.

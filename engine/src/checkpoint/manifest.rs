@@ -2,17 +2,44 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, CheckpointId};
+use crate::{
+    id::{AttemptId, CheckpointId},
+    metrics::CheckpointMetrics,
+};
 
-/// Where one subtask's snapshot rests, and how to know that it is whole.
+/// A file that holds a snapshot or a part of one, and how to know that it is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotHandle {
-    /// File name within the checkpoint's directory.
-    pub file: String,
+pub struct SnapshotFile {
+    /// Its name within the directory of snapshot files.
+    pub name: String,
+    /// The checkpoint for which it was written: files are used again, and this tells one use from the next.
+    pub written_for: CheckpointId,
     /// Length in bytes.
     pub len: u64,
     /// XXH3 (64 bits) of the whole file.
     pub digest: u64,
+}
+
+/// Where one subtask's snapshot rests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotHandle {
+    /// The files to be read in this order: one that holds all, then those that hold what changed since the one before. At
+    /// least one.
+    pub files: Vec<SnapshotFile>,
+}
+
+impl SnapshotHandle {
+    /// The file that was written last.
+    #[must_use]
+    pub fn newest(&self) -> &SnapshotFile {
+        self.files.last().expect("a snapshot has a file at least")
+    }
+
+    /// How many bytes its files have in all.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len).sum()
+    }
 }
 
 /// The part of a checkpoint that belongs to one vertex.
@@ -24,6 +51,8 @@ pub struct VertexManifest {
     pub operators: Vec<String>,
     /// One snapshot per subtask, in order of the subtask's index.
     pub snapshots: Vec<SnapshotHandle>,
+    /// What they have cost, for people.
+    pub metrics: CheckpointMetrics,
 }
 
 /// A completed checkpoint.
@@ -45,4 +74,19 @@ pub struct Manifest {
     pub completed_at_ms: u64,
     /// From trigger to completion, in microseconds, for people.
     pub duration_us: u64,
+}
+
+impl Manifest {
+    /// What the checkpoint has cost.
+    #[must_use]
+    pub fn metrics(&self) -> CheckpointMetrics {
+        let mut metrics = CheckpointMetrics::default();
+        self.vertices.iter().for_each(|vertex| metrics.merge(&vertex.metrics));
+        metrics
+    }
+
+    /// All files that it names. A file may come more than once only by mistake.
+    pub fn files(&self) -> impl Iterator<Item = &SnapshotFile> {
+        self.vertices.iter().flat_map(|v| &v.snapshots).flat_map(|s| &s.files)
+    }
 }

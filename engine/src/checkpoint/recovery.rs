@@ -127,10 +127,7 @@ mod tests {
         let attempt = AttemptId { term: 1, number: 1 };
         let mut pending =
             PendingCheckpoint::new(CheckpointId(3), attempt, Instant(0), false, job("words", 8, "count").subtasks());
-        pending.acknowledge(
-            SubtaskId { vertex: VertexId(0), index: 0 },
-            SnapshotHandle { file: "f".into(), len: 1, digest: 1 },
-        );
+        pending.acknowledge(SubtaskId { vertex: VertexId(0), index: 0 }, SnapshotHandle { files: Vec::new() });
         let manifest = pending.manifest(&job("words", 8, "count"), Instant(0));
         validate_manifest(&manifest, &job("words", 8, "count")).unwrap();
         let others = [job("lines", 8, "count"), job("words", 16, "count"), job("words", 8, "sum")];

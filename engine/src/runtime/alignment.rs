@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::input_gate::InputGate;
-use crate::{env::Clock, id::CheckpointId, instant::Instant};
+use crate::{env::Clock, id::CheckpointId, instant::Instant, metrics::micros};
 
 /// What an alignment has cost. All zero where there is none: at a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,11 +55,6 @@ impl AlignmentMeter {
             held_back: gate.parked_records(),
         }
     }
-}
-
-/// In whole microseconds.
-pub(crate) fn micros(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -72,9 +72,10 @@ async fn read_snapshots(
 ) -> Result<Vec<SubtaskSnapshot>> {
     let mut snapshots = Vec::new();
     for handle in &vertex.snapshots {
-        let (snapshot, digest) = store.read(point.manifest.checkpoint, handle).await?;
+        let file = handle.newest();
+        let (snapshot, digest) = store.read(point.manifest.checkpoint, file).await?;
         snapshots.push(snapshot);
-        files.push((handle.file.clone(), digest));
+        files.push((file.name.clone(), digest));
     }
     Ok(snapshots)
 }

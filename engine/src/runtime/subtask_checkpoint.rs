@@ -7,23 +7,23 @@
 
 use std::panic::AssertUnwindSafe;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use super::{
     abort_on_drop::AbortOnDrop,
-    alignment::{Alignment, micros},
+    alignment::Alignment,
     result_partition::ResultPartition,
     rpc::ToJobManager,
 };
 use crate::{
-    checkpoint::SubtaskCheckpointMetrics,
     env::{Env, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
+    metrics::{SubtaskCheckpointMetrics, micros},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
+    state::EncodedSnapshot,
     storage::{SnapshotStore, encode_snapshot},
     stream::{CheckpointBarrier, Outbox, hash_bytes},
 };
@@ -71,6 +71,7 @@ impl SubtaskCheckpoint {
         }
         let snapshot = program.snapshot(checkpoint).at(place)?;
         let encoded = encode_snapshot(&snapshot).at(place)?;
+        let snapshot = EncodedSnapshot { contents: encoded.clone(), builds_on: None };
         let step = Step::StateFrozen { digest: hash_bytes(&encoded).0, bytes: encoded.len() as u64, reflected };
         self.reporter.report_for(checkpoint, step).await;
         let name = format!("snapshot {}@{checkpoint}", self.task);
@@ -83,7 +84,7 @@ impl SubtaskCheckpoint {
             state_bytes: encoded.len() as u64,
             ..SubtaskCheckpointMetrics::default()
         };
-        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, self.write(checkpoint, encoded, metrics))));
+        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, self.write(checkpoint, snapshot, metrics))));
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl SubtaskCheckpoint {
     fn write(
         &self,
         checkpoint: CheckpointId,
-        encoded: Bytes,
+        encoded: EncodedSnapshot,
         mut metrics: SubtaskCheckpointMetrics,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (clock, since) = (self.env.clock.clone(), self.env.clock.now());

@@ -6,6 +6,7 @@
 //! Deliberately absent: files (see `storage`), and any state outside of a key but the lists of sources and sinks.
 
 mod descriptor;
+mod encoded_snapshot;
 mod heap;
 mod keyed_states;
 mod redistribute;
@@ -13,6 +14,7 @@ mod snapshot;
 mod text;
 
 pub use descriptor::ValueStateDescriptor;
+pub use encoded_snapshot::EncodedSnapshot;
 pub use heap::ValueTable;
 pub use keyed_states::{KeyedContext, KeyedStates, ValueState};
 pub use redistribute::redistribute_operator;

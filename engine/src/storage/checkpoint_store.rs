@@ -134,8 +134,8 @@ impl CheckpointStore {
         };
         let published = publish.await.at(place);
         if planted!(IndeterminateManifestDiscarded) && published.is_err() {
-            for snapshot in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
-                let _ = self.disk.remove_file(&path.with_file_name(&snapshot.file)).await; // FLINK-22494
+            for file in manifest.files() {
+                let _ = self.disk.remove_file(&path.with_file_name(&file.name)).await; // FLINK-22494
             }
             return published.map_err(PublishError::NotPublished);
         }

@@ -54,7 +54,7 @@ pub(super) async fn tidy(disk: &dyn Disk, root: &Path, retained: u32) -> Result<
 /// In the directory of a completed checkpoint only what its manifest names is of use.
 async fn remove_unnamed(disk: &dyn Disk, directory: &Path) -> Result<()> {
     let manifest = read_manifest(disk, directory).await?;
-    let named = |name: &str| manifest.vertices.iter().flat_map(|v| &v.snapshots).any(|s| s.file == name);
+    let named = |name: &str| manifest.files().any(|file| file.name == name);
     let removed = async {
         let entries = disk.list(directory).await?;
         let unnamed: Vec<_> = entries.iter().filter(|e| e.name != MANIFEST && !named(&e.name)).collect();
@@ -91,7 +91,7 @@ fn or_gone(result: io::Result<()>) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        checkpoint::{Manifest, SnapshotHandle, VertexManifest},
+        checkpoint::{Manifest, SnapshotFile, SnapshotHandle, VertexManifest},
         connector::memory_disk::MemoryDisk,
         graph::local_executor::now,
         id::AttemptId,
@@ -99,8 +99,10 @@ mod tests {
     };
 
     fn manifest(checkpoint: u64) -> Vec<u8> {
-        let snapshot = SnapshotHandle { file: "count-0-1.1.snapshot".into(), len: 0, digest: 0 };
-        let vertex = VertexManifest { name: "count".into(), operators: Vec::new(), snapshots: vec![snapshot] };
+        let written_for = CheckpointId(checkpoint);
+        let file = SnapshotFile { name: "count-0-1.1.snapshot".into(), written_for, len: 0, digest: 0 };
+        let snapshot = SnapshotHandle { files: vec![file] };
+        let vertex = VertexManifest { name: "count".into(), operators: Vec::new(), snapshots: vec![snapshot], metrics: crate::metrics::CheckpointMetrics::default() };
         encode_manifest(&Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(checkpoint),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 const NAME: &str = "tidegate-manifest";
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The file's contents.
 #[must_use]
@@ -108,14 +108,33 @@ mod tests {
 
     use super::*;
     use crate::{
-        checkpoint::{SnapshotHandle, VertexManifest},
+        checkpoint::{SnapshotFile, SnapshotHandle, VertexManifest},
         id::{AttemptId, CheckpointId},
+        metrics::{CheckpointMetrics, SubtaskCheckpointMetrics},
     };
 
     fn sample() -> Manifest {
-        let snapshot = SnapshotHandle { file: "count-0-1.2.snapshot".into(), len: 81, digest: 5 };
-        let vertex =
-            VertexManifest { name: "count".into(), operators: vec!["count".into()], snapshots: vec![snapshot] };
+        let file = |name: &str, written_for, len, digest| SnapshotFile {
+            name: name.into(),
+            written_for: CheckpointId(written_for),
+            len,
+            digest,
+        };
+        let files = vec![file("count-0-1.2-0.state", 6, 81, 5), file("count-0-1.2-1.state", 7, 12, 6)];
+        let snapshot = SnapshotHandle { files };
+        let mut metrics = CheckpointMetrics::default();
+        metrics.add(&SubtaskCheckpointMetrics {
+            alignment_us: 310,
+            synchronous_us: 95,
+            asynchronous_us: 720,
+            bytes_written: 81,
+            state_bytes: 640,
+            is_incremental: true,
+            overtaken: 0,
+            held_back: 12,
+        });
+        let operators = vec!["count".into()];
+        let vertex = VertexManifest { name: "count".into(), operators, snapshots: vec![snapshot], metrics };
         Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(7),

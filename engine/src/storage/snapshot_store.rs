@@ -5,20 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-
 use super::{
     atomic_file::{AtomicFile, read_file},
     layout::{checkpoint_directory, snapshot_file},
     snapshot_file::{damaged, decode_snapshot},
 };
 use crate::{
-    checkpoint::SnapshotHandle,
+    checkpoint::{SnapshotFile, SnapshotHandle},
     env::Disk,
     error::{Context, Result},
     id::{CheckpointId, TaskId},
     probe::{Reporter, Step},
-    state::SubtaskSnapshot,
+    state::{EncodedSnapshot, SubtaskSnapshot},
     stream::hash_bytes,
 };
 
@@ -37,6 +35,9 @@ impl SnapshotStore {
 
     /// Makes an encoded snapshot durable. The checkpoint's directory must exist. Reports each step.
     ///
+    /// # Panics
+    /// If the snapshot builds on another.
+    ///
     /// # Errors
     /// `Unavailable`, naming the path, if the disk fails at any step.
     pub async fn write(
@@ -44,20 +45,23 @@ impl SnapshotStore {
         checkpoint: CheckpointId,
         vertex: &str,
         task: TaskId,
-        encoded: Bytes,
+        encoded: EncodedSnapshot,
         reporter: &Reporter,
     ) -> Result<SnapshotHandle> {
+        let EncodedSnapshot { contents, builds_on } = encoded;
+        assert_eq!(builds_on, None, "{task} builds its snapshot for checkpoint {checkpoint} on another");
         let name = snapshot_file(vertex, task);
         let path = checkpoint_directory(&self.root, checkpoint).join(&name);
-        let handle = SnapshotHandle { file: name, len: encoded.len() as u64, digest: hash_bytes(&encoded).0 };
+        let (len, digest) = (contents.len() as u64, hash_bytes(&contents).0);
+        let handle = SnapshotHandle { files: vec![SnapshotFile { name, written_for: checkpoint, len, digest }] };
         let is_empty = |s: SubtaskSnapshot| {
             s.operators.iter().all(|o| o.keyed.is_empty() && o.lists.iter().all(|l| l.items.is_empty()))
         };
-        if planted!(EmptyPrepareNotPersisted) && decode_snapshot(&encoded, &path).is_ok_and(is_empty) {
+        if planted!(EmptyPrepareNotPersisted) && decode_snapshot(&contents, &path).is_ok_and(is_empty) {
             return Ok(handle); // RisingWave 26492
         }
         let written = async {
-            let mut file = AtomicFile::write(&*self.disk, &path, encoded).await?;
+            let mut file = AtomicFile::write(&*self.disk, &path, contents).await?;
             reporter.report_for(checkpoint, Step::SnapshotWritten).await;
             if !planted!(AcknowledgedBeforeSync) {
                 file.sync().await?; // SlateDB 433
@@ -74,13 +78,13 @@ impl SnapshotStore {
         written.await.at(|| format!("writing snapshot file {}", path.display()))
     }
 
-    /// Reads a snapshot and makes sure that it is the one that was acknowledged. Gives it with the checksum of the bytes that
-    /// it was read from.
+    /// Reads a snapshot that rests in one file, and makes sure that it is the one that was acknowledged. Gives it with the
+    /// checksum of the bytes that it was read from.
     ///
     /// # Errors
     /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
-    pub async fn read(&self, checkpoint: CheckpointId, handle: &SnapshotHandle) -> Result<(SubtaskSnapshot, u64)> {
-        let path = checkpoint_directory(&self.root, checkpoint).join(&handle.file);
+    pub async fn read(&self, checkpoint: CheckpointId, file: &SnapshotFile) -> Result<(SubtaskSnapshot, u64)> {
+        let path = checkpoint_directory(&self.root, checkpoint).join(&file.name);
         let bytes = match read_file(&*self.disk, &path).await {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -88,12 +92,12 @@ impl SnapshotStore {
             }
             Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
         };
-        let (len, expected) = (bytes.len() as u64, handle.len);
+        let (len, expected) = (bytes.len() as u64, file.len);
         if len != expected {
             return Err(damaged(&path, &format!("it has {len} bytes instead of {expected}")));
         }
         let digest = hash_bytes(&bytes).0;
-        if digest != handle.digest {
+        if digest != file.digest {
             let what = format!("its checksum is not the one that checkpoint {checkpoint} was completed with");
             return Err(damaged(&path, &what));
         }

@@ -25,4 +25,7 @@ pub struct CheckpointBarrier {
     pub mode: CheckpointMode,
     /// Whether this is the last checkpoint of a bounded job, after which its tasks finish.
     pub is_final: bool,
+    /// The newest checkpoint that has completed in the attempt that takes this one. Only what changed since a snapshot that
+    /// belongs to it need be written.
+    pub base: Option<CheckpointId>,
 }

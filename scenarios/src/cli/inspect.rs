@@ -179,10 +179,11 @@ async fn inspect_vertex(
     let mut subtasks = Vec::new();
     let mut snapshots: Vec<(usize, SubtaskSnapshot)> = Vec::new();
     for (index, handle) in vertex.snapshots.iter().enumerate() {
-        let read = store.read(manifest.checkpoint, handle).await.map(|(snapshot, _)| snapshot);
+        let file = handle.newest();
+        let read = store.read(manifest.checkpoint, file).await.map(|(snapshot, _)| snapshot);
         let damage = read.as_ref().err().map(ToString::to_string);
         snapshots.extend(read.ok().map(|snapshot| (index, snapshot)));
-        subtasks.push(SubtaskReport { subtask: index, file: handle.file.clone(), bytes: handle.len, damage });
+        subtasks.push(SubtaskReport { subtask: index, file: file.name.clone(), bytes: handle.bytes(), damage });
     }
     let operators = describe_operators(&vertex.operators, &snapshots, entries);
     VertexReport { name: vertex.name.clone(), parallelism: subtasks.len(), subtasks, operators }

@@ -81,7 +81,7 @@ impl Condition {
             is_final: manifest.is_final,
             completed_at_ms: manifest.completed_at_ms,
             duration_us: manifest.duration_us,
-            bytes: manifest.vertices.iter().flat_map(|v| &v.snapshots).map(|s| s.len).sum(),
+            bytes: manifest.files().map(|file| file.len).sum(),
             vertices,
         }
     }

@@ -65,10 +65,10 @@ impl DurableFirst {
     fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         let directory = checkpoint_directory(&self.ground.root, id);
         let manifest = self.ground.durable_manifest(id, disk)?;
-        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
-            let path = directory.join(&handle.file);
+        for file in manifest.files() {
+            let path = directory.join(&file.name);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-            if bytes.len() as u64 != handle.len || hash_bytes(&bytes).0 != handle.digest {
+            if bytes.len() as u64 != file.len || hash_bytes(&bytes).0 != file.digest {
                 return Err(format!("{} is durable only in part", path.display()));
             }
         }
@@ -133,8 +133,8 @@ mod tests {
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, manager, remove, started, sync,
-        task, write,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, manager, remove, snapshot_file,
+        started, sync, task, write,
     };
 
     const TERM: &str = "/chk/term-1";
@@ -152,10 +152,8 @@ mod tests {
     }
 
     fn manifest() -> Vec<u8> {
-        let bytes = snapshot();
-        let digest = hash_bytes(&bytes).0;
-        let handle = SnapshotHandle { file: "sink-0-1.1.snapshot".into(), len: bytes.len() as u64, digest };
-        let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle] };
+        let handle = SnapshotHandle { files: vec![snapshot_file(1, "sink-0-1.1.snapshot", &snapshot())] };
+        let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle], metrics: tidegate::metrics::CheckpointMetrics::default() };
         encode_manifest(&Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(1),

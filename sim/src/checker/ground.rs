@@ -121,8 +121,8 @@ impl Ground {
     fn open_from(&self, manifest: Arc<Manifest>, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
         let directory = checkpoint_directory(&self.root, manifest.checkpoint);
         let mut contents = Vec::new();
-        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
-            let path = directory.join(&handle.file);
+        for file in manifest.files() {
+            let path = directory.join(&file.name);
             contents.push(disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?);
         }
         let last = &mut self.decoded().checkpoint;
@@ -136,8 +136,8 @@ impl Ground {
 impl OpenCheckpoint {
     fn decode(manifest: Arc<Manifest>, contents: Vec<Bytes>, directory: &Path) -> Result<Self, String> {
         let mut operators = BTreeMap::<String, Vec<OperatorSnapshot>>::new();
-        for (handle, bytes) in manifest.vertices.iter().flat_map(|v| &v.snapshots).zip(&contents) {
-            let snapshot = decode_snapshot(bytes, &directory.join(&handle.file)).map_err(|e| e.to_string())?;
+        for (file, bytes) in manifest.files().zip(&contents) {
+            let snapshot = decode_snapshot(bytes, &directory.join(&file.name)).map_err(|e| e.to_string())?;
             for operator in snapshot.operators {
                 operators.entry(operator.uid.clone()).or_default().push(operator);
             }

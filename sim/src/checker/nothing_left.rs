@@ -76,7 +76,7 @@ impl NothingLeft {
         }
         for id in kept {
             let manifest = self.ground.manifest(id, disk)?;
-            let named: BTreeSet<&str> = manifest.vertices.iter().flat_map(|v| &v.snapshots).map(|s| &*s.file).collect();
+            let named: BTreeSet<&str> = manifest.files().map(|file| &*file.name).collect();
             let directory = root.join(format!("chk-{id}"));
             let found = disk.list(&directory);
             if let Some(name) = found.iter().find(|name| *name != "manifest" && !named.contains(&***name)) {

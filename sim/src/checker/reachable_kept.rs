@@ -43,10 +43,10 @@ impl ReachableKept {
     fn whole(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         let directory = checkpoint_directory(&self.ground.root, id);
         let manifest = self.ground.manifest(id, disk)?;
-        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
-            let path = directory.join(&handle.file);
+        for file in manifest.files() {
+            let path = directory.join(&file.name);
             let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
-            if bytes.len() as u64 != handle.len || hash_bytes(&bytes).0 != handle.digest {
+            if bytes.len() as u64 != file.len || hash_bytes(&bytes).0 != file.digest {
                 return Err(format!("{} is not whole", path.display()));
             }
         }

@@ -48,9 +48,8 @@ impl SnapshotPurity {
     fn completed(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         // A manifest that cannot be read vouches for nothing.
         let Ok(manifest) = self.ground.manifest(id, disk) else { return Ok(()) };
-        let mut handles = manifest.vertices.iter().flat_map(|v| &v.snapshots);
-        handles.try_for_each(|handle| {
-            let owner = self.owner(id, &handle.file, handle.digest);
+        manifest.files().try_for_each(|file| {
+            let owner = self.owner(file.written_for, &file.name, file.digest);
             owner.map(drop).map_err(|e| format!("the manifest names {e}"))
         })
     }
@@ -112,8 +111,8 @@ mod tests {
 
     /// The two sources, their checksums, and the events that write them.
     fn files() -> ([(String, u64); 2], Vec<Event>) {
-        let (handles, events) = checkpoint(1, &[("source", vec![operator("source"), operator("source")])]);
-        let named = |i: usize| (handles[i].file.clone(), handles[i].digest);
+        let (files, events) = checkpoint(1, &[("source", vec![operator("source"), operator("source")])]);
+        let named = |i: usize| (files[i].name.clone(), files[i].digest);
         ([named(0), named(1)], events)
     }
 

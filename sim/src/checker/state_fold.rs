@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, chosen, completed, ground, ground_of, remove, write,
+        Event, Story, all_break, all_hold, attempt, chosen, completed, ground, ground_of, remove, snapshot_file, write,
     };
     use tidegate::stream::CheckpointMode;
 
@@ -76,8 +76,9 @@ mod tests {
     }
 
     fn manifest(checkpoint: u64, files: &[&str]) -> Event {
-        let snapshots = files.iter().map(|file| SnapshotHandle { file: (*file).into(), len: 0, digest: 0 }).collect();
-        let vertex = VertexManifest { name: "all".into(), operators: Vec::new(), snapshots };
+        let snapshot = |name: &&str| SnapshotHandle { files: vec![snapshot_file(1, name, &[])] };
+        let snapshots = files.iter().map(snapshot).collect();
+        let vertex = VertexManifest { name: "all".into(), operators: Vec::new(), snapshots, metrics: tidegate::metrics::CheckpointMetrics::default() };
         let manifest = Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(checkpoint),

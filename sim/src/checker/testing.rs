@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use tidegate::{
-    checkpoint::{Manifest, SnapshotHandle, VertexManifest},
+    checkpoint::{Manifest, SnapshotFile, SnapshotHandle, VertexManifest},
     connector::FileSink,
     graph::{JobGraph, StreamExecutionEnvironment},
     id::{AttemptId, CheckpointId, TaskId},
@@ -181,22 +181,32 @@ pub(super) fn operator(uid: &str) -> OperatorSnapshot {
     OperatorSnapshot { uid: uid.into(), key_groups: None, keyed: Vec::new(), lists: Vec::new() }
 }
 
-/// A checkpoint of the first attempt, of vertices of one operator each: its handles, and its files being written.
-pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) -> (Vec<SnapshotHandle>, Vec<Event>) {
-    let (mut handles, mut events, mut manifest) = (Vec::new(), Vec::new(), Vec::new());
+/// A checkpoint of the first attempt, of vertices of one operator each: its snapshots, and its files being written.
+pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) -> (Vec<SnapshotFile>, Vec<Event>) {
+    let (mut files, mut events, mut manifest) = (Vec::new(), Vec::new(), Vec::new());
     for (name, operators) in vertices {
-        let first = handles.len();
+        let first = files.len();
         for (index, operator) in operators.iter().enumerate() {
             let bytes = encode_snapshot(&SubtaskSnapshot { operators: vec![operator.clone()] }).expect("plain data");
-            let (file, len) = (format!("{name}-{index}-1.1.snapshot"), bytes.len() as u64);
-            handles.push(SnapshotHandle { file: file.clone(), len, digest: hash_bytes(&bytes).0 });
-            events.push(write(&format!("/chk/chk-{id}/{file}"), bytes));
+            files.push(snapshot_file(id, &format!("{name}-{index}-1.1.snapshot"), &bytes));
+            events.push(write(&format!("/chk/chk-{id}/{}", files[files.len() - 1].name), bytes));
         }
-        let (name, snapshots) = ((*name).to_owned(), handles[first..].to_vec());
-        manifest.push(VertexManifest { name, operators: Vec::new(), snapshots });
+        let alone = |file: &SnapshotFile| SnapshotHandle { files: vec![file.clone()] };
+        let (name, snapshots) = ((*name).to_owned(), files[first..].iter().map(alone).collect());
+        manifest.push(VertexManifest { name, operators: Vec::new(), snapshots, metrics: tidegate::metrics::CheckpointMetrics::default() });
     }
     events.push(write(&format!("/chk/chk-{id}/manifest"), encode_manifest(&manifest_of(id, manifest))));
-    (handles, events)
+    (files, events)
+}
+
+/// A snapshot file with these contents.
+pub(super) fn snapshot_file(written_for: u64, name: &str, contents: &[u8]) -> SnapshotFile {
+    SnapshotFile {
+        name: name.into(),
+        written_for: CheckpointId(written_for),
+        len: contents.len() as u64,
+        digest: hash_bytes(contents).0,
+    }
 }
 
 /// The manifest of a checkpoint of the first attempt.

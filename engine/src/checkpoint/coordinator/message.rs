@@ -4,6 +4,7 @@ use crate::{
     checkpoint::{Manifest, SnapshotHandle},
     error::Error,
     id::{AttemptId, CheckpointId, TaskId},
+    metrics::SubtaskCheckpointMetrics,
     probe::Step,
     stream::CheckpointBarrier,
 };
@@ -46,6 +47,8 @@ pub enum CoordinatorEvent {
         checkpoint: CheckpointId,
         /// Where the snapshot rests.
         handle: SnapshotHandle,
+        /// What it has cost.
+        metrics: SubtaskCheckpointMetrics,
     },
     /// The task has no snapshot.
     Declined {
@@ -134,6 +137,11 @@ pub enum CoordinatorCommand {
     AllCommitted {
         /// The checkpoint.
         checkpoint: CheckpointId,
+    },
+    /// Tell that so many checkpoints were due while an earlier one was under way, and were not begun.
+    Skipped {
+        /// How many; not zero.
+        checkpoints: u64,
     },
     /// Report this step of the checkpoint.
     Report {

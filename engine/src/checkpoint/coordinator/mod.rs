@@ -24,6 +24,7 @@ use crate::{
     error::Error,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     instant::Instant,
+    metrics::SubtaskCheckpointMetrics,
     probe::Step,
     stream::CheckpointBarrier,
 };
@@ -57,6 +58,8 @@ pub struct Coordinator {
     next_id: CheckpointId,
     /// The attempt whose tasks all run.
     attempt: Option<AttemptId>,
+    /// The newest checkpoint that has completed in that attempt.
+    base: Option<CheckpointId>,
     /// The tasks of an attempt that have processed all their input. May be ahead of `attempt`: a small input can be used
     /// up before the last task says that it runs.
     ended: Option<(AttemptId, BTreeSet<SubtaskId>)>,
@@ -90,6 +93,7 @@ impl Coordinator {
             job,
             next_id,
             attempt: None,
+            base: None,
             ended: None,
             due: Instant(0),
             pending: None,
@@ -141,6 +145,7 @@ impl Coordinator {
         match event {
             CoordinatorEvent::AttemptRunning { attempt } => {
                 self.attempt = Some(attempt);
+                self.base = None;
                 self.due = now + self.options.interval;
                 self.begin_if_all_ended(now, out);
             }
@@ -152,8 +157,8 @@ impl Coordinator {
                     self.abort_pending(now, &error, out);
                 }
             }
-            CoordinatorEvent::Acknowledged { task, checkpoint, handle } => {
-                self.acknowledged(now, task, checkpoint, handle, out);
+            CoordinatorEvent::Acknowledged { task, checkpoint, handle, metrics } => {
+                self.acknowledged(now, task, checkpoint, (handle, metrics), out);
             }
             CoordinatorEvent::Declined { task, .. } if planted!(MissingCountsAsCollected) => {
                 self.pending.iter_mut().for_each(|p| p.owing.retain(|owing| *owing != task.subtask)); // RisingWave 22384
@@ -211,6 +216,10 @@ impl Coordinator {
         let attempt = self.attempt.expect("checkpoints begin only while an attempt runs");
         let id = self.next_id;
         self.next_id = id.next();
+        // The one that was due first is begun now.
+        let skipped = now.since(self.due).as_nanos() / self.options.interval.as_nanos();
+        let checkpoints = u64::try_from(skipped).unwrap_or(u64::MAX);
+        out.extend((checkpoints > 0).then_some(CoordinatorCommand::Skipped { checkpoints }));
         self.due = now + self.options.interval;
         self.pending = Some(PendingCheckpoint::new(id, attempt, now, self.all_ended(), self.tasks.clone()));
         out.push(CoordinatorCommand::CreateDirectory { checkpoint: id });
@@ -219,7 +228,8 @@ impl Coordinator {
     fn directory_created(&mut self, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
         let Some(pending) = self.pending.as_mut().filter(|p| p.id == checkpoint && !p.triggered) else { return };
         pending.triggered = true;
-        let barrier = CheckpointBarrier { checkpoint, mode: self.options.mode, is_final: pending.is_final };
+        let barrier =
+            CheckpointBarrier { checkpoint, mode: self.options.mode, is_final: pending.is_final, base: self.base };
         let attempt = pending.attempt;
         let tasks = self.job.sources.iter().map(|subtask| TaskId { subtask: *subtask, attempt }).collect();
         out.push(CoordinatorCommand::TriggerSources { barrier, tasks });
@@ -230,12 +240,12 @@ impl Coordinator {
         now: Instant,
         task: TaskId,
         checkpoint: CheckpointId,
-        handle: SnapshotHandle,
+        part: (SnapshotHandle, SubtaskCheckpointMetrics),
         out: &mut Vec<CoordinatorCommand>,
     ) {
         let owed = |p: &&mut PendingCheckpoint| p.id == checkpoint && p.is_owed_by(task);
         let Some(pending) = self.pending.as_mut().filter(owed) else { return };
-        pending.acknowledge(task.subtask, handle);
+        pending.acknowledge(task.subtask, part);
         out.push(CoordinatorCommand::Report { checkpoint, step: Step::AcknowledgementReceived { task } });
         if pending.is_acknowledged() {
             let manifest = pending.manifest(&self.job, now);
@@ -255,6 +265,7 @@ impl Coordinator {
         self.failures = 0;
         let obsolete = self.retention.completed(checkpoint);
         if self.attempt == Some(attempt) {
+            self.base = Some(checkpoint);
             out.push(CoordinatorCommand::NotifyComplete { checkpoint, attempt });
             if is_final {
                 let waiting = self.tasks.clone();

@@ -7,7 +7,36 @@
 //!
 //! Times are those of `env.clock`, in whole microseconds. Nothing hangs on them: they are for people.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+
+use crate::id::CheckpointId;
+
+/// Something that was measured, for people to see; told by the job manager to its probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measurement {
+    /// What a completed checkpoint has cost.
+    Checkpoint {
+        /// Which one.
+        checkpoint: CheckpointId,
+        /// From its beginning until it existed, in microseconds.
+        duration_us: u64,
+        /// What its subtasks say.
+        metrics: CheckpointMetrics,
+    },
+    /// The times at which checkpoints were due while an earlier one was still under way. They are not made up for.
+    Skipped {
+        /// How many.
+        checkpoints: u64,
+    },
+}
+
+/// In whole microseconds; as many as fit.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// What one subtask's part in one checkpoint has cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
