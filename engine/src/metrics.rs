@@ -25,7 +25,8 @@ pub enum Measurement {
         /// What its subtasks say.
         metrics: CheckpointMetrics,
     },
-    /// The times at which checkpoints were due while an earlier one was still under way. They are not made up for.
+    /// The interval was over while an earlier checkpoint was still under way, or in the pause after it. Those that were
+    /// wanted then are not made up for, but for the one that begins next.
     Skipped {
         /// How many.
         checkpoints: u64,

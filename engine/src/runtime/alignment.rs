@@ -98,7 +98,7 @@ mod tests {
         let (mut gate, senders) = InputGate::new(&ids);
         let clock = Arc::new(Hands::default());
         let mut meter = AlignmentMeter::new(clock.clone());
-        let mut take = |gate: &mut InputGate| while gate.next(|c| blocked.contains(&c)).now_or_never().is_some() {};
+        let take = |gate: &mut InputGate| while gate.next(|c| blocked.contains(&c)).now_or_never().is_some() {};
         // The barriers of an older checkpoint, which is given up, do not count.
         meter.barrier(1, CheckpointId(4), &gate);
         for (at, channel) in [(100, 0), (350, 1)] {

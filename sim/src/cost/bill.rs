@@ -36,8 +36,8 @@ pub enum Region {
     Snapshot,
     /// Manifests.
     Manifest,
-    /// What else is in the checkpoint directory: its directories, terms, marks.
-    Directory,
+    /// What else is in the checkpoint directory: the directories themselves, terms, marks.
+    Layout,
     /// Parts of the output.
     Output,
     /// All else.
@@ -89,7 +89,7 @@ impl Region {
         match self {
             Self::Snapshot => "snapshot",
             Self::Manifest => "manifest",
-            Self::Directory => "directory",
+            Self::Layout => "layout",
             Self::Output => "output",
             Self::Input => "input",
         }
@@ -125,7 +125,7 @@ impl Serialize for Item {
 pub struct Sum {
     /// How often.
     pub count: u64,
-    /// How many bytes in all; 0 where there are none to count.
+    /// How many bytes were written or sent in all.
     pub bytes: u64,
 }
 

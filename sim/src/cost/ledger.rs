@@ -112,7 +112,7 @@ impl Ledger {
         let of_records = match region {
             Region::Input => true,
             Region::Output => matches!(op, FileOp::Read | FileOp::Write),
-            Region::Snapshot | Region::Manifest | Region::Directory => false,
+            Region::Snapshot | Region::Manifest | Region::Layout => false,
         };
         let bill = match named.or(books.current).filter(|_| books.is_running) {
             _ if of_records => &mut books.records,
@@ -186,7 +186,7 @@ impl Books {
         let region = match kind {
             Some(FileKind::Snapshot) => Region::Snapshot,
             Some(FileKind::Manifest) => Region::Manifest,
-            None => Region::Directory,
+            None => Region::Layout,
         };
         (region, directory.and_then(parse_checkpoint_directory))
     }

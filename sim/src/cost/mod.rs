@@ -8,7 +8,7 @@
 //!   steps, barrier frames, control messages ── name their checkpoint ─────────────► that checkpoint
 //!   files beneath `chk-<id>/`, and that directory itself ── by their path ────────► that checkpoint
 //!   other files of the checkpoint directory, and names of output files ───────────► the checkpoint begun last
-//!   all of these while no attempt runs, or before its first checkpoint ───────────► start and recovery
+//!   all of these while no attempt runs, or before its first checkpoint ───────────► start, recovery, end
 //!   batches, credits, reads of input, contents of output ─────────────────────────► records
 //!   handshakes, heartbeats, deployments, reports of tasks ────────────────────────► the cluster
 //! ```
@@ -19,7 +19,7 @@
 //! case. What a barrier costs between two tasks of one node, which is no frame, is counted as a step.
 //!
 //! An operation counts when it is carried out, also if it fails; one that a dying node has begun does not. A write counts
-//! with all its bytes. Checkpoints that never completed are kept apart from those that did.
+//! with all its bytes, a read with none. Checkpoints that never completed are kept apart from those that did.
 
 mod bill;
 mod ledger;

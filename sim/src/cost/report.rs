@@ -23,7 +23,7 @@ const TOTALS: &[Total] = &[
     ("  of these syncs", |c| c.bill.files(|_, op| matches!(op, FileOp::Sync | FileOp::SyncDirectory)).count),
     ("  of these on snapshots", |c| c.bill.files(|region, _| region == Region::Snapshot).count),
     ("  of these on manifests", |c| c.bill.files(|region, _| region == Region::Manifest).count),
-    ("  of these on directories", |c| c.bill.files(|region, _| region == Region::Directory).count),
+    ("  of these on the layout", |c| c.bill.files(|region, _| region == Region::Layout).count),
     ("  of these on output", |c| c.bill.files(|region, _| region == Region::Output).count),
 ];
 
@@ -42,7 +42,7 @@ impl fmt::Display for Costs {
         }
         let mut lost = super::Bill::default();
         self.given_up.values().for_each(|checkpoint| lost.add(&checkpoint.bill));
-        let bills = [("given up", &lost), ("recovery", &self.recovery), ("records", &self.records), ("cluster", &self.cluster)];
+        let bills = [("given up", &lost), ("start, recovery, end", &self.recovery), ("records", &self.records), ("cluster", &self.cluster)];
         for (name, bill) in bills {
             let said = bill.items().fold(String::new(), |mut said, (item, Sum { count, bytes })| {
                 let bytes = if bytes > 0 { format!(" ({bytes} bytes)") } else { String::new() };

@@ -138,7 +138,8 @@ pub enum CoordinatorCommand {
         /// The checkpoint.
         checkpoint: CheckpointId,
     },
-    /// Tell that so many checkpoints were due while an earlier one was under way, and were not begun.
+    /// Tell that so many checkpoints were wanted while an earlier one was under way, or in the pause after it, and are not
+    /// made up for.
     Skipped {
         /// How many; not zero.
         checkpoints: u64,

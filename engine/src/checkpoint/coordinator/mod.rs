@@ -65,6 +65,8 @@ pub struct Coordinator {
     ended: Option<(AttemptId, BTreeSet<SubtaskId>)>,
     /// When the next checkpoint is due.
     due: Instant,
+    /// When it would be, if the one before it took no time and needed no pause after it.
+    wanted: Instant,
     pending: Option<PendingCheckpoint>,
     publication: Option<Publication>,
     final_commit: Option<FinalCommit>,
@@ -96,6 +98,7 @@ impl Coordinator {
             base: None,
             ended: None,
             due: Instant(0),
+            wanted: Instant(0),
             pending: None,
             publication: None,
             final_commit: None,
@@ -147,6 +150,7 @@ impl Coordinator {
                 self.attempt = Some(attempt);
                 self.base = None;
                 self.due = now + self.options.interval;
+                self.wanted = self.due;
                 self.begin_if_all_ended(now, out);
             }
             CoordinatorEvent::AttemptEnded { attempt } => self.attempt_ended(attempt, out),
@@ -216,11 +220,12 @@ impl Coordinator {
         let attempt = self.attempt.expect("checkpoints begin only while an attempt runs");
         let id = self.next_id;
         self.next_id = id.next();
-        // The one that was due first is begun now.
-        let skipped = now.since(self.due).as_nanos() / self.options.interval.as_nanos();
+        // The first that was wanted is begun now; those that were wanted since are not made up for.
+        let skipped = now.since(self.wanted).as_nanos() / self.options.interval.as_nanos();
         let checkpoints = u64::try_from(skipped).unwrap_or(u64::MAX);
         out.extend((checkpoints > 0).then_some(CoordinatorCommand::Skipped { checkpoints }));
         self.due = now + self.options.interval;
+        self.wanted = self.due;
         self.pending = Some(PendingCheckpoint::new(id, attempt, now, self.all_ended(), self.tasks.clone()));
         out.push(CoordinatorCommand::CreateDirectory { checkpoint: id });
     }

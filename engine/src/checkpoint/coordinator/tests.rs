@@ -270,7 +270,27 @@ fn what_is_due_while_one_is_under_way_is_skipped() {
     play.coordinator.options.timeout = Duration::from_secs(10);
     play.at(100).directory(6).at(200).at(300).at(449).acknowledge(6, FIRST, &ALL).published(6).at(468).at(469);
     play.directory(7).acknowledge(7, FIRST, &ALL).published(7).at(569).directory(8);
-    insta::assert_snapshot!(play.text(), @r"");
+    insta::assert_snapshot!(play.text(), @r"
+    attempt 1.1 runs
+    100 ms -> create directory 6
+    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    200 ms
+    300 ms
+    449 ms
+    v0/0@1.1 acknowledges 6 -> counts
+    v0/1@1.1 acknowledges 6 -> counts
+    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
+    manifest 6 -> notify 6@1.1 complete; retire 4; retire 5
+    468 ms
+    469 ms -> skipped 2; create directory 7
+    directory 7 -> trigger 7 on 6 at v0/0@1.1 v0/1@1.1
+    v0/0@1.1 acknowledges 7 -> counts
+    v0/1@1.1 acknowledges 7 -> counts
+    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0
+    manifest 7 -> notify 7@1.1 complete; retire 6
+    569 ms -> create directory 8
+    directory 8 -> trigger 8 on 7 at v0/0@1.1 v0/1@1.1
+    ");
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl NodeDisk {
     }
 }
 
-/// What an operation does, and with how many bytes.
+/// What an operation does, and how many bytes it writes.
 struct Work<'a> {
     op: FileOp,
     path: &'a Path,
@@ -273,7 +273,7 @@ struct SimFile {
 impl DiskFile for SimFile {
     async fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Bytes> {
         let (ino, short_reads) = (self.ino, self.node.disk.settings.short_reads);
-        let read = self.node.operate(Work { op: FileOp::Read, path: &self.path, bytes: len }, |state, _| {
+        let read = self.node.operate(work(FileOp::Read, &self.path), |state, _| {
             let offset = usize::try_from(offset).unwrap_or(usize::MAX);
             let left = state.inode(ino).contents().len().saturating_sub(offset).min(len);
             let len = if short_reads > 0 { shorten(left, short_reads, &mut state.random) } else { left };
