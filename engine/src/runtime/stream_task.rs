@@ -10,7 +10,10 @@ use tokio::sync::mpsc;
 
 use super::{
     alignment::{Alignment, AlignmentMeter},
-    input_gate::InputGate, result_partition::ResultPartition, rpc::ToJobManager, subtask_checkpoint::SubtaskCheckpoint,
+    input_gate::InputGate,
+    result_partition::ResultPartition,
+    rpc::ToJobManager,
+    subtask_checkpoint::SubtaskCheckpoint,
 };
 use crate::{
     checkpoint::{AlignerCommand, BarrierAligner, CompletionNotification},

@@ -10,12 +10,7 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{
-    abort_on_drop::AbortOnDrop,
-    alignment::Alignment,
-    result_partition::ResultPartition,
-    rpc::ToJobManager,
-};
+use super::{abort_on_drop::AbortOnDrop, alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
     env::{Env, spawner::panic_message},
     error::{Context, Error, Result},

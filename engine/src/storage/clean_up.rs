@@ -102,7 +102,12 @@ mod tests {
         let written_for = CheckpointId(checkpoint);
         let file = SnapshotFile { name: "count-0-1.1.snapshot".into(), written_for, len: 0, digest: 0 };
         let snapshot = SnapshotHandle { files: vec![file] };
-        let vertex = VertexManifest { name: "count".into(), operators: Vec::new(), snapshots: vec![snapshot], metrics: crate::metrics::CheckpointMetrics::default() };
+        let vertex = VertexManifest {
+            name: "count".into(),
+            operators: Vec::new(),
+            snapshots: vec![snapshot],
+            metrics: crate::metrics::CheckpointMetrics::default(),
+        };
         encode_manifest(&Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(checkpoint),

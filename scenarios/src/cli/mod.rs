@@ -16,6 +16,7 @@
 )]
 
 mod cost;
+mod figures;
 mod hunt;
 mod inspect;
 mod inspect_report;

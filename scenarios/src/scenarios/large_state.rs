@@ -23,7 +23,7 @@ const BATCH_SIZE: usize = 16;
 /// How many words each of the two inputs has to itself, which come once.
 const RARE: u32 = 600;
 /// How many lines come after that, of words that all know.
-const LINES: u32 = 120;
+const LINES: u32 = 360;
 /// How many such words there are.
 const FREQUENT: u32 = 12;
 
@@ -35,7 +35,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
     let settings = Settings {
         parallelism: PARALLELISM,
         checkpoints: CheckpointOptions {
-            interval: Duration::from_millis(10),
+            interval: Duration::from_millis(8),
             mode: CheckpointMode::ExactlyOnce,
             timeout: Duration::from_millis(600),
             min_pause: Duration::ZERO,

@@ -153,7 +153,12 @@ mod tests {
 
     fn manifest() -> Vec<u8> {
         let handle = SnapshotHandle { files: vec![snapshot_file(1, "sink-0-1.1.snapshot", &snapshot())] };
-        let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle], metrics: tidegate::metrics::CheckpointMetrics::default() };
+        let vertex = VertexManifest {
+            name: "sink".into(),
+            operators: Vec::new(),
+            snapshots: vec![handle],
+            metrics: tidegate::metrics::CheckpointMetrics::default(),
+        };
         encode_manifest(&Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(1),

@@ -42,7 +42,12 @@ impl fmt::Display for Costs {
         }
         let mut lost = super::Bill::default();
         self.given_up.values().for_each(|checkpoint| lost.add(&checkpoint.bill));
-        let bills = [("given up", &lost), ("start, recovery, end", &self.recovery), ("records", &self.records), ("cluster", &self.cluster)];
+        let bills = [
+            ("given up", &lost),
+            ("start, recovery, end", &self.recovery),
+            ("records", &self.records),
+            ("cluster", &self.cluster),
+        ];
         for (name, bill) in bills {
             let said = bill.items().fold(String::new(), |mut said, (item, Sum { count, bytes })| {
                 let bytes = if bytes > 0 { format!(" ({bytes} bytes)") } else { String::new() };
