@@ -32,6 +32,7 @@ use tidegate::{
     graph::JobGraph,
     id::TaskManagerId,
     instant::Instant,
+    metrics::Measurement,
     probe::{Actor, Fact, JobStatus, Probe, Reached, Step},
     runtime::{ClusterOptions, ControlMessage, JobManagerConfig, TaskManagerConfig, run_job_manager, run_task_manager},
 };
@@ -305,6 +306,10 @@ fn is_task_at_work(fact: &Fact) -> bool {
 }
 
 impl Probe for NodeProbe {
+    fn measure(&self, measurement: &Measurement) {
+        self.stage.world.ledger.measure(measurement);
+    }
+
     fn reach(&self, fact: &Fact) -> Reached {
         if !self.stage.world.is_alive(&self.node) {
             // The rest of a dead node's last poll: nobody sees it.

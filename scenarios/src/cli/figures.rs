@@ -13,8 +13,8 @@ use tidegate::{
     probe::{Fact, Step},
 };
 
-/// How exactly figures are kept: two digits.
-const DIGITS: u8 = 2;
+/// How exactly figures are kept.
+const DIGITS: u8 = 3;
 
 /// What can be said of a run in figures.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ struct Figure {
 
 impl Figure {
     fn new(name: &'static str) -> Self {
-        Self { name, seen: Histogram::new(DIGITS).expect("two digits can be kept") }
+        Self { name, seen: Histogram::new(DIGITS).expect("that many digits can be kept") }
     }
 
     fn add(&mut self, value: u64) {
@@ -129,7 +129,7 @@ impl Figures {
                 let _ = write!(text, ", {} of them incremental", self.incremental);
             }
             if self.overtaken > 0 {
-                let _ = write!(text, ", {} records would count twice after a restore", self.overtaken);
+                let _ = write!(text, ", {} would count twice after a restore", records(self.overtaken));
             }
             if let Some(reason) = &self.last_abort {
                 let _ = write!(text, "; {} aborted, the last one: {reason}", self.aborted);
@@ -166,12 +166,16 @@ pub(crate) fn cost(metrics: &CheckpointMetrics) -> String {
     if metrics.incremental > 0 {
         let _ = write!(text, ", {} of {} subtasks incremental", metrics.incremental, metrics.subtasks);
     }
-    for (records, what) in [(metrics.held_back, "held back"), (metrics.overtaken, "overtaken")] {
-        if records > 0 {
-            let _ = write!(text, ", {records} records {what}");
+    for (n, what) in [(metrics.held_back, "held back"), (metrics.overtaken, "overtaken")] {
+        if n > 0 {
+            let _ = write!(text, ", {} {what}", records(n));
         }
     }
     text
+}
+
+fn records(n: u64) -> String {
+    if n == 1 { "1 record".to_owned() } else { format!("{n} records") }
 }
 
 /// Three digits and a unit.
@@ -222,18 +226,28 @@ mod tests {
         let reason = "declined by v1/0: no space".to_owned();
         let step = Step::CheckpointAborted { reason };
         figures.note(&Fact { actor: Actor::JobManager, checkpoint: None, step });
-        insta::assert_snapshot!(figures.summary().unwrap(), @"");
+        insta::assert_snapshot!(figures.summary().unwrap(), @r"
+          checkpoints         median         p99        most
+          end to end         50.0 ms     99.0 ms      100 ms
+          alignment            50 µs       99 µs      100 µs
+          synchronous         500 µs      990 µs     1.00 ms
+          asynchronous       5.00 ms     9.90 ms     10.0 ms
+          bytes written    48.84 KiB   96.72 KiB   97.69 KiB
+          full size         1.00 MiB    1.00 MiB    1.00 MiB
+          100 completed, 50 of them incremental, 1 record would count twice after a restore; 1 aborted, the last one: declined by v1/0: no space
+          5 skipped: the interval was over before the one before them was done; choose a longer --checkpoint-interval or a faster disk
+        ");
     }
 
     #[test]
     fn a_checkpoint_in_a_line() {
         let Measurement::Checkpoint { metrics, .. } = checkpoint(100) else { unreachable!() };
-        insta::assert_snapshot!(cost(&metrics), @"");
+        insta::assert_snapshot!(cost(&metrics), @"aligned in 100 µs, stood still for 1.00 ms, durable 10.0 ms later; 97.66 KiB written of 1.00 MiB, 1 of 4 subtasks incremental, 7 records held back, 1 record overtaken");
     }
 
     #[test]
     fn durations_have_three_digits() {
         let said: Vec<String> = [0, 999, 1_234, 12_345, 123_456, 1_234_567, 123_456_789].map(duration).into();
-        insta::assert_snapshot!(said.join(", "), @"");
+        insta::assert_snapshot!(said.join(", "), @"0 µs, 999 µs, 1.23 ms, 12.3 ms, 123 ms, 1.23 s, 2m 3s");
     }
 }

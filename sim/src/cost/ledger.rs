@@ -12,6 +12,7 @@ use tidegate::{
     exchange::FrameKind,
     id::CheckpointId,
     instant::Instant,
+    metrics::Measurement,
     probe::{Fact, Step},
     storage::parse_checkpoint_directory,
 };
@@ -32,6 +33,8 @@ pub struct Costs {
     pub records: Bill,
     /// What the cluster has cost.
     pub cluster: Bill,
+    /// Checkpoints that were wanted while an earlier one was under way, and not made up for.
+    pub skipped: u64,
 }
 
 /// What one checkpoint has cost.
@@ -65,6 +68,7 @@ struct Books {
     recovery: Bill,
     records: Bill,
     cluster: Bill,
+    skipped: u64,
 }
 
 impl Ledger {
@@ -101,6 +105,13 @@ impl Ledger {
                 books.checkpoint(id).took = took;
             }
             _ => {}
+        }
+    }
+
+    /// Something was measured.
+    pub(crate) fn measure(&self, measurement: &Measurement) {
+        if let Measurement::Skipped { checkpoints } = measurement {
+            self.books().skipped += checkpoints;
         }
     }
 
@@ -163,6 +174,7 @@ impl Ledger {
             recovery: books.recovery.clone(),
             records: books.records.clone(),
             cluster: books.cluster.clone(),
+            skipped: books.skipped,
         }
     }
 }

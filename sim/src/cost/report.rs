@@ -10,7 +10,7 @@ use tidegate::id::CheckpointId;
 use super::{Costs, FileOp, Item, Region, Sum, ledger::Checkpoint};
 
 /// How wide the names are.
-const NAMES: usize = 28;
+const NAMES: usize = 38;
 
 /// What stands at the head: the sums that matter, of which the items are the parts.
 type Total = (&'static str, fn(&Checkpoint) -> u64);
@@ -32,7 +32,7 @@ impl fmt::Display for Costs {
     /// together; then what others have cost.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (completed, given_up) = (self.completed.len(), self.given_up.len());
-        let head = format!("{completed} completed, {given_up} given up");
+        let head = format!("{completed} completed, {given_up} given up, {} skipped", self.skipped);
         writeln!(f, "{head:NAMES$} {:>9} {:>9} {:>9} {:>11}", "median", "least", "most", "in all")?;
         for (name, figure) in TOTALS {
             self.line(f, name, figure)?;
