@@ -30,19 +30,6 @@ fn peak_memory(mut command: Command, place: &Place) -> (u64, String) {
     (peak, said)
 }
 
-/// All records go to one subtask, which is slower than those that send them.
-#[test]
-fn one_key_has_all_the_traffic() {
-    let place = Place::new();
-    let text = "tide tide tide tide tide tide\n".repeat(1 << 18);
-    place.write("in", &text);
-    let arguments = ["--checkpoint-interval", "50ms", "--parallelism", "3"];
-    let (peak, said) = peak_memory(place.word_count(&arguments), &place);
-    assert!(peak < 128, "{peak} MiB");
-    assert!(said.contains("checkpoint 2 completed"), "{said}");
-    assert_exactly_once(&place.path("out"), &count(text.as_bytes()));
-}
-
 /// Words of 10 MB, each in a line of its own: 600 MB of input, of which few are in memory at a time.
 #[test]
 fn values_of_ten_megabytes() {
@@ -54,7 +41,7 @@ fn values_of_ten_megabytes() {
     place.write("in", &text);
     drop(text);
     let (peak, said) = peak_memory(place.word_count(&["--checkpoint-interval", "200ms"]), &place);
-    assert!(peak < 600, "{peak} MiB");
+    assert!(peak < 400, "{peak} MiB");
     assert!(said.contains("completed"), "{said}");
     let mut updates: Vec<(String, String)> = Vec::new();
     for entry in fs::read_dir(place.path("out")).unwrap() {

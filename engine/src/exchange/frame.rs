@@ -128,6 +128,12 @@ pub fn frame_kind(header: &[u8; HEADER_LEN]) -> Result<FrameKind, FrameError> {
     FrameKind::of_code(header[4]).ok_or(FrameError::UnknownKind(header[4]))
 }
 
+/// How many records a batch holds, or how many credits are granted, as the header says.
+#[must_use]
+pub fn frame_records(header: &[u8; HEADER_LEN]) -> u32 {
+    u32::from_le_bytes(array(&header[21..25]))
+}
+
 impl Frame {
     /// The frame of which header and payload were received.
     ///
@@ -143,7 +149,7 @@ impl Frame {
             term: u32::from_le_bytes(array(&header[5..9])),
             number: u32::from_le_bytes(array(&header[9..13])),
         };
-        let records = u32::from_le_bytes(array(&header[21..25]));
+        let records = frame_records(header);
         Ok(Self { header: FrameHeader { kind, attempt, sequence, records }, payload })
     }
 }

@@ -16,6 +16,6 @@ mod handshake;
 
 pub use frame::{
     Frame, FrameError, FrameHeader, FrameKind, HEADER_LEN, MAX_PAYLOAD, begin_frame, finish_frame, frame_kind,
-    payload_len,
+    frame_records, payload_len,
 };
 pub use handshake::{Challenge, HELLO_LEN, PROOF_LEN, REPLY_LEN, Secret};

@@ -35,6 +35,8 @@ pub struct Costs {
     pub cluster: Bill,
     /// Checkpoints that were wanted while an earlier one was under way, and not made up for.
     pub skipped: u64,
+    /// The most batches that had been sent on one connection, and not yet been taken out for processing.
+    pub most_under_way: u64,
 }
 
 /// What one checkpoint has cost.
@@ -69,6 +71,7 @@ struct Books {
     records: Bill,
     cluster: Bill,
     skipped: u64,
+    most_under_way: u64,
 }
 
 impl Ledger {
@@ -149,6 +152,12 @@ impl Ledger {
         bill.count(item, bytes as u64);
     }
 
+    /// So many batches are under way on one connection.
+    pub(crate) fn under_way(&self, batches: u64) {
+        let mut books = self.books();
+        books.most_under_way = books.most_under_way.max(batches);
+    }
+
     /// A control message was sent, which may belong to a checkpoint.
     pub(crate) fn message(&self, checkpoint: Option<CheckpointId>, bytes: usize) {
         let mut books = self.books();
@@ -175,6 +184,7 @@ impl Ledger {
             records: books.records.clone(),
             cluster: books.cluster.clone(),
             skipped: books.skipped,
+            most_under_way: books.most_under_way,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! One direction of a connection, counted: which bytes are which frame or message.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use bytes::{Buf, BytesMut};
 use tidegate::{
-    exchange::{FrameKind, HEADER_LEN, frame_kind, payload_len},
+    exchange::{FrameKind, HEADER_LEN, frame_kind, frame_records, payload_len},
     runtime::ControlDirection,
     stream::CheckpointBarrier,
 };
@@ -38,13 +41,29 @@ pub(crate) struct WireMeter {
     ledger: Arc<Ledger>,
     direction: ControlDirection,
     content: Content,
+    /// Batches that were sent on the connection, less the credit that was given back for them.
+    under_way: Arc<AtomicI64>,
     next: Next,
     held: BytesMut,
 }
 
 impl WireMeter {
-    pub(crate) fn new(ledger: Arc<Ledger>, direction: ControlDirection, content: Content) -> Self {
-        Self { ledger, direction, content, next: Next::Handshake, held: BytesMut::new() }
+    /// The meters of both directions of a connection.
+    pub(crate) fn pair(ledger: &Arc<Ledger>, content: Content) -> [Self; 2] {
+        let under_way = Arc::new(AtomicI64::new(0));
+        [ControlDirection::ToJobManager, ControlDirection::ToTaskManager].map(|direction| Self {
+            ledger: ledger.clone(),
+            direction,
+            content,
+            under_way: under_way.clone(),
+            next: Next::Handshake,
+            held: BytesMut::new(),
+        })
+    }
+
+    /// Which direction it is, if the connection carries control messages.
+    pub(crate) fn direction(&self) -> ControlDirection {
+        self.direction
     }
 
     /// Takes what was sent.
@@ -97,6 +116,13 @@ impl WireMeter {
         let len = HEADER_LEN + payload;
         if kind != FrameKind::Barrier {
             self.ledger.frame(kind, None, len);
+            let change = match kind {
+                FrameKind::Batch => 1,
+                FrameKind::Credit => -i64::from(frame_records(header)),
+                FrameKind::Barrier | FrameKind::EndOfInput => 0,
+            };
+            let under_way = self.under_way.fetch_add(change, Ordering::Relaxed) + change;
+            self.ledger.under_way(u64::try_from(under_way).unwrap_or(0));
             return Some(Next::Counted(len));
         }
         let frame = self.take_whole(len)?;

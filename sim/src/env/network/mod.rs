@@ -31,7 +31,6 @@ use serde::{Deserialize, Serialize};
 use tidegate::{
     env::{Address, ByteStream, Network},
     instant::Instant,
-    runtime::ControlDirection,
 };
 use tokio::sync::mpsc;
 
@@ -260,20 +259,24 @@ impl SimNetwork {
         if random.is_multiple_of(8) { 1 + (random >> 8) as usize % available } else { available }
     }
 
-    /// One direction of a connection to `address`; `direction` is meant if control messages go there.
+    /// What counts the two directions of a connection to `address`: there and back.
+    fn meters(&self, address: &Address) -> [WireMeter; 2] {
+        let is_control = self.lock().tap.as_ref().is_some_and(|(tapped, _)| **tapped == *address.0);
+        WireMeter::pair(&self.ledger, if is_control { Content::Messages } else { Content::Frames })
+    }
+
+    /// One direction of a connection to `address`.
     fn pipe(
         self: &Arc<Self>,
         address: &Address,
-        direction: ControlDirection,
+        meter: WireMeter,
         writer: &Incarnation,
         reader: &Incarnation,
     ) -> (PipeWriter, PipeReader) {
         let window = self.settings.window;
         let mut state = self.lock();
         let tap = state.tap.as_ref().filter(|(tapped, _)| **tapped == *address.0);
-        let control = tap.map(|(_, tap)| ControlSplitter::new(direction, tap.clone(), window));
-        let content = if control.is_some() { Content::Messages } else { Content::Frames };
-        let meter = WireMeter::new(self.ledger.clone(), direction, content);
+        let control = tap.map(|(_, tap)| ControlSplitter::new(meter.direction(), tap.clone(), window));
         let pipe = Arc::new(Mutex::new(Pipe::new(writer.clone(), reader.clone(), window, control)));
         if state.pipes.len() >= 64 && state.pipes.len().is_power_of_two() {
             state.pipes.retain(|p| p.strong_count() > 0);

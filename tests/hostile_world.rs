@@ -1,5 +1,5 @@
-//! A disk that is slower than checkpoints are wanted: the job ends all the same, and how often and why a checkpoint was not
-//! taken is told.
+//! A world as bad as it may be: the job ends all the same, in bounded memory. If a disk is slower than checkpoints are wanted,
+//! it is told how often one was not taken, and why.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tidegate_sim::{
     fault::{Action, Anchor, Fault, FaultPlan, Victim},
     run::{RunReport, RunSpec, Verdict, run},
 };
+use tidegate_suite::seeds;
 
 /// A checkpoint is wanted every 8 ms, and given up after 600 ms; two failures are tolerated.
 const SCENARIO: &str = "large-state";
@@ -33,7 +34,7 @@ fn reasons(report: &RunReport) -> Vec<&str> {
 }
 
 #[test]
-fn slower_than_the_interval() {
+fn a_disk_slower_than_the_interval() {
     let usual = judged(&undisturbed());
     let spec = undisturbed();
     let disk = DiskSettings { sync_latency_max_us: 60_000, ..spec.world.disk.clone() };
@@ -50,8 +51,22 @@ fn slower_than_the_interval() {
     assert_eq!(slow.attempts, 1);
 }
 
+/// One key has nearly all the traffic, and the link to it is narrow: whoever sends has to wait, and nothing piles up.
 #[test]
-fn slower_than_the_time_out() {
+fn a_key_with_all_the_traffic() {
+    let mut waited = 0;
+    for seed in seeds(0..20) {
+        let spec = find("skewed-keys").unwrap().spec(seed).unwrap();
+        let report = judged(&spec);
+        let (most, credits) = (report.costs.most_under_way, u64::from(spec.shape.channel_credits));
+        assert!(most <= credits, "seed {seed}: {most} batches under way, with {credits} credits");
+        waited += u32::from(most == credits);
+    }
+    assert!(waited > 0, "the bound was never reached");
+}
+
+#[test]
+fn a_disk_slower_than_the_time_out() {
     let at = Anchor::Step { step: StepKind::StateFrozen, actor: None, checkpoint: None, occurrence: 7 };
     let stall = |for_us| {
         let action = Action::StallDisk { victim: Victim::Here, for_us };
