@@ -13,7 +13,6 @@ use tidegate::{
     error::Result,
     graph::JobGraph,
     job::RestartStrategy,
-    key_group::KeyHash,
     probe::StepKind,
     state::{KeyGroupEntries, OperatorSnapshot},
 };
@@ -24,7 +23,7 @@ use tidegate_sim::{
     many::in_order,
     run::{RunSpec, Verdict},
     sweep::{Aim, Counts, Fate, Outcome, Pairs, Point, Survey, Tally},
-    workload::{Lines, Workload},
+    workload::{Lines, StateEntry, Workload},
 };
 use tidegate_suite::seeds;
 
@@ -168,8 +167,8 @@ impl Workload for Worse {
         self.job.check_state(operators)
     }
 
-    fn key_hashes(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
-        self.job.key_hashes(uid, state, group)
+    fn entries(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
+        self.job.entries(uid, state, group)
     }
 
     fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {

@@ -51,7 +51,7 @@ pub struct SubtaskCheckpointMetrics {
     pub asynchronous_us: u64,
     /// How many bytes of snapshot were written.
     pub bytes_written: u64,
-    /// How many bytes a full snapshot takes, written anew or not.
+    /// About how many bytes a full snapshot takes before it is compressed, written anew or not.
     pub state_bytes: u64,
     /// Whether only what has changed was written.
     pub is_incremental: bool,

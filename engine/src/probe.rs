@@ -86,10 +86,19 @@ pub struct GivenState {
 /// A task's share of one state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Share {
-    /// Of a keyed state: the key groups that hold entries.
-    KeyGroups(Vec<KeyGroup>),
+    /// Of a keyed state: the key groups that hold entries, ascending.
+    KeyGroups(Vec<KeyGroupContent>),
     /// Of a list state: the checksum of each item, in order.
     Items(Vec<u64>),
+}
+
+/// What a key group holds, whatever the order and the encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyGroupContent {
+    /// The group.
+    pub group: KeyGroup,
+    /// The sum, wrapping, of the checksums of its entries, each of a key and its value in postcard's wire format.
+    pub sum: u64,
 }
 
 /// Declares [`Step`] with its payloads and, from the same list, the payload-free [`StepKind`].
@@ -171,14 +180,15 @@ steps! {
     SnapshotRead {
         /// The checkpoint that they belong to.
         restored: CheckpointId,
-        /// The name of each file, and the checksum of the bytes that came.
-        files: Vec<(String, u64)>,
+        /// The name of each file, the checkpoint for which it was written, and the checksum of the bytes that came.
+        files: Vec<(String, CheckpointId, u64)>,
     },
     /// State is in place, transactions of the restored checkpoint are committed again.
     StateRestored {
         /// The checkpoint, if any.
         restored: Option<CheckpointId>,
-        /// What the task was given; without a checkpoint, the splits that a source begins with.
+        /// What the task has now; without a checkpoint, the splits that a source begins with. Of keyed state nothing, if the
+        /// probe does not want to know.
         given: Vec<GivenState>,
     },
     /// The gate of a consumer has let a producer in.
@@ -231,20 +241,32 @@ steps! {
     },
     /// The state at the barrier is fixed; whatever runs later does not change it.
     StateFrozen {
-        /// Checksum of the encoded snapshot.
-        digest: u64,
-        /// Its size in bytes.
-        bytes: u64,
+        /// What it is; nothing if the probe does not want to know.
+        content: Vec<GivenState>,
         /// For each input channel, how many of its records are reflected in the state.
         reflected: Vec<(ChannelId, u64)>,
     },
-    /// The snapshot's bytes were written under a temporary name.
+    /// The frozen state is encoded.
+    SnapshotEncoded {
+        /// Checksum of the file's contents.
+        digest: u64,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The checkpoint since whose snapshot it holds the changes; `None` if it holds everything.
+        builds_on: Option<CheckpointId>,
+    },
+    /// A file for the snapshot is there: a new one, or one whose contents nobody needs any more.
+    SnapshotFileTaken {
+        /// Its name.
+        file: String,
+        /// Whether it has been written to before.
+        reused: bool,
+    },
+    /// The snapshot's bytes were written.
     SnapshotWritten,
     /// They were synced.
     SnapshotSynced,
-    /// The snapshot has its name.
-    SnapshotRenamed,
-    /// The name is durable.
+    /// The name of a new file is durable.
     SnapshotDirectorySynced,
     /// The acknowledgement was sent to the job manager.
     Acknowledged,
@@ -277,6 +299,8 @@ steps! {
     },
     /// A checkpoint that is no longer needed was deleted.
     CheckpointRetired,
+    /// Snapshot files of earlier attempts that no checkpoint names were deleted.
+    StaleFilesRemoved,
     /// The job manager sent the notification of completion to all tasks.
     CompletionNotified,
     /// A task got the notification of completion.
@@ -360,6 +384,11 @@ pub trait Probe: Send + Sync {
 
     /// Something was measured. Nothing hangs on it, and it is no step: nobody dies at it. Must not block.
     fn measure(&self, _: &Measurement) {}
+
+    /// Whether it shall be told what keyed state holds, which takes time in proportion to the state.
+    fn wants_content(&self) -> bool {
+        false
+    }
 }
 
 /// A probe that nobody looks at.
@@ -399,6 +428,12 @@ impl Reporter {
     /// Tells what was measured.
     pub fn measure(&self, measurement: &Measurement) {
         self.probe.measure(measurement);
+    }
+
+    /// See [`Probe::wants_content`].
+    #[must_use]
+    pub fn wants_content(&self) -> bool {
+        self.probe.wants_content()
     }
 
     /// Reports a step that belongs to no checkpoint.

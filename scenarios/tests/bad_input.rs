@@ -208,15 +208,14 @@ fn another_format_version() {
     };
     let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(2));
     job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&said, RESUME]);
-    let checkpoint = job.file("");
     let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
-    let said = format!("snapshot file chk/chk-{}/{name} {}", job.newest, remedy(1));
-    let newer = |checkpoint: &Path| {
-        let path = checkpoint.join(&name);
+    let said = format!("snapshot file chk/state/{name} {}", remedy(1));
+    let newer = |directory: &Path| {
+        let path = directory.join("state").join(&name);
         let mut bytes = fs::read(&path).unwrap();
         bytes[8] = 9;
         fs::write(path, &bytes).unwrap();
-        edit_manifest(checkpoint, |manifest| {
+        edit_manifest(&directory.join(format!("chk-{}", job.newest)), |manifest| {
             let file = manifest
                 .vertices
                 .iter_mut()
@@ -226,7 +225,7 @@ fn another_format_version() {
             file.unwrap().digest = hash_bytes(&bytes).0;
         });
     };
-    job.refuses(&checkpoint, newer, &[&said, RESUME]);
+    job.refuses(&job.place.path("chk"), newer, &[&said, RESUME]);
     let said = ["checkpoint directory chk: its format is version 9, this build reads version 1: use the build"];
     job.refuses(&job.place.path("chk/job.json"), replace("1,", "9,"), &said);
     job.goes_on(&[]);
@@ -344,7 +343,7 @@ fn no_room_for_the_output() {
     let said = "nothing is lost: raise the limit on the size of files";
     assert!(limited.wait_for_line(said), "{:#?}", limited.log);
     let line = limited.log.last().unwrap();
-    assert!(line.contains("the output out/.part-") || line.contains("writing snapshot file chk/chk-"), "{line}");
+    assert!(line.contains("the output out/.part-") || line.contains("writing snapshot file chk/state/"), "{line}");
     assert!(limited.wait_for_line("attempt 2.3"), "{:#?}", limited.log);
     kill(limited.child.id());
     limited.child.wait().unwrap();

@@ -50,16 +50,24 @@ fn damage_of_every_kind() {
     for id in [2, 3, 10] {
         let copied = place.path(&format!("chk/chk-{id}"));
         copy(&place.path("chk/chk-1"), &copied);
-        edit_manifest(&copied, |manifest| manifest.checkpoint.0 = id);
+        edit_manifest(&copied, |manifest| {
+            manifest.checkpoint.0 = id;
+            for file in manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots).flat_map(|s| &mut s.files) {
+                let name = file.name.replace("-1.state", &format!("-{id}.state"));
+                let path = |name: &str| place.path("chk/state").join(name);
+                copy(&path(&file.name), &path(&name));
+                (file.name, file.written_for.0) = (name, id);
+            }
+        });
     }
-    place.write("chk/chk-1/manifest", "tidegate-manifest 2 x\n");
+    place.write("chk/chk-1/manifest", "tidegate-manifest 9 x\n");
     fs::remove_file(place.path("chk/chk-2/manifest")).unwrap();
     let text = fs::read_to_string(place.path("chk/chk-3/manifest")).unwrap();
     place.write("chk/chk-3/manifest", text.replace("WordCount", "wordcount"));
-    fs::remove_file(place.path("chk/chk-10/count-0-1.1.snapshot")).unwrap();
-    let mut bytes = fs::read(place.path("chk/chk-10/sink-1-1.1.snapshot")).unwrap();
+    fs::remove_file(place.path("chk/state/count-0-1.1-10.state")).unwrap();
+    let mut bytes = fs::read(place.path("chk/state/sink-1-1.1-10.state")).unwrap();
     bytes[20] ^= 1;
-    place.write("chk/chk-10/sink-1-1.1.snapshot", bytes);
+    place.write("chk/state/sink-1-1.1-10.state", bytes);
     place.write("chk/job.json", "{");
     let outcome = inspect(&place, &["chk", "--all", "--state", "0"]);
     assert_eq!(outcome.code, Some(2));

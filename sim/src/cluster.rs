@@ -310,6 +310,10 @@ impl Probe for NodeProbe {
         self.stage.world.ledger.measure(measurement);
     }
 
+    fn wants_content(&self) -> bool {
+        true
+    }
+
     fn reach(&self, fact: &Fact) -> Reached {
         if !self.stage.world.is_alive(&self.node) {
             // The rest of a dead node's last poll: nobody sees it.

@@ -141,7 +141,10 @@ fn describe_step(step: &Step, graph: &JobGraph) -> String {
         }
         Step::AcknowledgementReceived { task } => format!("{kind} of {}", task_name(*task, graph)),
         Step::TaskDeployed { task, task_manager } => format!("{kind} {} on {task_manager}", task_name(*task, graph)),
-        Step::StateFrozen { bytes, digest, .. } => format!("{kind} {bytes} bytes, digest {digest:016x}"),
+        Step::SnapshotEncoded { bytes, digest, builds_on } => {
+            let kept = builds_on.map_or_else(String::new, |id| format!(", changes since checkpoint {id}"));
+            format!("{kind} {bytes} bytes, digest {digest:016x}{kept}")
+        }
         Step::PartOpened { path }
         | Step::PartSynced { path }
         | Step::PartPending { path }

@@ -12,6 +12,7 @@ use tidegate::{
     graph::JobGraph,
     key_group::KeyHash,
     state::{KeyGroupEntries, OperatorSnapshot},
+    stream::{Data, Key, hash_bytes},
 };
 
 /// How often each line stands in the output.
@@ -46,12 +47,11 @@ pub trait Workload: Send + Sync {
     /// What does not fit.
     fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String>;
 
-    /// The hash of each key in a key group of a keyed state (I10), as `Key::key_hash` gives it: only the workload knows the
-    /// types.
+    /// The entries of a key group of a keyed state, as [`entries_of`] gives them: only the workload knows the types.
     ///
     /// # Errors
     /// What cannot be decoded, or a state that the job does not have.
-    fn key_hashes(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String>;
+    fn entries(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String>;
 
     /// Every split of the input by a name of its own, with the first and the last position that a checkpoint may have in it
     /// (I14). Found without the engine's code that cuts the input.
@@ -62,4 +62,25 @@ pub trait Workload: Send + Sync {
     /// # Errors
     /// What cannot be decoded.
     fn split(&self, item: &[u8]) -> Result<(String, u64), String>;
+}
+
+/// An entry of keyed state, without its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateEntry {
+    /// The hash of the key, as `Key::key_hash` gives it.
+    pub key_hash: KeyHash,
+    /// The checksum of key and value in postcard's wire format.
+    pub checksum: u64,
+}
+
+/// The entries of a key group that are left when all that was stored is taken together.
+///
+/// # Errors
+/// What cannot be decoded.
+pub fn entries_of<K: Key, V: Data>(group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
+    let entry = |(key, value): (K, V)| {
+        let bytes = postcard::to_stdvec(&(&key, &value)).map_err(|e| e.to_string())?;
+        Ok(StateEntry { key_hash: key.key_hash(), checksum: hash_bytes(&bytes).0 })
+    };
+    group.decode().map_err(|e| e.to_string())?.into_iter().map(entry).collect()
 }

@@ -15,7 +15,7 @@ use tidegate_sim::{
 use words::{judge, words};
 
 const STEPS: [StepKind; 6] = [
-    StepKind::SnapshotRenamed,
+    StepKind::SnapshotSynced,
     StepKind::Acknowledged,
     StepKind::ManifestRenamed,
     StepKind::CheckpointCompleted,

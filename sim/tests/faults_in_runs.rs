@@ -11,14 +11,13 @@ use std::{
     time::Duration,
 };
 
-use counts::{elements_split, word_hashes};
+use counts::elements_split;
 use tidegate::{
     checkpoint::CheckpointOptions,
     connector::FileSink,
     error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     job::RestartStrategy,
-    key_group::KeyHash,
     probe::{Fact, Step, StepKind},
     runtime::MessageKind,
     state::{KeyGroupEntries, OperatorSnapshot},
@@ -29,7 +28,7 @@ use tidegate_sim::{
     history::{Entry, Event},
     run::{ClusterShape, Ending, Expectation, RunReport, RunSpec, Verdict, run},
     seed::Seed,
-    workload::{Lines, Workload},
+    workload::{Lines, StateEntry, Workload, entries_of},
 };
 
 const WORDS: u64 = 60;
@@ -84,8 +83,8 @@ impl Workload for Letters {
         Ok(())
     }
 
-    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<KeyHash>, String> {
-        word_hashes(group)
+    fn entries(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<StateEntry>, String> {
+        entries_of::<String, u64>(group)
     }
 
     fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
@@ -228,7 +227,7 @@ const TASK_STEPS: [StepKind; 9] = [
     StepKind::TaskRunning,
     StepKind::BarrierReceived,
     StepKind::StateFrozen,
-    StepKind::SnapshotRenamed,
+    StepKind::SnapshotSynced,
     StepKind::Acknowledged,
     StepKind::PartOpened,
     StepKind::PartPending,

@@ -14,13 +14,12 @@ use std::{
     time::Duration,
 };
 
-use counts::{elements_split, word_hashes};
+use counts::elements_split;
 use tidegate::{
     connector::FileSink,
     error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     job::RestartStrategy,
-    key_group::KeyHash,
     probe::StepKind,
     state::{KeyGroupEntries, OperatorSnapshot},
 };
@@ -29,7 +28,7 @@ use tidegate_sim::{
     fault::{Action, Anchor, Fault, FaultPlan, Victim},
     run::{ClusterShape, Expectation, RunSpec, Verdict, check_determinism, run},
     seed::Seed,
-    workload::{Lines, Workload},
+    workload::{Lines, StateEntry, Workload, entries_of},
 };
 
 /// Counts the words `a b a c`, each sent through a function first.
@@ -82,8 +81,8 @@ impl Workload for Letters {
         (self.state)()
     }
 
-    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<KeyHash>, String> {
-        word_hashes(group)
+    fn entries(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<StateEntry>, String> {
+        entries_of::<String, u64>(group)
     }
 
     fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {

@@ -107,7 +107,8 @@ mod tests {
     use super::*;
 
     fn barrier(id: u64, mode: CheckpointMode) -> CheckpointBarrier {
-        CheckpointBarrier { checkpoint: CheckpointId(id), mode, is_final: false, base: None }
+        let checkpoint = CheckpointId(id);
+        CheckpointBarrier { checkpoint, mode, is_final: false, base: None, oldest: checkpoint }
     }
 
     /// Plays `(channel, checkpoint)` barriers and `(-1, checkpoint)` aborts; one line each.

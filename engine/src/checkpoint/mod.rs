@@ -12,14 +12,16 @@ mod pending;
 mod recovery;
 mod retention;
 mod sink_transaction;
+mod snapshot_ledger;
 
 pub use barrier_aligner::{AlignerCommand, BarrierAligner};
 pub use checkpointed_job::{CheckpointedJob, CheckpointedVertex};
 pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent};
 pub use manifest::{Manifest, SnapshotFile, SnapshotHandle, VertexManifest};
 pub use notification::CompletionNotification;
-pub use options::CheckpointOptions;
+pub use options::{CheckpointOptions, SnapshotCompression, SnapshotPolicy};
 pub use pending::PendingCheckpoint;
 pub use recovery::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest};
 pub use retention::Retention;
 pub use sink_transaction::SinkTransactions;
+pub use snapshot_ledger::SnapshotLedger;

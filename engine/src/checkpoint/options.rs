@@ -21,6 +21,37 @@ pub struct CheckpointOptions {
     pub tolerable_failures: u32,
     /// How many completed checkpoints are kept. At least 1.
     pub retained: u32,
+    /// What a task writes of its state.
+    pub snapshots: SnapshotPolicy,
+    /// How keyed state is stored. Compressing takes longer than writing to a local disk does.
+    pub compression: SnapshotCompression,
+}
+
+/// What a task writes of its state at a checkpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotPolicy {
+    /// What has changed since the checkpoint before, as long as that is much less than everything, and a restore does not have
+    /// to read much more than everything for it.
+    #[default]
+    ByCost,
+    /// What has changed, whenever that is possible.
+    Incremental,
+    /// Everything.
+    Full,
+}
+
+/// How keyed state is stored in snapshot files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotCompression {
+    /// As it is.
+    #[default]
+    None,
+    /// A third to a half of the size, quickly.
+    Lz4,
+    /// Smaller, in about twice the time.
+    Zstd,
 }
 
 impl Default for CheckpointOptions {
@@ -33,6 +64,8 @@ impl Default for CheckpointOptions {
             min_pause: Duration::ZERO,
             tolerable_failures: 0,
             retained: 1,
+            snapshots: SnapshotPolicy::default(),
+            compression: SnapshotCompression::default(),
         }
     }
 }

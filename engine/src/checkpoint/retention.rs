@@ -14,6 +14,8 @@ pub struct Retention {
     completed: BTreeSet<CheckpointId>,
     /// Begun, and not known to have completed.
     others: BTreeSet<CheckpointId>,
+    /// May be deleted, and are not known to be gone.
+    obsolete: BTreeSet<CheckpointId>,
 }
 
 impl Retention {
@@ -23,7 +25,7 @@ impl Retention {
     pub fn new(keep: u32, begun: &[CheckpointId], completed: &[CheckpointId]) -> Self {
         let completed: BTreeSet<_> = completed.iter().copied().collect();
         let others = begun.iter().copied().filter(|id| !completed.contains(id)).collect();
-        Self { keep: keep.max(1) as usize, completed, others }
+        Self { keep: keep.max(1) as usize, completed, others, obsolete: BTreeSet::new() }
     }
 
     /// A checkpoint was given up, or nobody knows whether it exists.
@@ -49,7 +51,20 @@ impl Retention {
         let later = self.others.split_off(&newest);
         obsolete.extend(std::mem::replace(&mut self.others, later));
         self.completed.retain(|id| !obsolete.contains(id));
+        self.obsolete.extend(&obsolete);
         obsolete.into_iter().collect()
+    }
+
+    /// The checkpoint was deleted, and will not come back.
+    pub fn deleted(&mut self, id: CheckpointId) {
+        self.obsolete.remove(&id);
+    }
+
+    /// The oldest of those that exist, or of which nobody knows whether they do.
+    #[must_use]
+    pub fn oldest(&self) -> Option<CheckpointId> {
+        let sets = [&self.completed, &self.others, &self.obsolete];
+        sets.into_iter().filter_map(BTreeSet::first).min().copied()
     }
 }
 
@@ -78,6 +93,18 @@ mod tests {
         retention.not_completed(CheckpointId(6));
         retention.found(&ids(&[3, 4, 5]));
         assert_eq!(retention.completed(CheckpointId(7)), ids(&[3, 4, 6]), "5 and 7 are the newest that completed");
+    }
+
+    #[test]
+    fn what_is_not_known_to_be_gone_may_be_there() {
+        let mut retention = Retention::new(1, &ids(&[2]), &[]);
+        assert_eq!(retention.oldest(), Some(CheckpointId(2)));
+        assert_eq!(retention.completed(CheckpointId(3)), ids(&[2]));
+        assert_eq!(retention.completed(CheckpointId(4)), ids(&[3]));
+        retention.deleted(CheckpointId(3));
+        assert_eq!(retention.oldest(), Some(CheckpointId(2)), "it could not be deleted yet");
+        retention.deleted(CheckpointId(2));
+        assert_eq!(retention.oldest(), Some(CheckpointId(4)));
     }
 
     #[test]

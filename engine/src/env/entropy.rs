@@ -29,6 +29,8 @@ pub enum Site {
     CreditByCredit,
     /// A task manager starts its tasks last to first.
     TasksInReverse,
+    /// Frozen state is encoded segment by segment, with a batch between any two of them.
+    SmallSweep,
     /// The job manager tells its task managers last to first.
     PeersInReverse,
 }
@@ -41,6 +43,7 @@ impl Site {
         Self::EarlyRoll,
         Self::CreditByCredit,
         Self::TasksInReverse,
+        Self::SmallSweep,
         Self::PeersInReverse,
     ];
 }

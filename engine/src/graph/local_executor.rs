@@ -12,14 +12,15 @@ use futures_util::FutureExt;
 
 use super::{JobGraph, PrepareContext};
 use crate::{
-    checkpoint::CompletionNotification,
+    checkpoint::{CompletionNotification, SnapshotCompression},
     connector::memory_disk::MemoryDisk,
     env::entropy::NoEntropy,
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     operator::{SourceStatus, SubtaskContext, SubtaskProgram},
     probe::{Actor, Fact, NoProbe, Probe, Reached, Reporter, Step},
-    state::{RestoredState, SubtaskSnapshot, redistribute_operator},
+    state::{Freeze, RestoredState, SubtaskSnapshot, redistribute_operator},
+    storage::{decode_snapshot, seal_snapshot, snapshot_buffer},
     stream::Outbox,
 };
 
@@ -157,7 +158,13 @@ impl LocalJob {
         let mut snapshots = vec![Vec::new(); self.graph.vertices.len()];
         for (subtask, program) in &mut self.programs {
             now(program.prepare_commit(id))?;
-            snapshots[subtask.vertex.0 as usize].push(program.snapshot(id)?);
+            let freeze =
+                Freeze { checkpoint: id, delta: false, wants_content: false, buffer: snapshot_buffer(Vec::new()) };
+            program.freeze(freeze)?;
+            let frozen = program.sweep(u64::MAX)?.expect("the budget is larger than any state");
+            let contents = seal_snapshot(frozen, id, None, SnapshotCompression::None)?;
+            let (_, snapshot) = decode_snapshot(&contents, "snapshot".as_ref())?;
+            snapshots[subtask.vertex.0 as usize].push(snapshot);
         }
         Ok(LocalCheckpoint { id, snapshots })
     }

@@ -6,8 +6,7 @@ use super::{
 };
 use crate::{
     error::{Context, Error, Result},
-    key_group::KeyGroupRange,
-    state::{OperatorSnapshot, RestoredOperator, ValueStateDescriptor, ValueTable, check_all_restored},
+    state::{AnyTable, Located, NamedTable, RestoredOperator, ValueStateDescriptor, check_all_restored},
     stream::{Data, Key},
 };
 
@@ -47,10 +46,10 @@ float_summands!(f32, f64);
 pub(crate) struct Aggregate<K, V, First, Fold, Emit> {
     /// Where errors happen.
     pub context: OperatorContext,
-    /// The state.
-    pub table: ValueTable<K, V>,
-    /// What the state is called in a snapshot.
-    pub descriptor: ValueStateDescriptor<V>,
+    /// The state, and what it is called in a snapshot.
+    state: NamedTable<K, V>,
+    /// Where the keys of the batch in hand stand.
+    located: Located,
     /// The value after the first record of a key.
     pub first: First,
     /// The value after one more record; an error says why there is none.
@@ -68,11 +67,9 @@ impl<K: Key, V: Data, First, Fold, Emit> Aggregate<K, V, First, Fold, Emit> {
         fold: Fold,
         emit: Emit,
     ) -> Self {
-        Self { context: context.clone(), table: ValueTable::new(), descriptor, first, fold, emit }
-    }
-
-    fn key_groups(&self) -> KeyGroupRange {
-        self.context.subtask.key_groups()
+        let subtask = &context.subtask;
+        let state = NamedTable::new(descriptor, subtask.max_parallelism, subtask.key_groups());
+        Self { context: context.clone(), state, located: Located::default(), first, fold, emit }
     }
 }
 
@@ -88,16 +85,17 @@ where
 {
     fn open(&mut self, restored: Option<RestoredOperator>) -> Result<()> {
         let mut restored = restored.unwrap_or_default();
-        if let Some(snapshot) = restored.keyed.remove(self.descriptor.name()) {
-            let (max, owned) = (self.context.subtask.max_parallelism, self.key_groups());
-            self.table = ValueTable::restore(&self.descriptor, &snapshot, max, owned).at(|| self.context.place())?;
-        }
+        let (max, owned) = (self.context.subtask.max_parallelism, self.context.subtask.key_groups());
+        let descriptor = self.state.descriptor.clone();
+        self.state = NamedTable::restore(descriptor, &mut restored, max, owned).at(|| self.context.place())?;
         check_all_restored(&restored).at(|| self.context.place())
     }
 
     fn process(&mut self, batch: &mut Vec<Keyed<K, T>>, out: &mut Emitter<'_, Out>) -> Result<()> {
-        for Keyed { hash, key, record } in batch.drain(..) {
-            let result = match self.table.get_mut(hash, &key) {
+        let table = &mut self.state.table;
+        table.locate(batch.iter().map(|k| (k.hash, &k.key)), &mut self.located);
+        for (i, Keyed { hash, key, record }) in batch.drain(..).enumerate() {
+            let result = match table.located_mut(&self.located, i, hash, &key) {
                 Some(value) => {
                     (self.fold)(value, record).at(|| self.context.place())?;
                     // The table has its own copy of the key, so this one can go on.
@@ -106,7 +104,7 @@ where
                 None => {
                     let value = (self.first)(record);
                     let result = (self.emit)(key.clone(), &value);
-                    self.table.insert_new(hash, key, value);
+                    table.insert_new(hash, key, value);
                     result
                 }
             };
@@ -115,15 +113,8 @@ where
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        let max = self.context.subtask.max_parallelism;
-        let keyed = self.table.snapshot(&self.descriptor, max).at(|| self.context.place())?;
-        Ok(Some(OperatorSnapshot {
-            uid: self.context.uid.clone(),
-            key_groups: Some(self.key_groups()),
-            keyed: vec![keyed],
-            lists: Vec::new(),
-        }))
+    fn tables(&mut self) -> Option<Vec<&mut dyn AnyTable>> {
+        Some(vec![&mut self.state])
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     SubtaskContext, SubtaskProgram,
     keyed::{KeySelector, Keyed, KeyedCodec},
     program::OneInputProgram,
+    snapshotting::OperatorTables,
     stage::{Erased, ErasedStage, Stage},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     graph::Partitioning,
     id::CheckpointId,
     key_group::KeyGroup,
-    state::{RestoredState, SubtaskSnapshot},
+    state::{FrozenOperator, RestoredState},
     stream::{AnyBatch, BatchCodec, Data, Key, Outbox, PostcardCodec},
 };
 
@@ -206,7 +207,9 @@ impl<T: Data> Stage<T> for Tail<T> {
         Ok(())
     }
 
-    fn snapshot(&mut self, _: CheckpointId, _: &mut SubtaskSnapshot) -> Result<()> {
+    fn tables<'a>(&'a mut self, _: &mut Vec<OperatorTables<'a>>) {}
+
+    fn lists(&mut self, _: CheckpointId, _: &mut Vec<FrozenOperator>) -> Result<()> {
         Ok(())
     }
 

@@ -1,10 +1,7 @@
 //! Some records in, fewer out.
 
 use super::stage::{Emitter, Operator};
-use crate::{
-    error::Result,
-    state::{OperatorSnapshot, RestoredOperator},
-};
+use crate::{error::Result, state::RestoredOperator};
 
 /// Keeps the records for which a predicate holds.
 pub(crate) struct Filter<F>(pub F);
@@ -17,9 +14,5 @@ impl<T: Send + 'static, F: Fn(&T) -> bool + Send + 'static> Operator<T, T> for F
     fn process(&mut self, batch: &mut Vec<T>, out: &mut Emitter<'_, T>) -> Result<()> {
         out.emit_batch(batch.drain(..).filter(&self.0));
         Ok(())
-    }
-
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        Ok(None)
     }
 }

@@ -1,10 +1,7 @@
 //! One record in, any number out.
 
 use super::stage::{Emitter, Operator};
-use crate::{
-    error::Result,
-    state::{OperatorSnapshot, RestoredOperator},
-};
+use crate::{error::Result, state::RestoredOperator};
 
 /// Emits whatever a function makes of each record.
 pub(crate) struct FlatMap<F>(pub F);
@@ -27,9 +24,5 @@ where
             }
         }
         Ok(())
-    }
-
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        Ok(None)
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{Context, Result},
-    state::{KeyedContext, KeyedStates, OperatorSnapshot, RestoredOperator},
+    state::{AnyTable, KeyedContext, KeyedStates, RestoredOperator},
     stream::Key,
 };
 
@@ -92,13 +92,7 @@ where
         Ok(())
     }
 
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        let keyed = self.states.snapshot().at(|| self.context.place())?;
-        Ok(Some(OperatorSnapshot {
-            uid: self.context.uid.clone(),
-            key_groups: Some(self.context.subtask.key_groups()),
-            keyed,
-            lists: Vec::new(),
-        }))
+    fn tables(&mut self) -> Option<Vec<&mut dyn AnyTable>> {
+        Some(self.states.tables())
     }
 }

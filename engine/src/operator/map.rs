@@ -1,10 +1,7 @@
 //! One record in, one record out.
 
 use super::stage::{Emitter, Operator};
-use crate::{
-    error::Result,
-    state::{OperatorSnapshot, RestoredOperator},
-};
+use crate::{error::Result, state::RestoredOperator};
 
 /// Applies a function to each record.
 pub(crate) struct Map<F>(pub F);
@@ -17,9 +14,5 @@ impl<In: Send + 'static, Out: Send + 'static, F: Fn(In) -> Out + Send + 'static>
     fn process(&mut self, batch: &mut Vec<In>, out: &mut Emitter<'_, Out>) -> Result<()> {
         out.emit_batch(batch.drain(..).map(&self.0));
         Ok(())
-    }
-
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>> {
-        Ok(None)
     }
 }

@@ -15,6 +15,7 @@ mod keyed_process;
 mod map;
 mod program;
 mod sink_stage;
+mod snapshotting;
 mod stage;
 mod subtask;
 mod template;

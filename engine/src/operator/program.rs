@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     SourceStatus, SubtaskProgram,
+    snapshotting::{self, OperatorTables},
     stage::{OperatorContext, Stage},
 };
 use crate::{
@@ -12,21 +13,31 @@ use crate::{
     env::Site,
     error::{Context, Error, Result},
     id::CheckpointId,
-    state::{ListStateSnapshot, OperatorSnapshot, RestoredState, SubtaskSnapshot},
+    probe::GivenState,
+    state::{Freeze, FrozenOperator, FrozenSnapshot, ListStateSnapshot, RestoredState, StateSize},
     stream::{AnyBatch, Data, Outbox},
 };
 
 /// The name of the list state in which a source keeps its splits and their positions.
 pub const SPLITS_STATE: &str = "splits";
 
+/// The keyed states of a chain.
+fn tables<In>(chain: &mut dyn Stage<In>) -> Vec<OperatorTables<'_>> {
+    let mut tables = Vec::new();
+    chain.tables(&mut tables);
+    tables
+}
+
 /// A chain that begins with an input channel.
 pub(crate) struct OneInputProgram<In> {
     chain: Box<dyn Stage<In>>,
+    /// What is being swept.
+    frozen: Option<FrozenSnapshot>,
 }
 
 impl<In> OneInputProgram<In> {
     pub fn new(chain: Box<dyn Stage<In>>) -> Self {
-        Self { chain }
+        Self { chain, frozen: None }
     }
 }
 
@@ -56,10 +67,31 @@ impl<In: Send + 'static> SubtaskProgram for OneInputProgram<In> {
         self.chain.prepare_commit(checkpoint).await
     }
 
-    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<SubtaskSnapshot> {
-        let mut snapshot = SubtaskSnapshot::default();
-        self.chain.snapshot(checkpoint, &mut snapshot)?;
-        Ok(snapshot)
+    fn state_size(&mut self) -> StateSize {
+        snapshotting::size_of(&tables(&mut *self.chain))
+    }
+
+    fn content(&mut self) -> Result<Vec<GivenState>> {
+        snapshotting::content_of(&tables(&mut *self.chain))
+    }
+
+    fn freeze(&mut self, freeze: Freeze) -> Result<Vec<GivenState>> {
+        let mut lists = Vec::new();
+        self.chain.lists(freeze.checkpoint, &mut lists)?;
+        let (frozen, content) = snapshotting::freeze(tables(&mut *self.chain), lists, freeze)?;
+        self.frozen = Some(frozen);
+        Ok(content)
+    }
+
+    fn sweep(&mut self, budget: u64) -> Result<Option<FrozenSnapshot>> {
+        let Some(frozen) = &mut self.frozen else { return Ok(None) };
+        let is_over = snapshotting::sweep(tables(&mut *self.chain), frozen, budget)?;
+        Ok(if is_over { self.frozen.take() } else { None })
+    }
+
+    fn abandon_snapshot(&mut self) {
+        self.frozen = None;
+        tables(&mut *self.chain).iter_mut().flat_map(|o| &mut o.tables).for_each(|table| table.abandon());
     }
 
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()> {
@@ -77,11 +109,13 @@ pub(crate) struct SourceProgram<T> {
     reader: Box<dyn SourceReader<T>>,
     chain: Box<dyn Stage<T>>,
     batch: Vec<T>,
+    /// What is being swept.
+    frozen: Option<FrozenSnapshot>,
 }
 
 impl<T: Data> SourceProgram<T> {
     pub fn new(context: OperatorContext, reader: Box<dyn SourceReader<T>>, chain: Box<dyn Stage<T>>) -> Self {
-        Self { context, reader, chain, batch: Vec::new() }
+        Self { context, reader, chain, batch: Vec::new(), frozen: None }
     }
 }
 
@@ -131,17 +165,37 @@ impl<T: Data> SubtaskProgram for SourceProgram<T> {
         self.chain.prepare_commit(checkpoint).await
     }
 
-    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<SubtaskSnapshot> {
+    fn state_size(&mut self) -> StateSize {
+        snapshotting::size_of(&tables(&mut *self.chain))
+    }
+
+    fn content(&mut self) -> Result<Vec<GivenState>> {
+        snapshotting::content_of(&tables(&mut *self.chain))
+    }
+
+    fn freeze(&mut self, freeze: Freeze) -> Result<Vec<GivenState>> {
         let splits = ListStateSnapshot { name: SPLITS_STATE.to_owned(), items: self.reader.snapshot() };
-        let source = OperatorSnapshot {
+        let mut lists = vec![FrozenOperator {
             uid: self.context.uid.clone(),
             key_groups: None,
             keyed: Vec::new(),
             lists: vec![splits],
-        };
-        let mut snapshot = SubtaskSnapshot { operators: vec![source] };
-        self.chain.snapshot(checkpoint, &mut snapshot)?;
-        Ok(snapshot)
+        }];
+        self.chain.lists(freeze.checkpoint, &mut lists)?;
+        let (frozen, content) = snapshotting::freeze(tables(&mut *self.chain), lists, freeze)?;
+        self.frozen = Some(frozen);
+        Ok(content)
+    }
+
+    fn sweep(&mut self, budget: u64) -> Result<Option<FrozenSnapshot>> {
+        let Some(frozen) = &mut self.frozen else { return Ok(None) };
+        let is_over = snapshotting::sweep(tables(&mut *self.chain), frozen, budget)?;
+        Ok(if is_over { self.frozen.take() } else { None })
+    }
+
+    fn abandon_snapshot(&mut self) {
+        self.frozen = None;
+        tables(&mut *self.chain).iter_mut().flat_map(|o| &mut o.tables).for_each(|table| table.abandon());
     }
 
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()> {

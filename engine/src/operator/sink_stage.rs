@@ -2,13 +2,16 @@
 
 use async_trait::async_trait;
 
-use super::stage::{OperatorContext, Stage};
+use super::{
+    snapshotting::OperatorTables,
+    stage::{OperatorContext, Stage},
+};
 use crate::{
     checkpoint::CompletionNotification,
     connector::SinkWriter,
     error::{Context, Result},
     id::CheckpointId,
-    state::{ListStateSnapshot, OperatorSnapshot, RestoredState, SubtaskSnapshot},
+    state::{FrozenOperator, ListStateSnapshot, RestoredState},
     stream::{Data, Outbox},
 };
 
@@ -53,9 +56,11 @@ impl<T: Data> Stage<T> for SinkStage<T> {
         self.writer.prepare_commit(checkpoint).await.at(|| self.context.place())
     }
 
-    fn snapshot(&mut self, checkpoint: CheckpointId, into: &mut SubtaskSnapshot) -> Result<()> {
+    fn tables<'a>(&'a mut self, _: &mut Vec<OperatorTables<'a>>) {}
+
+    fn lists(&mut self, checkpoint: CheckpointId, into: &mut Vec<FrozenOperator>) -> Result<()> {
         let items = self.writer.snapshot(checkpoint).at(|| self.context.place())?;
-        into.operators.push(OperatorSnapshot {
+        into.push(FrozenOperator {
             uid: self.context.uid.clone(),
             key_groups: None,
             keyed: Vec::new(),

@@ -10,12 +10,13 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::SubtaskContext;
+use super::{SubtaskContext, snapshotting::OperatorTables};
 use crate::{
     checkpoint::CompletionNotification,
     error::Result,
     id::CheckpointId,
-    state::{OperatorSnapshot, RestoredOperator, RestoredState, SubtaskSnapshot},
+    key_group::KeyGroupRange,
+    state::{AnyTable, FrozenOperator, RestoredOperator, RestoredState},
     stream::Outbox,
 };
 
@@ -54,8 +55,11 @@ pub(crate) trait Stage<In>: Send {
     /// See `SubtaskProgram::prepare_commit`.
     async fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Result<()>;
 
-    /// Adds the state of the rest of the chain.
-    fn snapshot(&mut self, checkpoint: CheckpointId, into: &mut SubtaskSnapshot) -> Result<()>;
+    /// Adds the keyed states of the rest of the chain.
+    fn tables<'a>(&'a mut self, into: &mut Vec<OperatorTables<'a>>);
+
+    /// Adds the list states of the rest of the chain, as they are now.
+    fn lists(&mut self, checkpoint: CheckpointId, into: &mut Vec<FrozenOperator>) -> Result<()>;
 
     /// See `SubtaskProgram::notify_complete`.
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()>;
@@ -72,8 +76,10 @@ pub(crate) trait Operator<In, Out>: Send + 'static {
     /// Takes all records of the batch. Must leave it empty.
     fn process(&mut self, batch: &mut Vec<In>, out: &mut Emitter<'_, Out>) -> Result<()>;
 
-    /// The state at this moment; `None` for an operator that keeps none.
-    fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>>;
+    /// Its keyed states; `None` for an operator that keeps none.
+    fn tables(&mut self) -> Option<Vec<&mut dyn AnyTable>> {
+        None
+    }
 }
 
 /// An operator's output: collects records and passes them on in batches of bounded size.
@@ -119,6 +125,7 @@ pub(crate) struct Link<In, Out, Op> {
     operator: Op,
     input: PhantomData<fn(In)>,
     uid: String,
+    key_groups: KeyGroupRange,
     buffer: Vec<Out>,
     limit: usize,
     next: Box<dyn Stage<Out>>,
@@ -128,7 +135,8 @@ impl<In, Out, Op> Link<In, Out, Op> {
     /// Puts `operator` before `next`.
     pub fn new(operator: Op, context: &OperatorContext, next: Box<dyn Stage<Out>>) -> Self {
         let limit = context.subtask.batch_size.max(1);
-        Self { operator, input: PhantomData, uid: context.uid.clone(), buffer: Vec::new(), limit, next }
+        let (uid, key_groups) = (context.uid.clone(), context.subtask.key_groups());
+        Self { operator, input: PhantomData, uid, key_groups, buffer: Vec::new(), limit, next }
     }
 }
 
@@ -157,9 +165,14 @@ impl<In: Send + 'static, Out: Send + 'static, Op: Operator<In, Out>> Stage<In> f
         self.next.prepare_commit(checkpoint).await
     }
 
-    fn snapshot(&mut self, checkpoint: CheckpointId, into: &mut SubtaskSnapshot) -> Result<()> {
-        into.operators.extend(self.operator.snapshot()?);
-        self.next.snapshot(checkpoint, into)
+    fn tables<'a>(&'a mut self, into: &mut Vec<OperatorTables<'a>>) {
+        let (uid, key_groups) = (&*self.uid, self.key_groups);
+        into.extend(self.operator.tables().map(|tables| OperatorTables { uid, key_groups, tables }));
+        self.next.tables(into);
+    }
+
+    fn lists(&mut self, checkpoint: CheckpointId, into: &mut Vec<FrozenOperator>) -> Result<()> {
+        self.next.lists(checkpoint, into)
     }
 
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()> {

@@ -10,8 +10,8 @@ use crate::{
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     key_group::KeyGroupRange,
-    probe::Reporter,
-    state::{RestoredState, SubtaskSnapshot},
+    probe::{GivenState, Reporter},
+    state::{Freeze, FrozenSnapshot, RestoredState, StateSize},
     stream::{AnyBatch, Outbox},
 };
 
@@ -67,7 +67,7 @@ pub enum SourceStatus {
 ///
 /// The order of calls: `open` once. Then, for a source, `poll_source` until it says `EndOfInput`; for others `process` for
 /// each batch. After the input's end `end_of_input` once. `flush` after each of these. At any time between two of them a
-/// checkpoint: `prepare_commit`, then `snapshot`, and some time later `notify_complete` or `notify_aborted`, also after
+/// checkpoint: `prepare_commit`, then `freeze`, from then on `sweep` until the snapshot is there, and some time later `notify_complete` or `notify_aborted`, also after
 /// `end_of_input`. A subtask that is canceled or fails is dropped without a further call.
 #[async_trait]
 pub trait SubtaskProgram: Send {
@@ -109,11 +109,32 @@ pub trait SubtaskProgram: Send {
     /// Those of the sink's device: the checkpoint is declined and the task fails.
     async fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Result<()>;
 
-    /// All state at this moment, encoded. Short: the stream waits for it.
+    /// How much keyed state there is.
+    fn state_size(&mut self) -> StateSize;
+
+    /// What the keyed states hold.
     ///
     /// # Errors
     /// `UserCode` if state refuses to be encoded.
-    fn snapshot(&mut self, checkpoint: CheckpointId) -> Result<SubtaskSnapshot>;
+    fn content(&mut self) -> Result<Vec<GivenState>>;
+
+    /// Fixes all state as it is at this moment. Short, however much there is: the stream waits for it. What was frozen is
+    /// encoded by [`SubtaskProgram::sweep`], and whatever the program does between two calls of that is not part of it. Gives
+    /// what is frozen, if that was asked for.
+    ///
+    /// # Errors
+    /// Those of the sink, and `UserCode` if state refuses to be encoded.
+    fn freeze(&mut self, freeze: Freeze) -> Result<Vec<GivenState>>;
+
+    /// Encodes `budget` more entries of what is frozen, about; at least one piece. Gives the snapshot when it is complete,
+    /// once.
+    ///
+    /// # Errors
+    /// `UserCode` if state refuses to be encoded.
+    fn sweep(&mut self, budget: u64) -> Result<Option<FrozenSnapshot>>;
+
+    /// Nobody needs what is frozen any more. The next snapshot must be one that builds on none.
+    fn abandon_snapshot(&mut self);
 
     /// Commits what the checkpoint allows. A notification of another attempt has no effect.
     ///

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::future::try_join_all;
+
 use super::rpc::RestorePoint;
 use crate::{
     checkpoint::VertexManifest,
@@ -9,15 +11,13 @@ use crate::{
     error::{Context, Error, Result},
     graph::JobGraph,
     id::SubtaskId,
+    key_group::KeyGroupRange,
     operator::SPLITS_STATE,
     probe::{GivenState, Share},
-    state::{KeyedStateSnapshot, OperatorSnapshot, RestoredState, SubtaskSnapshot, redistribute_operator},
-    storage::SnapshotStore,
+    state::{OperatorSnapshot, RestoredState, SubtaskSnapshot, redistribute_operator},
+    storage::{FilesRead, SnapshotStore},
     stream::hash_bytes,
 };
-
-/// The name of each snapshot file that was read, and the checksum of what came.
-pub(crate) type FilesRead = Vec<(String, u64)>;
 
 /// Reads and checks the snapshots that hold this subtask's share of the checkpoint, and takes that share out.
 pub(crate) async fn restore(
@@ -28,6 +28,7 @@ pub(crate) async fn restore(
 ) -> Result<(RestoredState, FilesRead)> {
     let store = SnapshotStore::new(disk.clone(), &point.directory);
     let vertex = graph.vertex(subtask.vertex);
+    let groups = KeyGroupRange::of_subtask(subtask.index, vertex.parallelism, graph.max_parallelism);
     let mut operators = BTreeMap::new();
     let mut files = FilesRead::new();
     // Chaining may have changed since: the snapshots of one vertex are read once for all operators that it held.
@@ -37,7 +38,7 @@ pub(crate) async fn restore(
             continue;
         };
         if !read.contains_key(&*holder.name) {
-            read.insert(&holder.name, read_snapshots(&store, point, holder, &mut files).await?);
+            read.insert(&holder.name, read_snapshots(&store, holder, groups, &mut files).await?);
         }
         let old = operator_snapshots(&read[&*holder.name], holder, &operator.uid)?;
         let share = redistribute_operator(&old, subtask.index, vertex.parallelism, graph.max_parallelism)
@@ -47,7 +48,7 @@ pub(crate) async fn restore(
     Ok((RestoredState { checkpoint: Some(point.manifest.checkpoint), splits: Vec::new(), operators }, files))
 }
 
-/// What is reported of the state that a subtask begins with. `source` is the operator that gets the splits of a job that
+/// What is reported of the lists that a subtask begins with. `source` is the operator that gets the splits of a job that
 /// starts afresh.
 pub(crate) fn given(state: &RestoredState, source: Option<&str>) -> Vec<GivenState> {
     let entry = |uid: &str, state: &str, share| GivenState { uid: uid.to_owned(), state: state.to_owned(), share };
@@ -57,25 +58,23 @@ pub(crate) fn given(state: &RestoredState, source: Option<&str>) -> Vec<GivenSta
         given.push(entry(source, SPLITS_STATE, digests(&state.splits)));
     }
     for (uid, operator) in &state.operators {
-        let groups = |k: &KeyedStateSnapshot| Share::KeyGroups(k.groups.iter().map(|g| g.group).collect());
-        given.extend(operator.keyed.iter().map(|(name, keyed)| entry(uid, name, groups(keyed))));
         given.extend(operator.lists.iter().map(|(name, items)| entry(uid, name, digests(items))));
     }
     given
 }
 
+/// The snapshots of all subtasks of a vertex, as far as they concern these key groups.
 async fn read_snapshots(
     store: &SnapshotStore,
-    point: &RestorePoint,
     vertex: &VertexManifest,
+    groups: KeyGroupRange,
     files: &mut FilesRead,
 ) -> Result<Vec<SubtaskSnapshot>> {
+    let read = vertex.snapshots.iter().map(|handle| store.read(handle, groups));
     let mut snapshots = Vec::new();
-    for handle in &vertex.snapshots {
-        let file = handle.newest();
-        let (snapshot, digest) = store.read(point.manifest.checkpoint, file).await?;
+    for (snapshot, read) in try_join_all(read).await? {
         snapshots.push(snapshot);
-        files.push((file.name.clone(), digest));
+        files.extend(read);
     }
     Ok(snapshots)
 }

@@ -5,7 +5,10 @@
 
 use std::{pin::pin, task::Poll};
 
-use futures_util::future::{Either, select};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -67,6 +70,11 @@ impl StreamTask {
                     return self.finish().await;
                 }
             }
+            if status == SourceStatus::EndOfInput && self.is_sweeping() {
+                self.sweep()?;
+                yield_now().await;
+                continue;
+            }
             if status == SourceStatus::EndOfInput {
                 let command = self.mailbox.recv().await.ok_or_else(abandoned)?;
                 if self.obey(command, None).await? == Flow::Finish {
@@ -76,6 +84,7 @@ impl StreamTask {
             }
             status = self.program.poll_source(&mut outbox).await?;
             self.pass_on(&mut outbox).await?;
+            self.sweep()?;
             if status == SourceStatus::EndOfInput && self.end_input(&mut outbox).await? == Flow::Finish {
                 return self.finish().await;
             }
@@ -91,12 +100,23 @@ impl StreamTask {
         let mut meter = self.checkpoint.as_ref().map(|c| AlignmentMeter::new(c.env.clock.clone()));
         loop {
             // Commands first: they are rare, and a notification should not wait behind records.
+            let is_sweeping = self.is_sweeping();
             let next = {
                 let input = gate.next(|channel| aligner.is_blocked(channel));
-                match select(pin!(self.mailbox.recv()), pin!(input)).await {
-                    Either::Left((command, _)) => Either::Left(command.ok_or_else(abandoned)?),
-                    Either::Right((input, _)) => Either::Right(input?),
+                let (command, input) = (pin!(self.mailbox.recv()), pin!(input));
+                let next = select(command, input);
+                let next = if is_sweeping { next.now_or_never() } else { Some(next.await) };
+                match next {
+                    Some(Either::Left((command, _))) => Some(Either::Left(command.ok_or_else(abandoned)?)),
+                    Some(Either::Right((input, _))) => Some(Either::Right(input?)),
+                    None => None,
                 }
+            };
+            let Some(next) = next else {
+                // Frozen state is all that there is to do something about.
+                self.sweep()?;
+                yield_now().await;
+                continue;
             };
             match next {
                 Either::Left(command) => {
@@ -107,6 +127,7 @@ impl StreamTask {
                 Either::Right((_, StreamElement::Batch(batch))) => {
                     self.program.process(batch, &mut outbox)?;
                     self.pass_on(&mut outbox).await?;
+                    self.sweep()?;
                 }
                 Either::Right((channel, StreamElement::Barrier(barrier))) => {
                     let meter = meter.as_mut().expect("barriers flow only where checkpoints are on");
@@ -145,7 +166,8 @@ impl StreamTask {
                 // The gate asks the aligner itself which channels are blocked.
                 AlignerCommand::Block { .. } | AlignerCommand::Unblock => {}
                 AlignerCommand::Abandoned(id) => {
-                    self.checkpoint.as_mut().expect("barriers flow only where checkpoints are on").abort(id);
+                    let checkpoint = self.checkpoint.as_mut().expect("barriers flow only where checkpoints are on");
+                    checkpoint.abort(id, &mut *self.program);
                 }
             }
         }
@@ -162,7 +184,7 @@ impl StreamTask {
                     aligner.on_aborted(id, &mut Vec::new());
                 }
                 if let Some(checkpoint) = &mut self.checkpoint {
-                    checkpoint.abort(id);
+                    checkpoint.abort(id, &mut *self.program);
                 }
                 self.program.notify_aborted(id);
             }
@@ -191,6 +213,16 @@ impl StreamTask {
             self.tell(ToJobManager::Committed { task: self.task, checkpoint });
         }
         Ok(())
+    }
+
+    fn is_sweeping(&self) -> bool {
+        self.checkpoint.as_ref().is_some_and(SubtaskCheckpoint::is_sweeping)
+    }
+
+    /// Encodes some of what is frozen, if something is.
+    fn sweep(&mut self) -> Result<()> {
+        let Some(checkpoint) = self.checkpoint.as_mut().filter(|c| c.is_sweeping()) else { return Ok(()) };
+        checkpoint.sweep_on(&mut *self.program)
     }
 
     /// Sends on what the chain has produced.

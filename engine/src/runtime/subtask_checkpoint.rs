@@ -2,43 +2,103 @@
 //!
 //! ```text
 //!  prepare sinks ─► forward the barrier ─► freeze the state ─► (the stream goes on)
-//!                                               └─ in the background: write, sync, rename, sync directory, acknowledge
+//!                                               ├─ between batches: sweep
+//!                                               └─ in the background: write, sync, acknowledge
 //! ```
 
-use std::panic::AssertUnwindSafe;
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex},
+};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
 use super::{abort_on_drop::AbortOnDrop, alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
-    env::{Env, spawner::panic_message},
+    checkpoint::{SnapshotCompression, SnapshotHandle, SnapshotPolicy},
+    env::{Env, Site, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
+    instant::Instant,
     metrics::{SubtaskCheckpointMetrics, micros},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
-    state::EncodedSnapshot,
-    storage::{SnapshotStore, encode_snapshot},
+    state::{EncodedSnapshot, Freeze, FrozenSnapshot, SnapshotChain, StateSize},
+    storage::{SnapshotFiles, seal_snapshot, snapshot_buffer},
     stream::{CheckpointBarrier, Outbox, hash_bytes},
 };
+
+/// So many entries are encoded while the stream waits at the barrier: less than a millisecond for small ones.
+const SWEPT_AT_BARRIER: u64 = 1 << 16;
+
+/// So many after each batch, and in one go while the task has nothing else to do.
+const SWEPT_PER_BATCH: u64 = 1 << 14;
 
 /// Takes the snapshots of one task.
 pub(crate) struct SubtaskCheckpoint {
     pub env: Env,
-    pub task: TaskId,
-    pub vertex: String,
-    pub store: SnapshotStore,
-    pub reporter: Reporter,
-    pub to_job_manager: mpsc::UnboundedSender<ToJobManager>,
+    task: TaskId,
+    files: SnapshotFiles,
+    policy: SnapshotPolicy,
+    compression: SnapshotCompression,
+    reporter: Reporter,
+    to_job_manager: mpsc::UnboundedSender<ToJobManager>,
     /// The newest checkpoint that was begun here.
     pub last: Option<CheckpointId>,
+    sweeping: Option<Sweeping>,
+    chain: SnapshotChain,
     /// Writes the newest snapshot. One at a time: a writer that still runs when the next checkpoint begins belongs to one
     /// that was aborted.
-    pub writer: Option<AbortOnDrop>,
+    writer: Option<AbortOnDrop>,
+    /// The contents of the newest snapshot. When they are written, their memory is used again.
+    newest: Arc<Mutex<Bytes>>,
+}
+
+/// A snapshot that is frozen and not yet encoded.
+struct Sweeping {
+    checkpoint: CheckpointId,
+    builds_on: Option<CheckpointId>,
+    size: StateSize,
+    alignment: Alignment,
+    /// When the last barrier had come.
+    since: Instant,
+    /// When the stream went on, if that was before the end of the sweep.
+    cut: Option<Instant>,
+}
+
+/// Who takes snapshots, and where they go.
+pub(crate) struct SnapshotSettings {
+    pub env: Env,
+    pub task: TaskId,
+    pub files: SnapshotFiles,
+    pub policy: SnapshotPolicy,
+    pub compression: SnapshotCompression,
+    pub reporter: Reporter,
+    pub to_job_manager: mpsc::UnboundedSender<ToJobManager>,
 }
 
 impl SubtaskCheckpoint {
+    /// Begins after the restored checkpoint, if there is one.
+    pub(crate) fn new(settings: SnapshotSettings, restored: Option<CheckpointId>) -> Self {
+        let SnapshotSettings { env, task, files, policy, compression, reporter, to_job_manager } = settings;
+        Self {
+            env,
+            task,
+            files,
+            policy,
+            compression,
+            reporter,
+            to_job_manager,
+            last: restored,
+            sweeping: None,
+            chain: SnapshotChain::default(),
+            writer: None,
+            newest: Arc::default(),
+        }
+    }
+
     /// Cuts the stream here. When this returns, records after the barrier may be processed.
     ///
     /// # Errors
@@ -54,8 +114,9 @@ impl SubtaskCheckpoint {
     ) -> Result<()> {
         let checkpoint = barrier.checkpoint;
         let since = self.env.clock.now();
+        self.give_up(program);
         self.last = Some(checkpoint);
-        self.writer = None;
+        self.files.begin(barrier);
         let place = || format!("checkpoint {checkpoint}");
         program.prepare_commit(checkpoint).await.at(place)?;
         output.send_barrier(barrier, &self.reporter).await?;
@@ -64,45 +125,102 @@ impl SubtaskCheckpoint {
             program.poll_source(&mut outbox).await?;
             output.send(&mut outbox).await?;
         }
-        let snapshot = program.snapshot(checkpoint).at(place)?;
-        let encoded = encode_snapshot(&snapshot).at(place)?;
-        let snapshot = EncodedSnapshot { contents: encoded.clone(), builds_on: None };
-        let step = Step::StateFrozen { digest: hash_bytes(&encoded).0, bytes: encoded.len() as u64, reflected };
-        self.reporter.report_for(checkpoint, step).await;
+        let size = program.state_size();
+        let builds_on = self.chain.base_for(barrier.base, size, self.policy);
+        let (delta, wants_content) = (builds_on.is_some(), self.reporter.wants_content());
+        let freeze = Freeze { checkpoint, delta, wants_content, buffer: self.buffer() };
+        let content = program.freeze(freeze).at(place)?;
+        self.chain.frozen(checkpoint);
+        self.sweeping = Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut: None });
+        self.reporter.report_for(checkpoint, Step::StateFrozen { content, reflected }).await;
+        self.sweep(program, if self.is_slow() { 0 } else { SWEPT_AT_BARRIER })?;
+        self.sweeping.iter_mut().for_each(|sweeping| sweeping.cut = Some(self.env.clock.now()));
+        Ok(())
+    }
+
+    /// Whether something is frozen that is not yet encoded.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        self.sweeping.is_some()
+    }
+
+    /// Encodes some more of what is frozen. Called after each batch, and again and again while there is nothing else to do: so
+    /// it comes to an end, whatever the stream does.
+    ///
+    /// # Errors
+    /// `UserCode` if state cannot be encoded.
+    pub(crate) fn sweep_on(&mut self, program: &mut dyn SubtaskProgram) -> Result<()> {
+        self.sweep(program, if self.is_slow() { 1 } else { SWEPT_PER_BATCH })
+    }
+
+    fn is_slow(&self) -> bool {
+        self.env.entropy.perturbs(Site::SmallSweep)
+    }
+
+    fn sweep(&mut self, program: &mut dyn SubtaskProgram, budget: u64) -> Result<()> {
+        let Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut }) = self.sweeping else { return Ok(()) };
+        let Some(frozen) = program.sweep(budget).at(|| format!("checkpoint {checkpoint}"))? else { return Ok(()) };
+        self.sweeping = None;
+        // The tables may have decided that nothing can be left out.
+        let builds_on = builds_on.filter(|_| frozen.is_delta());
+        let encoded = frozen.buffer.len() as u64;
+        self.chain.encoded(size, encoded, builds_on);
+        let state_bytes = self.chain.full_bytes(size);
         let name = format!("snapshot {}@{checkpoint}", self.task);
+        let cut = cut.unwrap_or_else(|| self.env.clock.now());
         let metrics = SubtaskCheckpointMetrics {
             alignment_us: alignment.took_us,
             overtaken: alignment.overtaken,
             held_back: alignment.held_back,
-            synchronous_us: micros(self.env.clock.now().since(since)),
-            bytes_written: encoded.len() as u64,
-            state_bytes: encoded.len() as u64,
+            synchronous_us: micros(cut.since(since)),
+            state_bytes,
+            is_incremental: builds_on.is_some(),
             ..SubtaskCheckpointMetrics::default()
         };
-        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, self.write(checkpoint, snapshot, metrics))));
+        let write = self.write(checkpoint, frozen, builds_on, metrics, cut);
+        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, write)));
         Ok(())
+    }
+
+    /// The beginning of a file, in the memory of the newest snapshot if that is written.
+    fn buffer(&self) -> Vec<u8> {
+        let newest = std::mem::take(&mut *self.newest.lock().expect("nobody panics while holding this lock"));
+        let capacity = newest.len() + newest.len() / 8;
+        snapshot_buffer(if newest.is_unique() { newest.into() } else { Vec::with_capacity(capacity) })
     }
 
     /// Makes the snapshot durable and only then acknowledges it (I5).
     fn write(
         &self,
         checkpoint: CheckpointId,
-        encoded: EncodedSnapshot,
+        frozen: FrozenSnapshot,
+        builds_on: Option<CheckpointId>,
         mut metrics: SubtaskCheckpointMetrics,
+        since: Instant,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (clock, since) = (self.env.clock.clone(), self.env.clock.now());
-        let (store, vertex, task) = (self.store.clone(), self.vertex.clone(), self.task);
+        let (files, task, clock) = (self.files.clone(), self.task, self.env.clock.clone());
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
+        let (compression, newest) = (self.compression, self.newest.clone());
+        let write = async move |reporter: &Reporter| -> Result<SnapshotHandle> {
+            let contents = seal_snapshot(frozen, checkpoint, builds_on, compression)?;
+            *newest.lock().expect("nobody panics while holding this lock") = contents.clone();
+            let (digest, bytes) = (hash_bytes(&contents).0, contents.len() as u64);
+            reporter.report_for(checkpoint, Step::SnapshotEncoded { digest, bytes, builds_on }).await;
+            let encoded = EncodedSnapshot { contents, digest, builds_on };
+            files.write(checkpoint, encoded, reporter).await
+        };
         async move {
             // A panic in here must not leave the coordinator waiting for the time-out.
-            let write =
-                AssertUnwindSafe(store.write(checkpoint, &vertex, task, encoded, &reporter)).catch_unwind().await;
-            let written = write.unwrap_or_else(|panic| {
+            let written = AssertUnwindSafe(write(&reporter)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Error::user_code(format!("writing the snapshot panicked: {}", panic_message(&*panic))))
             });
             metrics.asynchronous_us = micros(clock.now().since(since));
             let (message, step) = match written {
-                Ok(handle) => (ToJobManager::Acknowledge { task, checkpoint, handle, metrics }, Step::Acknowledged),
+                Ok(handle) => {
+                    metrics.bytes_written = handle.newest().len;
+                    // What is not keyed is small, and written whenever something is.
+                    metrics.state_bytes = metrics.state_bytes.max(metrics.bytes_written);
+                    (ToJobManager::Acknowledge { task, checkpoint, handle, metrics }, Step::Acknowledged)
+                }
                 Err(error) => {
                     let reason = error.to_string();
                     (ToJobManager::Decline { task, checkpoint, error }, Step::Declined { reason })
@@ -116,9 +234,17 @@ impl SubtaskCheckpoint {
     }
 
     /// The checkpoint will not complete: nobody needs its snapshot any more.
-    pub(crate) fn abort(&mut self, checkpoint: CheckpointId) {
+    pub(crate) fn abort(&mut self, checkpoint: CheckpointId, program: &mut dyn SubtaskProgram) {
         if self.last == Some(checkpoint) {
-            self.writer = None;
+            self.give_up(program);
+        }
+    }
+
+    /// Stops whatever is still done for the newest snapshot.
+    fn give_up(&mut self, program: &mut dyn SubtaskProgram) {
+        self.writer = None;
+        if self.sweeping.take().is_some() {
+            program.abandon_snapshot();
         }
     }
 }

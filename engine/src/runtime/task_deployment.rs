@@ -14,7 +14,7 @@ use super::{
     result_partition::{OutputChannel, ResultPartition, Route},
     rpc::{Deployment, ToJobManager},
     stream_task::{StreamTask, TaskCommand},
-    subtask_checkpoint::SubtaskCheckpoint,
+    subtask_checkpoint::{SnapshotSettings, SubtaskCheckpoint},
 };
 use crate::{
     env::{Env, timeout},
@@ -24,7 +24,7 @@ use crate::{
     operator::SubtaskContext,
     probe::{Actor, Reporter, Step},
     state::RestoredState,
-    storage::SnapshotStore,
+    storage::SnapshotFiles,
 };
 
 /// What the tasks of one task manager have in common.
@@ -73,23 +73,28 @@ impl Host {
         let mut program = vertex.factory.build(self.subtask_context(task, name, &reporter));
         let restored = self.restored_state(task.subtask, &deployment, &reporter).await?;
         let source = vertex.operators.first().filter(|_| gate.is_none()).map(|o| &*o.uid);
-        let given = given(&restored, source);
+        let mut given = given(&restored, source);
         program.open(restored).await?;
+        if reporter.wants_content() {
+            given.extend(program.content()?);
+        }
         let restored = deployment.restore.as_ref().map(|r| r.manifest.checkpoint);
         reporter.report(Step::StateRestored { restored, given }).await;
         let output = self.connect_outputs(task, &deployment, &reporter).await?;
         reporter.report(Step::TaskRunning).await;
         // If the session is over, this task is about to be canceled.
         let _ = to_job_manager.send(ToJobManager::TaskRunning { task });
-        let checkpoint = self.graph.checkpoints.as_ref().map(|_| SubtaskCheckpoint {
-            env: self.env.clone(),
-            task,
-            vertex: vertex.name.clone(),
-            store: self.snapshot_store(),
-            reporter: reporter.clone(),
-            to_job_manager: to_job_manager.clone(),
-            last: restored,
-            writer: None,
+        let checkpoint = self.graph.checkpoints.as_ref().map(|options| {
+            let settings = SnapshotSettings {
+                env: self.env.clone(),
+                task,
+                files: self.snapshot_files(&vertex.name, task),
+                policy: options.snapshots,
+                compression: options.compression,
+                reporter: reporter.clone(),
+                to_job_manager: to_job_manager.clone(),
+            };
+            SubtaskCheckpoint::new(settings, restored)
         });
         let stream_task = StreamTask { task, program, output, checkpoint, mailbox, to_job_manager, reporter };
         match gate {
@@ -98,9 +103,9 @@ impl Host {
         }
     }
 
-    fn snapshot_store(&self) -> SnapshotStore {
+    fn snapshot_files(&self, vertex: &str, task: TaskId) -> SnapshotFiles {
         let directory = self.checkpoint_directory.as_ref().expect("checked when the task manager started");
-        SnapshotStore::new(self.env.disk.clone(), directory)
+        SnapshotFiles::new(self.env.disk.clone(), directory, vertex, task)
     }
 
     fn subtask_context(&self, task: TaskId, name: &str, reporter: &Reporter) -> SubtaskContext {

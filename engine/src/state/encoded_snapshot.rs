@@ -9,6 +9,8 @@ use crate::id::CheckpointId;
 pub struct EncodedSnapshot {
     /// The whole file.
     pub contents: Bytes,
+    /// XXH3 (64 bits) of the whole file.
+    pub digest: u64,
     /// `None` if the file holds all state. Else it holds what changed since the task's snapshot for this checkpoint, which has
     /// completed.
     pub builds_on: Option<CheckpointId>,

@@ -2,7 +2,7 @@
 
 use std::{any::Any, marker::PhantomData};
 
-use super::{KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor, ValueTable, check_all_restored};
+use super::{AnyTable, NamedTable, RestoredOperator, ValueStateDescriptor, ValueTable, check_all_restored};
 use crate::{
     error::{Error, Result},
     key_group::{KeyGroupRange, KeyHash},
@@ -14,45 +14,20 @@ pub struct KeyedStates<K> {
     max_parallelism: u32,
     owned: KeyGroupRange,
     restored: RestoredOperator,
-    states: Vec<Registered<K>>,
+    states: Vec<Registered>,
+    key: PhantomData<fn(K)>,
 }
 
-struct Registered<K> {
+struct Registered {
     name: String,
     type_name: String,
-    table: Box<dyn AnyTable<K>>,
-}
-
-/// A `ValueTable` of which only the key's type is known.
-trait AnyTable<K>: Send {
-    fn snapshot(&self, max_parallelism: u32) -> Result<KeyedStateSnapshot>;
-    fn as_any(&self) -> &dyn Any;
-    fn as_any_mut(&mut self) -> &mut dyn Any;
-}
-
-struct NamedTable<K, V> {
-    descriptor: ValueStateDescriptor<V>,
-    table: ValueTable<K, V>,
-}
-
-impl<K: Key, V: Data> AnyTable<K> for NamedTable<K, V> {
-    fn snapshot(&self, max_parallelism: u32) -> Result<KeyedStateSnapshot> {
-        self.table.snapshot(&self.descriptor, max_parallelism)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        &self.table
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        &mut self.table
-    }
+    table: Box<dyn AnyTable>,
 }
 
 impl<K: Key> KeyedStates<K> {
     /// No states yet, for a subtask that owns these key groups.
     pub(crate) fn new(max_parallelism: u32, owned: KeyGroupRange) -> Self {
-        Self { max_parallelism, owned, restored: RestoredOperator::default(), states: Vec::new() }
+        Self { max_parallelism, owned, restored: RestoredOperator::default(), states: Vec::new(), key: PhantomData }
     }
 
     /// Keeps restored state until the states are registered.
@@ -76,11 +51,8 @@ impl<K: Key> KeyedStates<K> {
             }
             return Ok(ValueState { index: Some(index), value: PhantomData });
         }
-        let table = match self.restored.keyed.remove(&name) {
-            Some(snapshot) => ValueTable::restore(&descriptor, &snapshot, self.max_parallelism, self.owned)?,
-            None => ValueTable::new(),
-        };
-        self.states.push(Registered { name, type_name, table: Box::new(NamedTable { descriptor, table }) });
+        let table = NamedTable::<K, V>::restore(descriptor, &mut self.restored, self.max_parallelism, self.owned)?;
+        self.states.push(Registered { name, type_name, table: Box::new(table) });
         Ok(ValueState { index: Some(self.states.len() - 1), value: PhantomData })
     }
 
@@ -89,12 +61,9 @@ impl<K: Key> KeyedStates<K> {
         check_all_restored(&self.restored)
     }
 
-    /// All states, in the order of their names.
-    pub(crate) fn snapshot(&self) -> Result<Vec<KeyedStateSnapshot>> {
-        let mut all: Vec<_> =
-            self.states.iter().map(|s| s.table.snapshot(self.max_parallelism)).collect::<Result<_>>()?;
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
+    /// All states, for a checkpoint.
+    pub(crate) fn tables(&mut self) -> Vec<&mut dyn AnyTable> {
+        self.states.iter_mut().map(|s| &mut *s.table).collect()
     }
 }
 
@@ -145,8 +114,8 @@ impl<V: Data> ValueState<V> {
     /// If the state was not registered with this operator. So do the other methods.
     pub fn value<'c, K: Key>(&self, context: &'c KeyedContext<'_, K>) -> Option<&'c V> {
         let registered = self.index.and_then(|i| context.states.states.get(i)).expect(UNREGISTERED);
-        let table: &ValueTable<K, V> = registered.table.as_any().downcast_ref().expect(UNREGISTERED);
-        table.get(context.hash, context.key)
+        let table: &dyn Any = &*registered.table;
+        table.downcast_ref::<NamedTable<K, V>>().expect(UNREGISTERED).table.get(context.hash, context.key)
     }
 
     /// Gives the key a value.
@@ -167,14 +136,15 @@ impl<V: Data> ValueState<V> {
 
     fn table<'c, K: Key>(&self, context: &'c mut KeyedContext<'_, K>) -> &'c mut ValueTable<K, V> {
         let registered = self.index.and_then(|i| context.states.states.get_mut(i)).expect(UNREGISTERED);
-        registered.table.as_any_mut().downcast_mut().expect(UNREGISTERED)
+        let table: &mut dyn Any = &mut *registered.table;
+        &mut table.downcast_mut::<NamedTable<K, V>>().expect(UNREGISTERED).table
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::{error::ErrorKind, state::table_tests::full};
 
     const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: 128 };
 
@@ -221,7 +191,9 @@ mod tests {
         let count = old.value(ValueStateDescriptor::<u32>::new("count")).unwrap();
         let key = "a".to_owned();
         count.update(&mut KeyedContext::new(&mut old, key.key_hash(), &key), 7);
-        let keyed = old.snapshot().unwrap().into_iter().map(|s| (s.name.clone(), s)).collect();
+        let table: &mut dyn Any = old.tables().remove(0);
+        let snapshot = full(&mut table.downcast_mut::<NamedTable<String, u32>>().unwrap().table);
+        let keyed = [("count".to_owned(), snapshot)].into();
         let restored = RestoredOperator { keyed, ..RestoredOperator::default() };
 
         let mut new = states();

@@ -1,26 +1,39 @@
 //! What operators remember.
 //!
-//! Keyed state lives in a [`ValueTable`] per state and subtask; a snapshot cuts it into key groups; [`redistribute_operator`] deals
-//! the snapshots of the old subtasks to the new ones.
+//! Keyed state lives in a [`ValueTable`] per state and subtask. A checkpoint freezes it, in no time, and a sweep encodes it
+//! piece by piece while the stream goes on: all of it, or what has changed. What is read back is a [`SubtaskSnapshot`], cut
+//! into key groups; [`redistribute_operator`] deals those of the old subtasks to the new ones.
 //!
 //! Deliberately absent: files (see `storage`), and any state outside of a key but the lists of sources and sinks.
 
+mod codec;
 mod descriptor;
 mod encoded_snapshot;
-mod heap;
+mod frozen;
 mod keyed_states;
+mod named_table;
 mod redistribute;
+mod restore;
+mod segment;
 mod snapshot;
+mod snapshot_chain;
+mod sweep;
+mod table;
+#[cfg(test)]
+mod table_tests;
 mod text;
 
 pub use descriptor::ValueStateDescriptor;
 pub use encoded_snapshot::EncodedSnapshot;
-pub use heap::ValueTable;
+pub use frozen::{Extent, ExtentKind, Freeze, FrozenKeyedState, FrozenOperator, FrozenSnapshot, StateSize};
 pub use keyed_states::{KeyedContext, KeyedStates, ValueState};
 pub use redistribute::redistribute_operator;
 pub use snapshot::{
-    KeyGroupEntries, KeyedStateSnapshot, ListStateSnapshot, OperatorSnapshot, RestoredOperator, RestoredState,
+    KeyGroupEntries, KeyedStateSnapshot, ListStateSnapshot, OperatorSnapshot, Piece, RestoredOperator, RestoredState,
     SubtaskSnapshot,
 };
+pub use snapshot_chain::SnapshotChain;
+pub use table::{Located, ValueTable};
 
-pub(crate) use heap::check_all_restored;
+pub(crate) use named_table::{AnyTable, NamedTable};
+pub(crate) use restore::check_all_restored;

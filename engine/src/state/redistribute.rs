@@ -90,8 +90,10 @@ fn check_ownership(old: &[&OperatorSnapshot], max_parallelism: u32) -> Result<()
 fn keyed_state(old: &[&OperatorSnapshot], owned: KeyGroupRange) -> Result<BTreeMap<String, KeyedStateSnapshot>> {
     let mut states = BTreeMap::<String, KeyedStateSnapshot>::new();
     for state in old.iter().flat_map(|o| &o.keyed) {
-        let empty =
-            || KeyedStateSnapshot { name: state.name.clone(), type_name: state.type_name.clone(), groups: Vec::new() };
+        let empty = || {
+            let (name, type_name) = (state.name.clone(), state.type_name.clone());
+            KeyedStateSnapshot { name, type_name, is_delta: false, groups: Vec::new() }
+        };
         let into = states.entry(state.name.clone()).or_insert_with(empty);
         into.groups.extend(state.groups.iter().filter(|g| owned.contains(g.group)).cloned());
     }
@@ -136,14 +138,14 @@ mod tests {
         let parallelism = lists.len() as u32;
         let snapshot = |index: u32| {
             let range = KeyGroupRange::of_subtask(index, parallelism, max);
-            let entries = |g: u32| KeyGroupEntries { group: KeyGroup(g), entries: 1, bytes: g.to_le_bytes().to_vec() };
+            let entries = |g: u32| KeyGroupEntries::new(KeyGroup(g), 1, g.to_le_bytes().to_vec());
             // Some groups hold nothing.
             let groups = (range.start..range.end).filter(|g| g % 3 != 1).map(entries).collect();
             let items = lists[index as usize].iter().map(|n| vec![*n]).collect();
             OperatorSnapshot {
                 uid: "count".into(),
                 key_groups: Some(range),
-                keyed: vec![KeyedStateSnapshot { name: "sum".into(), type_name: "u8".into(), groups }],
+                keyed: vec![KeyedStateSnapshot { name: "sum".into(), type_name: "u8".into(), is_delta: false, groups }],
                 lists: vec![ListStateSnapshot { name: "splits".into(), items }],
             }
         };
@@ -167,7 +169,7 @@ mod tests {
             for (index, operator) in dealt.iter().enumerate() {
                 for g in &operator.keyed["sum"].groups {
                     prop_assert_eq!(g.group.owner(new, max), index as u32);
-                    prop_assert_eq!(&g.bytes, &g.group.0.to_le_bytes().to_vec());
+                    prop_assert_eq!(&g.pieces[0].bytes[..], &g.group.0.to_le_bytes()[..]);
                     groups.push(g.group.0);
                 }
             }

@@ -1,9 +1,11 @@
-//! The state of one subtask at a barrier, and what a subtask gets back after a restart.
+//! The state of one subtask as it is read from files, and what a subtask gets back after a restart.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::{ExtentKind, codec};
 use crate::{
     error::{Error, Result},
     id::CheckpointId,
@@ -12,14 +14,14 @@ use crate::{
 };
 
 /// The state of one subtask at a barrier: local, as opposed to a checkpoint, which is global.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubtaskSnapshot {
     /// One entry for each operator of the chain that keeps state.
     pub operators: Vec<OperatorSnapshot>,
 }
 
 /// The state of one operator in one subtask.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorSnapshot {
     /// Under which it is found again.
     pub uid: String,
@@ -32,50 +34,163 @@ pub struct OperatorSnapshot {
 }
 
 /// One keyed state, cut into key groups.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyedStateSnapshot {
     /// The name from its descriptor.
     pub name: String,
     /// The key and value types, as the program names them: restoring with others is refused.
     pub type_name: String,
-    /// The key groups that hold entries, in ascending order.
+    /// Whether it is only what has changed since an older snapshot, and of no use without that.
+    pub is_delta: bool,
+    /// The key groups that hold something, in ascending order.
     pub groups: Vec<KeyGroupEntries>,
 }
 
-/// The entries of one key group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What one or several snapshot files hold of one key group.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyGroupEntries {
     /// The group.
     pub group: KeyGroup,
-    /// How many entries.
+    /// In the order in which they count: what comes later replaces what was there.
+    pub pieces: Vec<Piece>,
+}
+
+/// Entries of one key group, or keys that were removed from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What it holds.
+    pub kind: ExtentKind,
+    /// Whether it comes from a file that holds only what has changed.
+    pub is_delta: bool,
+    /// How many entries or keys.
     pub entries: u64,
-    /// `(key, value)` after `(key, value)`, each in postcard's wire format, in ascending order of (key hash, encoded key):
-    /// equal state gives equal bytes.
-    #[serde(with = "serde_bytes")]
-    pub bytes: Vec<u8>,
+    /// Key after key, or key and value after key and value, each in postcard's wire format; in no special order.
+    pub bytes: Bytes,
 }
 
 impl KeyGroupEntries {
-    /// The entries, in the order in which they are stored.
+    /// A group of so many entries.
+    #[must_use]
+    pub fn new(group: KeyGroup, entries: u64, bytes: impl Into<Bytes>) -> Self {
+        let piece = Piece { kind: ExtentKind::Entries, is_delta: false, entries, bytes: bytes.into() };
+        Self { group, pieces: vec![piece] }
+    }
+
+    /// How many entries are stored: as many as the group has, or more if some of them were replaced or removed later.
+    #[must_use]
+    pub fn stored_entries(&self) -> u64 {
+        self.pieces.iter().filter(|p| p.kind == ExtentKind::Entries).map(|p| p.entries).sum()
+    }
+
+    /// The entries that are left when all pieces are taken together, in ascending order of the keys' bytes.
     ///
     /// # Errors
-    /// `Damaged` if the bytes are not `entries` pairs of these types.
+    /// `Damaged` if the bytes are not entries of these types, or a key stands twice.
     pub fn decode<K: Data, V: Data>(&self) -> Result<Vec<(K, V)>> {
-        let damaged = |what: String| Error::damaged(format!("key group {}: {what}", self.group.0));
-        // A damaged count must not allocate the memory that it asks for.
-        let mut pairs = Vec::with_capacity(self.entries.min(self.bytes.len() as u64) as usize);
-        let mut rest = &self.bytes[..];
-        for _ in 0..self.entries {
-            let (pair, after) =
-                postcard::take_from_bytes(rest).map_err(|e| damaged(format!("an entry cannot be read: {e}")))?;
-            pairs.push(pair);
-            rest = after;
+        let mut entries = BTreeMap::new();
+        for piece in &self.pieces {
+            let mut bytes = piece.reader(self.group)?;
+            for _ in 0..piece.entries {
+                let before = bytes.rest;
+                let key: K = bytes.take()?;
+                let encoded = &before[..before.len() - bytes.rest.len()];
+                if piece.kind == ExtentKind::Removed {
+                    entries.remove(encoded);
+                } else if entries.insert(encoded, (key, bytes.take()?)).is_some() && !piece.is_delta {
+                    return Err(Error::damaged(format!("key group {}: a key stands twice", self.group.0)));
+                }
+            }
+            bytes.end()?;
         }
-        if !rest.is_empty() {
-            return Err(damaged(format!("{} bytes follow the last entry", rest.len())));
-        }
-        Ok(pairs)
+        Ok(entries.into_values().collect())
     }
+}
+
+impl Piece {
+    /// Reads its keys and values from the beginning on.
+    pub(super) fn reader(&self, group: KeyGroup) -> Result<PieceReader<'_>> {
+        // An entry takes a byte at least, but for the one that takes none.
+        if self.entries > (self.bytes.len() as u64).max(1) {
+            let (entries, len) = (self.entries, self.bytes.len());
+            return Err(Error::damaged(format!("key group {}: {entries} entries cannot be in {len} bytes", group.0)));
+        }
+        Ok(PieceReader { group, rest: &self.bytes })
+    }
+}
+
+/// Takes keys and values off a piece.
+pub(super) struct PieceReader<'a> {
+    group: KeyGroup,
+    pub rest: &'a [u8],
+}
+
+impl PieceReader<'_> {
+    #[inline]
+    pub fn take<T: Data>(&mut self) -> Result<T> {
+        codec::decode(&mut self.rest).map_err(|e| self.damaged(&format!("an entry cannot be read: {e}")))
+    }
+
+    /// There must be nothing left.
+    pub fn end(&self) -> Result<()> {
+        match self.rest.len() {
+            0 => Ok(()),
+            len => Err(self.damaged(&format!("{len} bytes follow the last entry"))),
+        }
+    }
+
+    #[cold]
+    pub fn damaged(&self, what: &str) -> Error {
+        Error::damaged(format!("key group {}: {what}", self.group.0))
+    }
+}
+
+impl SubtaskSnapshot {
+    /// Brings this snapshot up to date with one of the same subtask that was taken after it.
+    ///
+    /// # Errors
+    /// `Damaged` if the newer one holds only changes of something that is not here.
+    pub fn apply(&mut self, newer: Self) -> Result<()> {
+        let mut older = std::mem::replace(self, newer);
+        for operator in &mut self.operators {
+            let base = older.operators.iter_mut().find(|o| o.uid == operator.uid);
+            let mut base = base.map_or_else(Vec::new, |o| std::mem::take(&mut o.keyed));
+            for state in operator.keyed.iter_mut().filter(|s| s.is_delta) {
+                let base = base.iter_mut().find(|s| s.name == state.name && s.type_name == state.type_name);
+                let base = base.ok_or_else(|| {
+                    Error::damaged(format!("changes of state {} stand alone: what they change is missing", state.name))
+                })?;
+                state.is_delta = base.is_delta;
+                let changes = std::mem::replace(&mut state.groups, std::mem::take(&mut base.groups));
+                merge(&mut state.groups, changes);
+            }
+        }
+        Ok(())
+    }
+
+    /// That no part of it needs an older snapshot.
+    ///
+    /// # Errors
+    /// `Damaged`, naming the state that does.
+    pub fn check_complete(&self) -> Result<()> {
+        match self.operators.iter().flat_map(|o| &o.keyed).find(|s| s.is_delta) {
+            None => Ok(()),
+            Some(state) => {
+                let name = &state.name;
+                Err(Error::damaged(format!("changes of state {name} stand alone: what they change is missing")))
+            }
+        }
+    }
+}
+
+/// Both are in ascending order of the groups.
+fn merge(groups: &mut Vec<KeyGroupEntries>, changes: Vec<KeyGroupEntries>) {
+    let mut by_group: BTreeMap<KeyGroup, KeyGroupEntries> =
+        std::mem::take(groups).into_iter().map(|g| (g.group, g)).collect();
+    for change in changes {
+        let none = || KeyGroupEntries { group: change.group, pieces: Vec::new() };
+        by_group.entry(change.group).or_insert_with(none).pieces.extend(change.pieces);
+    }
+    groups.extend(by_group.into_values());
 }
 
 /// One operator list state: items that may be redistributed one by one.

@@ -1,45 +1,69 @@
 //! Keyed state as text for people, where its types are known without the program that wrote it.
 
-use std::any::type_name;
+use std::{any::type_name, collections::BTreeMap};
 
 use serde::de::DeserializeOwned;
 
-use super::KeyedStateSnapshot;
-use crate::error::{Error, Result};
+use super::{ExtentKind, KeyGroupEntries, KeyedStateSnapshot};
+use crate::error::{Context, Result};
 
 /// Takes one value off the front of the bytes.
 type Decoder = fn(&mut &[u8]) -> Result<String, postcard::Error>;
 
 impl KeyedStateSnapshot {
-    /// The first entries, key and value, in the order in which they are stored; `None` if the types of key and value are not
-    /// both strings, numbers, characters or truth values.
+    /// How many entries it has; at most, if changes are among what is stored and the types are not known here.
+    #[must_use]
+    pub fn count_entries(&self) -> u64 {
+        let is_simple = self.groups.iter().flat_map(|g| &g.pieces).all(|piece| !piece.is_delta);
+        match self.entries_as_text(usize::MAX).filter(|_| !is_simple) {
+            Some(Ok(entries)) => entries.len() as u64,
+            _ => self.groups.iter().map(KeyGroupEntries::stored_entries).sum(),
+        }
+    }
+
+    /// The first entries, key and value, in order of key groups, and of the keys' bytes within one; `None` if the types of key
+    /// and value are not both strings, numbers, characters or truth values.
     ///
     /// # Errors
     /// `Damaged` if the bytes are not entries of these types.
     #[must_use]
     pub fn entries_as_text(&self, limit: usize) -> Option<Result<Vec<(String, String)>>> {
         let (key, value) = self.type_name.split_once(" -> ")?;
-        Some(self.first_entries(limit, decoder(key)?, decoder(value)?))
-    }
-
-    fn first_entries(&self, limit: usize, key: Decoder, value: Decoder) -> Result<Vec<(String, String)>> {
+        let (key, value) = (decoder(key)?, decoder(value)?);
         let mut entries = Vec::new();
         for group in &self.groups {
-            let mut rest = &group.bytes[..];
-            for _ in 0..group.entries {
-                if entries.len() == limit {
-                    return Ok(entries);
-                }
-                let mut entry = || Ok((key(&mut rest)?, value(&mut rest)?));
-                entries.push(entry().map_err(|e: postcard::Error| {
-                    let message =
-                        format!("state {}, key group {}: an entry cannot be read: {e}", self.name, group.group.0);
-                    Error::damaged(message)
-                })?);
+            if entries.len() >= limit {
+                break;
+            }
+            match group_as_text(group, key, value).at(|| format!("state {}", self.name)) {
+                Ok(group) => entries.extend(group),
+                Err(e) => return Some(Err(e)),
             }
         }
-        Ok(entries)
+        entries.truncate(limit);
+        Some(Ok(entries))
     }
+}
+
+/// The entries of a group that are left when all its pieces are taken together.
+fn group_as_text(group: &KeyGroupEntries, key: Decoder, value: Decoder) -> Result<Vec<(String, String)>> {
+    let mut entries = BTreeMap::new();
+    for piece in &group.pieces {
+        let mut reader = piece.reader(group.group)?;
+        for _ in 0..piece.entries {
+            let before = reader.rest;
+            let unreadable = |e: postcard::Error| format!("an entry cannot be read: {e}");
+            let name = key(&mut reader.rest).map_err(|e| reader.damaged(&unreadable(e)))?;
+            let encoded = &before[..before.len() - reader.rest.len()];
+            if piece.kind == ExtentKind::Removed {
+                entries.remove(encoded);
+            } else {
+                let value = value(&mut reader.rest).map_err(|e| reader.damaged(&unreadable(e)))?;
+                entries.insert(encoded, (name, value));
+            }
+        }
+    }
+    Ok(entries.into_values().collect())
 }
 
 fn decoder(name: &str) -> Option<Decoder> {
@@ -62,15 +86,13 @@ fn take<T: DeserializeOwned + ToString>(bytes: &mut &[u8]) -> Result<String, pos
 mod tests {
     use super::*;
     use crate::{
-        key_group::DEFAULT_MAX_PARALLELISM,
-        state::{ValueStateDescriptor, ValueTable},
+        error::ErrorKind,
+        state::table_tests::{full, table},
         stream::{Data, Key},
     };
 
     fn snapshot<K: Key, V: Data>(entries: impl IntoIterator<Item = (K, V)>) -> KeyedStateSnapshot {
-        let mut table = ValueTable::new();
-        entries.into_iter().for_each(|(key, value)| table.insert_new(key.key_hash(), key, value));
-        table.snapshot(&ValueStateDescriptor::new("s"), DEFAULT_MAX_PARALLELISM).unwrap()
+        full(&mut table(entries))
     }
 
     #[test]
@@ -88,7 +110,8 @@ mod tests {
     #[test]
     fn damage_is_told() {
         let mut state = snapshot([("a".to_owned(), 1_u64)]);
-        state.groups[0].bytes.pop();
-        assert_eq!(state.entries_as_text(1).unwrap().unwrap_err().kind, crate::error::ErrorKind::Damaged);
+        let bytes = &mut state.groups[0].pieces[0].bytes;
+        *bytes = bytes.slice(..bytes.len() - 1);
+        assert_eq!(state.entries_as_text(1).unwrap().unwrap_err().kind, ErrorKind::Damaged);
     }
 }

@@ -79,19 +79,28 @@ pub(super) fn parent(path: &Path) -> &Path {
 /// # Errors
 /// Those of the disk.
 pub async fn read_file(disk: &dyn Disk, path: &Path) -> io::Result<Bytes> {
+    read_beginning(disk, path, u64::MAX).await
+}
+
+/// The first bytes of a file, so many or as many as it has.
+///
+/// # Errors
+/// Those of the disk.
+pub(super) async fn read_beginning(disk: &dyn Disk, path: &Path, len: u64) -> io::Result<Bytes> {
     let mut file = disk.open(path, OpenMode::Read).await?;
-    let length = file.length().await?;
-    let first = file.read_at(0, READ_PIECE).await?;
-    if first.len() as u64 >= length {
+    let len = usize::try_from(file.length().await?.min(len)).map_err(io::Error::other)?;
+    let first = file.read_at(0, len.min(READ_PIECE)).await?;
+    if first.len() == len {
         return Ok(first);
     }
-    let mut contents = BytesMut::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
+    let mut contents = BytesMut::with_capacity(len);
     contents.extend_from_slice(&first);
-    loop {
-        let piece = file.read_at(contents.len() as u64, READ_PIECE).await?;
+    while contents.len() < len {
+        let piece = file.read_at(contents.len() as u64, READ_PIECE.min(len - contents.len())).await?;
         if piece.is_empty() {
-            return Ok(contents.freeze());
+            break;
         }
         contents.extend_from_slice(&piece);
     }
+    Ok(contents.freeze())
 }

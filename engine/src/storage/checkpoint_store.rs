@@ -11,10 +11,10 @@ use bytes::Bytes;
 use super::{
     Survey,
     atomic_file::{AtomicFile, write_durably},
-    clean_up,
+    clean_up::{self, StaleFiles},
     directories::create_directories,
     job_file::{JobFile, refuse_foreign_files},
-    layout::{FINISHED, LOCK, MANIFEST, checkpoint_directory, parse_term_file, term_file},
+    layout::{FINISHED, LOCK, MANIFEST, checkpoint_directory, parse_term_file, snapshot_directory, term_file},
     manifest_file::encode_manifest,
     survey,
 };
@@ -22,7 +22,7 @@ use crate::{
     checkpoint::Manifest,
     env::{Disk, DiskLock},
     error::{Context, Error, Result},
-    id::CheckpointId,
+    id::{AttemptId, CheckpointId},
     probe::{Reporter, Step},
 };
 
@@ -57,6 +57,13 @@ impl CheckpointStore {
             return Err(Error::bad_input(message).at(place()));
         };
         JobFile::new(job, max_parallelism).claim(&*disk, directory).await.at(place)?;
+        // After the job's file, without which no directory is ours.
+        match disk.create_dir(&snapshot_directory(directory)).await {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            created => created.at(place)?,
+        }
+        // Also if it was there: whoever created it may have died before it came to this line.
+        disk.sync_dir(directory).await.at(place)?;
         Ok(Self { disk, root: directory.to_owned(), _lock: lock })
     }
 
@@ -103,8 +110,7 @@ impl CheckpointStore {
                 Err(e) if planted!(IdsStartAgain) && e.kind() == io::ErrorKind::AlreadyExists => {} // FLINK-2354
                 created => created?,
             }
-            // Without this the directory, and all snapshots that tasks sync into it, could be gone after a loss of power,
-            // and its number be used again.
+            // Without this the directory could be gone after a loss of power, and its number be used again.
             self.disk.sync_dir(&self.root).await
         };
         created.await.at(|| format!("creating {}", path.display()))
@@ -135,20 +141,29 @@ impl CheckpointStore {
         let published = publish.await.at(place);
         if planted!(IndeterminateManifestDiscarded) && published.is_err() {
             for file in manifest.files() {
-                let _ = self.disk.remove_file(&path.with_file_name(&file.name)).await; // FLINK-22494
+                let _ = self.disk.remove_file(&snapshot_directory(&self.root).join(&file.name)).await; // FLINK-22494
             }
             return published.map_err(PublishError::NotPublished);
         }
         published.map_err(PublishError::Indeterminate)
     }
 
-    /// Deletes a checkpoint. The manifest goes first, durably, so that half of a checkpoint never looks like a whole one.
+    /// Deletes a checkpoint: once this is done, its manifest is gone for good. Its snapshot files stay: others may need them.
     /// May be tried again, and by two at once: what is gone is gone.
     ///
     /// # Errors
-    /// `Unavailable` if the disk fails, or somebody still writes into it.
+    /// `Unavailable` if the disk fails.
     pub async fn retire(&self, id: CheckpointId) -> Result<()> {
         clean_up::retire(&*self.disk, &self.root, id).await
+    }
+
+    /// Deletes the snapshot files of attempts before the current one that no checkpoint names. No manifest that an earlier
+    /// attempt has made may be on its way. May be tried again.
+    ///
+    /// # Errors
+    /// `Unavailable` if the disk fails; `Damaged` or `BadInput` if a manifest cannot be read: then nothing is deleted.
+    pub async fn remove_stale_files(&self, current: AttemptId) -> Result<StaleFiles> {
+        clean_up::remove_stale_files(&*self.disk, &self.root, current).await
     }
 
     /// Deletes all that a finished job does not need, durably: every checkpoint but the newest `retained` that completed,
@@ -156,7 +171,7 @@ impl CheckpointStore {
     /// files alone, so that it also finds what earlier processes have left. May be tried again.
     ///
     /// # Errors
-    /// `Unavailable` if the disk fails, or somebody still writes into an old checkpoint; `Damaged` if a manifest is.
+    /// `Unavailable` if the disk fails; `Damaged` or `BadInput` if a manifest cannot be read.
     pub async fn tidy(&self, retained: u32) -> Result<()> {
         clean_up::tidy(&*self.disk, &self.root, retained).await
     }

@@ -2,40 +2,78 @@
 //! when it has ended.
 
 use std::{
+    collections::BTreeSet,
     io::{self, ErrorKind},
     path::Path,
 };
 
 use super::{
     Survey,
-    layout::{MANIFEST, TEMPORARY_SUFFIX, checkpoint_directory, parse_term_file},
-    manifest_file::read_manifest,
+    atomic_file::read_file,
+    layout::{
+        MANIFEST, TEMPORARY_SUFFIX, checkpoint_directory, parse_snapshot_file, parse_term_file, snapshot_directory,
+    },
+    manifest_file::decode_manifest,
     survey,
 };
 use crate::{
     env::Disk,
     error::{Context, Result},
-    id::CheckpointId,
+    id::{AttemptId, CheckpointId},
 };
+
+/// What was found of attempts that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleFiles {
+    /// How many of their files were deleted.
+    pub removed: usize,
+    /// How many are still needed.
+    pub left: usize,
+}
 
 /// See `CheckpointStore::retire`.
 pub(super) async fn retire(disk: &dyn Disk, root: &Path, id: CheckpointId) -> Result<()> {
     let path = checkpoint_directory(root, id);
     let deleted = async {
-        let entries = match disk.list(&path).await {
+        remove(disk, &path.join(MANIFEST)).await?;
+        // Also if it was gone already: whoever removed it may not have come to this line.
+        match disk.sync_dir(&path).await {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        if entries.iter().any(|e| e.name == MANIFEST) {
-            remove(disk, &path.join(MANIFEST)).await?;
-            disk.sync_dir(&path).await?;
+            synced => synced?,
         }
-        for entry in entries.iter().filter(|e| e.name != MANIFEST) {
-            remove(disk, &path.join(&entry.name)).await?;
+        match disk.remove_dir(&path).await {
+            // A manifest that never got its name.
+            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {
+                for entry in disk.list(&path).await? {
+                    remove(disk, &path.join(&entry.name)).await?;
+                }
+                or_gone(disk.remove_dir(&path).await)
+            }
+            removed => or_gone(removed),
         }
-        or_gone(disk.remove_dir(&path).await)
     };
     deleted.await.at(|| format!("deleting {}", path.display()))
+}
+
+/// See `CheckpointStore::remove_stale_files`.
+pub(super) async fn remove_stale_files(disk: &dyn Disk, root: &Path, current: AttemptId) -> Result<StaleFiles> {
+    let directory = snapshot_directory(root);
+    let place = || format!("cleaning up {}", directory.display());
+    let stale = files_of(disk, &directory, |attempt| attempt < current).await.at(place)?;
+    if stale.is_empty() {
+        return Ok(StaleFiles { removed: 0, left: 0 });
+    }
+    let Survey { begun, completed, .. } = survey(disk, root).await?;
+    for id in begun.iter().filter(|id| !completed.contains(id)) {
+        // Its manifest may have been removed by a process that died before it could sync that: then it may come back.
+        or_gone(disk.sync_dir(&checkpoint_directory(root, *id)).await).at(place)?;
+    }
+    let named = named_files(disk, root, &completed).await?;
+    let (needed, unneeded): (Vec<_>, Vec<_>) = stale.into_iter().partition(|name| named.contains(name));
+    for name in &unneeded {
+        remove(disk, &directory.join(name)).await.at(place)?;
+    }
+    Ok(StaleFiles { removed: unneeded.len(), left: needed.len() })
 }
 
 /// See `CheckpointStore::tidy`.
@@ -45,25 +83,41 @@ pub(super) async fn tidy(disk: &dyn Disk, root: &Path, retained: u32) -> Result<
     for id in begun.iter().filter(|id| !kept.contains(id)) {
         retire(disk, root, *id).await?;
     }
-    for id in kept {
-        remove_unnamed(disk, &checkpoint_directory(root, *id)).await?;
-    }
+    let named = named_files(disk, root, kept).await?;
+    remove_unnamed(disk, root, &named).await.at(|| format!("cleaning up {}", root.display()))?;
     remove_stale(disk, root).await.at(|| format!("cleaning up {}", root.display()))
 }
 
-/// In the directory of a completed checkpoint only what its manifest names is of use.
-async fn remove_unnamed(disk: &dyn Disk, directory: &Path) -> Result<()> {
-    let manifest = read_manifest(disk, directory).await?;
-    let named = |name: &str| manifest.files().any(|file| file.name == name);
-    let removed = async {
-        let entries = disk.list(directory).await?;
-        let unnamed: Vec<_> = entries.iter().filter(|e| e.name != MANIFEST && !named(&e.name)).collect();
-        for entry in &unnamed {
-            remove(disk, &directory.join(&entry.name)).await?;
+/// The snapshot files that these checkpoints name. One of them may be gone meanwhile; but as long as one cannot be read, nobody
+/// knows what it names.
+async fn named_files(disk: &dyn Disk, root: &Path, completed: &[CheckpointId]) -> Result<BTreeSet<String>> {
+    let mut named = BTreeSet::new();
+    for id in completed {
+        let path = checkpoint_directory(root, *id).join(MANIFEST);
+        let bytes = match read_file(disk, &path).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            read => read.at(|| format!("reading manifest {}", path.display()))?,
+        };
+        named.extend(decode_manifest(&bytes, &path)?.files().map(|file| file.name.clone()));
+    }
+    Ok(named)
+}
+
+/// The snapshot files of certain attempts.
+async fn files_of(disk: &dyn Disk, directory: &Path, matches: impl Fn(AttemptId) -> bool) -> io::Result<Vec<String>> {
+    let entries = disk.list(directory).await?;
+    let names = entries.into_iter().map(|entry| entry.name);
+    Ok(names.filter(|name| parse_snapshot_file(name).is_some_and(&matches)).collect())
+}
+
+async fn remove_unnamed(disk: &dyn Disk, root: &Path, named: &BTreeSet<String>) -> io::Result<()> {
+    let directory = snapshot_directory(root);
+    for name in files_of(disk, &directory, |_| true).await? {
+        if !named.contains(&name) {
+            remove(disk, &directory.join(name)).await?;
         }
-        if unnamed.is_empty() { Ok(()) } else { disk.sync_dir(directory).await }
-    };
-    removed.await.at(|| format!("cleaning up {}", directory.display()))
+    }
+    disk.sync_dir(&directory).await
 }
 
 /// Nobody writes into the directory itself but the one who holds its lock.
@@ -94,20 +148,20 @@ mod tests {
         checkpoint::{Manifest, SnapshotFile, SnapshotHandle, VertexManifest},
         connector::memory_disk::MemoryDisk,
         graph::local_executor::now,
-        id::AttemptId,
         storage::encode_manifest,
     };
 
+    /// The first two are of attempt 1.1, the next two of 1.2, and so on.
+    fn file_of(checkpoint: u64) -> String {
+        format!("count-0-1.{}-{checkpoint}.state", checkpoint.div_ceil(2))
+    }
+
+    /// Names the file that was written for it, and the one before, on which that builds.
     fn manifest(checkpoint: u64) -> Vec<u8> {
-        let written_for = CheckpointId(checkpoint);
-        let file = SnapshotFile { name: "count-0-1.1.snapshot".into(), written_for, len: 0, digest: 0 };
-        let snapshot = SnapshotHandle { files: vec![file] };
-        let vertex = VertexManifest {
-            name: "count".into(),
-            operators: Vec::new(),
-            snapshots: vec![snapshot],
-            metrics: crate::metrics::CheckpointMetrics::default(),
-        };
+        let file = |id| SnapshotFile { name: file_of(id), written_for: CheckpointId(id), len: 0, digest: 0 };
+        let snapshot = SnapshotHandle { files: vec![file(checkpoint - 1), file(checkpoint)] };
+        let metrics = crate::metrics::CheckpointMetrics::default();
+        let vertex = VertexManifest { name: "count".into(), operators: Vec::new(), snapshots: vec![snapshot], metrics };
         encode_manifest(&Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(checkpoint),
@@ -120,16 +174,18 @@ mod tests {
         })
     }
 
-    /// Checkpoints 2, 4 and 5 have completed, 1 was half deleted, 3 was given up; the third term runs.
+    /// Checkpoints 2, 4 and 6 have completed, 1 was half deleted, 3 and 5 were given up; the third term runs.
     fn littered() -> MemoryDisk {
         let disk = MemoryDisk::with([("/c/lock", ""), ("/c/job.json", "{}"), ("/c/finished.tmp", "")]);
-        for id in 1..6 {
-            disk.put(format!("/c/chk-{id}/count-0-1.1.snapshot"), b"");
+        for id in 1..7 {
+            disk.put(format!("/c/chk-{id}/manifest.tmp"), b"");
+            disk.take(format!("/c/chk-{id}/manifest.tmp"));
+            disk.put(format!("/c/state/{}", file_of(id)), b"");
         }
-        for id in [2, 4, 5] {
+        for id in [2, 4, 6] {
             disk.put(format!("/c/chk-{id}/manifest"), &manifest(id));
         }
-        for name in ["chk-3/count-0-1.1.snapshot.tmp", "chk-5/count-1-1.1.snapshot", "term-2", "term-3", "term-4.tmp"] {
+        for name in ["chk-3/manifest.tmp", "state/count-1-1.3-1.state", "term-2", "term-3", "term-4.tmp"] {
             disk.put(Path::new("/c").join(name), b"");
         }
         disk
@@ -141,15 +197,27 @@ mod tests {
 
     const KEPT: &[&str] = &[
         "/c/chk-4/",
-        "/c/chk-4/count-0-1.1.snapshot",
         "/c/chk-4/manifest",
-        "/c/chk-5/",
-        "/c/chk-5/count-0-1.1.snapshot",
-        "/c/chk-5/manifest",
+        "/c/chk-6/",
+        "/c/chk-6/manifest",
         "/c/job.json",
         "/c/lock",
+        "/c/state/",
+        "/c/state/count-0-1.2-3.state",
+        "/c/state/count-0-1.2-4.state",
+        "/c/state/count-0-1.3-5.state",
+        "/c/state/count-0-1.3-6.state",
         "/c/term-3",
     ];
+
+    fn files(disk: &MemoryDisk) -> String {
+        let named = disk.paths().into_iter().filter_map(|path| Some(path.strip_prefix("/c/state/count-")?.to_owned()));
+        named.collect::<Vec<_>>().join(" ")
+    }
+
+    fn removed(disk: &MemoryDisk, number: u32) -> Result<StaleFiles> {
+        now(remove_stale_files(disk, Path::new("/c"), AttemptId { term: 1, number }))
+    }
 
     fn kept(disk: &MemoryDisk) -> Vec<String> {
         disk.paths().into_iter().filter(|path| path.len() > "/c/".len()).collect()
@@ -163,13 +231,13 @@ mod tests {
         disk.lose_power();
         assert_eq!(kept(&disk), KEPT);
         tidied(&disk, 0).expect("nothing fails");
-        assert!(kept(&disk).iter().any(|path| path == "/c/chk-5/manifest"), "one is always kept");
+        assert!(kept(&disk).iter().any(|path| path == "/c/chk-6/manifest"), "one is always kept");
     }
 
     #[test]
     fn it_may_be_tried_again_whatever_failed() {
         for (operation, path) in
-            [("remove_file", "chk-2/manifest"), ("remove_file", "term-2"), ("sync_dir", "chk-5"), ("list", "chk-3")]
+            [("remove_file", "chk-2/manifest"), ("remove_file", "term-2"), ("sync_dir", "chk-5"), ("list", "state")]
         {
             let disk = littered();
             disk.fail_next(operation, path, ErrorKind::Other);
@@ -184,8 +252,36 @@ mod tests {
     fn a_damaged_checkpoint_is_left_as_it_is() {
         let disk = littered();
         disk.put("/c/chk-4/manifest", b"torn");
-        let error = tidied(&disk, 2).expect_err("nobody knows what it names");
-        assert_eq!(error.kind, crate::error::ErrorKind::Damaged);
-        assert!(kept(&disk).iter().any(|path| path == "/c/chk-4/count-0-1.1.snapshot"));
+        for error in [tidied(&disk, 2), removed(&disk, 9).map(drop)].map(|r| r.expect_err("nobody knows what it names"))
+        {
+            assert_eq!(error.kind, crate::error::ErrorKind::Damaged);
+        }
+        assert!(files(&disk).contains("0-1.2-4.state"));
+    }
+
+    /// FLINK-24611: what one checkpoint does not need, another one may.
+    #[test]
+    fn what_earlier_attempts_have_left_goes_but_for_what_checkpoints_name() {
+        let disk = littered();
+        assert_eq!(removed(&disk, 1).expect("nothing fails"), StaleFiles { removed: 0, left: 0 });
+        assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 0, left: 4 });
+        now(retire(&disk, Path::new("/c"), CheckpointId(2))).expect("nothing fails");
+        assert_eq!(files(&disk).split(' ').count(), 7, "whoever retires a checkpoint deletes no snapshot file");
+        assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 2, left: 2 });
+        assert_eq!(files(&disk), "0-1.2-3.state 0-1.2-4.state 0-1.3-5.state 0-1.3-6.state 1-1.3-1.state");
+        assert_eq!(removed(&disk, 4).expect("nothing fails"), StaleFiles { removed: 1, left: 4 });
+    }
+
+    /// What a process has removed and not synced may come back, and with it a claim on files.
+    #[test]
+    fn files_go_only_after_the_manifest_is_gone_for_good() {
+        let disk = littered();
+        disk.fail_next("sync_dir", "chk-2", ErrorKind::Other);
+        now(retire(&disk, Path::new("/c"), CheckpointId(2))).expect_err("an operation fails");
+        disk.fail_next("sync_dir", "chk-2", ErrorKind::Other);
+        removed(&disk, 3).expect_err("an operation fails");
+        disk.lose_power();
+        assert!(kept(&disk).iter().any(|path| path == "/c/chk-2/manifest"));
+        assert!(files(&disk).contains("0-1.1-2.state"), "{}", files(&disk));
     }
 }

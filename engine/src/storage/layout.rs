@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::id::{CheckpointId, TaskId};
+use crate::id::{AttemptId, CheckpointId, TaskId};
 
 /// What the name of a checkpoint's directory begins with.
 pub const CHECKPOINT_PREFIX: &str = "chk-";
@@ -12,8 +12,10 @@ pub(super) const JOB: &str = "job.json";
 pub(super) const FINISHED: &str = "finished";
 /// The name of a checkpoint's manifest, in the checkpoint's directory.
 pub const MANIFEST: &str = "manifest";
-/// What the name of a snapshot's file ends with, in the checkpoint's directory.
-pub const SNAPSHOT_SUFFIX: &str = ".snapshot";
+/// The directory of all snapshot files, in the job's checkpoint directory.
+pub const SNAPSHOT_DIRECTORY: &str = "state";
+/// What the name of a snapshot file ends with.
+pub const SNAPSHOT_SUFFIX: &str = ".state";
 /// What a file's name ends with until the file is whole and synced.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 const TERM_PREFIX: &str = "term-";
@@ -38,8 +40,28 @@ pub(super) fn parse_term_file(name: &str) -> Option<u32> {
     numbered(name, TERM_PREFIX).and_then(|n| u32::try_from(n).ok())
 }
 
-pub(super) fn snapshot_file(vertex: &str, task: TaskId) -> String {
-    format!("{vertex}-{}-{}{SNAPSHOT_SUFFIX}", task.subtask.index, task.attempt)
+/// The directory of a job's snapshot files.
+#[must_use]
+pub fn snapshot_directory(root: &Path) -> PathBuf {
+    root.join(SNAPSHOT_DIRECTORY)
+}
+
+/// The name of a task's snapshot file of this number, from 1.
+pub(super) fn snapshot_file(vertex: &str, task: TaskId, number: u64) -> String {
+    format!("{vertex}-{}-{}-{number}{SNAPSHOT_SUFFIX}", task.subtask.index, task.attempt)
+}
+
+/// The attempt whose task has made the snapshot file of this name.
+#[must_use]
+pub fn parse_snapshot_file(name: &str) -> Option<AttemptId> {
+    let mut fields = name.strip_suffix(SNAPSHOT_SUFFIX)?.rsplitn(4, '-');
+    let (number, attempt, index) = (fields.next()?, fields.next()?, fields.next()?);
+    let (term, attempt) = attempt.split_once('.')?;
+    fields.next()?;
+    let small = |digits| numbered(digits, "").and_then(|n| u32::try_from(n).ok());
+    numbered(number, "")?;
+    small(index)?;
+    Some(AttemptId { term: small(term)?, number: small(attempt)? })
 }
 
 /// Only the form that this crate writes: decimal, no sign, no leading zero.
@@ -52,6 +74,7 @@ fn numbered(name: &str, prefix: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::{SubtaskId, VertexId};
 
     #[test]
     fn names_are_parsed_whole() {
@@ -61,5 +84,13 @@ mod tests {
             assert_eq!(parse_checkpoint_directory(name), None, "{name}");
         }
         assert_eq!(parse_term_file(&term_file(7)), Some(7));
+        let (subtask, attempt) = (SubtaskId { vertex: VertexId(0), index: 11 }, AttemptId { term: 1, number: 20 });
+        let name = snapshot_file("word-count", TaskId { subtask, attempt }, 3);
+        assert_eq!((&*name, parse_snapshot_file(&name)), ("word-count-11-1.20-3.state", Some(attempt)));
+        for name in
+            ["count-1-1.2-3", "count-1-1.2-3.state.tmp", "1-1.2-3.state", "count-1-12-3.state", "count-1-1.2-.state"]
+        {
+            assert_eq!(parse_snapshot_file(name), None, "{name}");
+        }
     }
 }

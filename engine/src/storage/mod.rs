@@ -4,12 +4,14 @@
 //!   lock                       held by the job manager's process
 //!   job.json                   whose directory it is
 //!   term-3                     the newest term that a job manager has claimed
-//!   chk-7/count-1-3.2.snapshot the snapshot of subtask count/1, taken by attempt 3.2
 //!   chk-7/manifest             its durable presence makes checkpoint 7 exist
+//!   state/count-1-3.2-1.state  a snapshot of subtask count/1, or a part of one, written by attempt 3.2
 //!   finished                   the job has committed all its output
 //! ```
 //!
-//! Every file gets its name by a rename of synced contents, and every name is made durable by syncing its directory.
+//! Snapshot files are shared by checkpoints, and written over when none needs them any more; which they are, and what must
+//! be in them, only manifests tell. Every other file gets its name by a rename of synced contents. Every name is made durable
+//! by syncing its directory.
 //!
 //! Deliberately absent: decisions about checkpoints (see `checkpoint`), and what is inside a snapshot (see `state`).
 
@@ -20,18 +22,24 @@ mod directories;
 mod job_file;
 mod layout;
 mod manifest_file;
+mod snapshot_compression;
 mod snapshot_file;
+mod snapshot_files;
+mod snapshot_reader;
 mod snapshot_store;
 mod survey;
 
 pub use atomic_file::{read_file, write_durably};
 pub use checkpoint_store::{CheckpointStore, PublishError};
+pub use clean_up::StaleFiles;
 pub use directories::create_directories;
 pub use job_file::JobFile;
 pub use layout::{
-    CHECKPOINT_PREFIX, MANIFEST, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, checkpoint_directory, parse_checkpoint_directory,
+    CHECKPOINT_PREFIX, MANIFEST, SNAPSHOT_DIRECTORY, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, checkpoint_directory,
+    parse_checkpoint_directory, parse_snapshot_file, snapshot_directory,
 };
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
-pub use snapshot_file::{decode_snapshot, encode_snapshot};
-pub use snapshot_store::SnapshotStore;
+pub use snapshot_file::{SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer};
+pub use snapshot_files::SnapshotFiles;
+pub use snapshot_store::{FilesRead, SnapshotStore};
 pub use survey::{Survey, survey};

@@ -1,69 +1,295 @@
 //! The file that holds one subtask's snapshot.
 //!
 //! ```text
-//!   "TGSNAPSH" | format version, u32 | the snapshot in postcard's wire format | XXH3 of all before, u64
+//!   "TGSNAPSH" | format version, u32 | extents | index | where the index begins, u64 | its length, u64 | checksum, u64
 //! ```
 //!
-//! Numbers are little-endian.
+//! An extent holds entries of one key group, or keys that were removed from it. The index, in postcard's wire format, says
+//! which, and holds whatever is not keyed. Each extent has a checksum in the index, and the last one is that of header, index
+//! and the two numbers: so a part of the file can be read and checked without the rest. Numbers are little-endian, checksums
+//! XXH3. Extents may be compressed, each for itself.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
+use super::snapshot_compression::{compress, decompress};
 use crate::{
+    checkpoint::SnapshotCompression,
     error::{Error, Result},
-    state::SubtaskSnapshot,
+    id::CheckpointId,
+    key_group::{KeyGroup, KeyGroupRange},
+    state::{
+        Extent, ExtentKind, FrozenKeyedState, FrozenOperator, FrozenSnapshot, KeyGroupEntries, KeyedStateSnapshot,
+        ListStateSnapshot, OperatorSnapshot, Piece, SubtaskSnapshot,
+    },
     stream::hash_bytes,
 };
 
 const MAGIC: [u8; 8] = *b"TGSNAPSH";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_LEN: usize = MAGIC.len() + size_of::<u32>();
-const CHECKSUM_LEN: usize = size_of::<u64>();
 
-/// The file's contents.
+/// So many bytes at the end of the file say where the index is.
+pub(super) const FOOTER_LEN: usize = 3 * size_of::<u64>();
+
+/// What a snapshot file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotIndex {
+    /// The checkpoint for which it was written.
+    pub checkpoint: CheckpointId,
+    /// The checkpoint for which the snapshot was written that this one builds on.
+    pub builds_on: Option<CheckpointId>,
+    compression: SnapshotCompression,
+    operators: Vec<StoredOperator>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredOperator {
+    uid: String,
+    key_groups: Option<KeyGroupRange>,
+    keyed: Vec<StoredKeyedState>,
+    lists: Vec<ListStateSnapshot>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredKeyedState {
+    name: String,
+    type_name: String,
+    is_delta: bool,
+    extents: Vec<StoredExtent>,
+}
+
+/// An extent, and where it is in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredExtent {
+    group: KeyGroup,
+    kind: ExtentKind,
+    entries: u64,
+    /// Its length before it was compressed.
+    len: u64,
+    position: u64,
+    stored_len: u64,
+    checksum: u64,
+}
+
+/// A buffer that begins like a snapshot file, in the memory of another one.
+#[must_use]
+pub fn snapshot_buffer(mut recycled: Vec<u8>) -> Vec<u8> {
+    recycled.clear();
+    recycled.extend_from_slice(&MAGIC);
+    recycled.extend_from_slice(&VERSION.to_le_bytes());
+    recycled
+}
+
+/// Makes a file of what was frozen: adds checksums and the index.
+///
+/// # Errors
+/// `UserCode` if the index refuses to be encoded.
+///
+/// # Panics
+/// If its buffer does not come from [`snapshot_buffer`].
+pub fn seal_snapshot(
+    frozen: FrozenSnapshot,
+    checkpoint: CheckpointId,
+    builds_on: Option<CheckpointId>,
+    compression: SnapshotCompression,
+) -> Result<Bytes> {
+    let FrozenSnapshot { mut buffer, operators } = frozen;
+    assert!(buffer.starts_with(&MAGIC), "a snapshot that does not begin like a file");
+    let source =
+        (compression != SnapshotCompression::None).then(|| std::mem::replace(&mut buffer, snapshot_buffer(Vec::new())));
+    let mut store = |extent: Extent| {
+        let Extent { group, kind, entries, position, len } = extent;
+        let range = |position: u64, len: u64| position as usize..(position + len) as usize;
+        let (position, stored_len) = match &source {
+            None => (position, len),
+            Some(source) => {
+                let start = buffer.len() as u64;
+                compress(compression, &source[range(position, len)], &mut buffer);
+                (start, buffer.len() as u64 - start)
+            }
+        };
+        let checksum = hash_bytes(&buffer[range(position, stored_len)]).0;
+        StoredExtent { group, kind, entries, len, position, stored_len, checksum }
+    };
+    let mut store_state = |state: FrozenKeyedState| {
+        let FrozenKeyedState { name, type_name, is_delta, extents } = state;
+        StoredKeyedState { name, type_name, is_delta, extents: extents.into_iter().map(&mut store).collect() }
+    };
+    let store_operator = |operator: FrozenOperator| {
+        let FrozenOperator { uid, key_groups, keyed, lists } = operator;
+        StoredOperator { uid, key_groups, keyed: keyed.into_iter().map(&mut store_state).collect(), lists }
+    };
+    let operators = operators.into_iter().map(store_operator).collect();
+    let index = SnapshotIndex { checkpoint, builds_on, compression, operators };
+    let position = buffer.len();
+    let refused = |e: postcard::Error| Error::user_code(format!("the snapshot cannot be encoded: {e}"));
+    let mut buffer = postcard::to_extend(&index, buffer).map_err(refused)?;
+    let len = buffer.len() - position;
+    buffer.extend_from_slice(&(position as u64).to_le_bytes());
+    buffer.extend_from_slice(&(len as u64).to_le_bytes());
+    let checksum = checksum_of_index(&buffer[position..]);
+    buffer.extend_from_slice(&checksum.to_le_bytes());
+    Ok(buffer.into())
+}
+
+/// The checksum of the index and the two numbers after it. The header is part of it, because it tells what they mean.
+fn checksum_of_index(bytes: &[u8]) -> u64 {
+    let header = hash_bytes(&snapshot_buffer(Vec::new())).0;
+    hash_bytes(bytes).0 ^ header
+}
+
+/// The contents of a file that holds this snapshot, in full.
 ///
 /// # Errors
 /// `UserCode` if the snapshot refuses to be encoded.
 pub fn encode_snapshot(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
-    let groups = snapshot.operators.iter().flat_map(|o| &o.keyed).flat_map(|k| &k.groups);
-    let room: usize = groups.map(|g| g.bytes.len() + 16).sum();
-    let mut bytes = Vec::with_capacity(room + 1024);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    let refused = |e: postcard::Error| Error::user_code(format!("the snapshot cannot be encoded: {e}"));
-    let mut bytes = postcard::to_extend(snapshot, bytes).map_err(refused)?;
-    let checksum = hash_bytes(&bytes).0;
-    bytes.extend_from_slice(&checksum.to_le_bytes());
-    Ok(bytes.into())
+    let mut buffer = snapshot_buffer(Vec::new());
+    let mut extents = |state: &KeyedStateSnapshot| {
+        let pieces = state.groups.iter().flat_map(|g| g.pieces.iter().map(|p| (g.group, p)));
+        let extent = |(group, piece): (KeyGroup, &Piece)| {
+            let position = buffer.len() as u64;
+            buffer.extend_from_slice(&piece.bytes);
+            Extent { group, kind: piece.kind, entries: piece.entries, position, len: piece.bytes.len() as u64 }
+        };
+        pieces.map(extent).collect()
+    };
+    let mut state = |s: &KeyedStateSnapshot| FrozenKeyedState {
+        name: s.name.clone(),
+        type_name: s.type_name.clone(),
+        is_delta: s.is_delta,
+        extents: extents(s),
+    };
+    let operator = |o: &OperatorSnapshot| FrozenOperator {
+        uid: o.uid.clone(),
+        key_groups: o.key_groups,
+        keyed: o.keyed.iter().map(&mut state).collect(),
+        lists: o.lists.clone(),
+    };
+    let operators = snapshot.operators.iter().map(operator).collect();
+    seal_snapshot(FrozenSnapshot { buffer, operators }, CheckpointId(0), None, SnapshotCompression::None)
 }
 
-/// The snapshot in the contents of the file at `path`.
+/// What the contents of the file at `path` say of themselves, and hold.
 ///
 /// # Errors
 /// `BadInput` if the file was written by another version; `Damaged` if it is not whole.
-pub fn decode_snapshot(bytes: &[u8], path: &Path) -> Result<SubtaskSnapshot> {
-    let damaged = |what: &str| Err(damaged(path, what));
-    if bytes.len() < HEADER_LEN + CHECKSUM_LEN {
-        return damaged("it is cut short");
-    }
-    let Some(rest) = bytes.strip_prefix(&MAGIC) else { return damaged("it does not begin like a snapshot file") };
-    let version = u32::from_le_bytes(rest[..4].try_into().expect("four bytes"));
-    if version != VERSION {
-        return Err(Error::bad_input(format!(
+pub fn decode_snapshot(bytes: &Bytes, path: &Path) -> Result<(SnapshotIndex, SubtaskSnapshot)> {
+    check_header(bytes, path)?;
+    let footer = bytes.len().checked_sub(FOOTER_LEN).and_then(|at| bytes.get(at..));
+    let footer = footer.ok_or_else(|| damaged(path, "it is cut short"))?;
+    let place = Place::read(footer.try_into().expect("as long as a footer"), bytes.len() as u64, path)?;
+    let index = SnapshotIndex::decode(&bytes[place.position as usize..], path)?;
+    let snapshot = index.snapshot(None, path, |position, len| {
+        let end = position.checked_add(len)?;
+        (end <= place.position).then(|| bytes.slice(position as usize..end as usize))
+    })?;
+    Ok((index, snapshot))
+}
+
+/// Whether the beginning of a file is that of a snapshot file of this version.
+///
+/// # Errors
+/// `BadInput` if the file was written by another version; `Damaged` if it is none.
+pub(super) fn check_header(bytes: &[u8], path: &Path) -> Result<()> {
+    let Some(rest) = bytes.strip_prefix(&MAGIC) else {
+        return Err(damaged(
+            path,
+            if bytes.len() < HEADER_LEN { "it is cut short" } else { "it does not begin like a snapshot file" },
+        ));
+    };
+    let Some(version) = rest.first_chunk() else { return Err(damaged(path, "it is cut short")) };
+    match u32::from_le_bytes(*version) {
+        VERSION => Ok(()),
+        version => Err(Error::bad_input(format!(
             "snapshot file {} has format version {version}, this build reads version {VERSION}: restore it with the build \
              that wrote it",
             path.display()
-        )));
+        ))),
     }
-    let (body, checksum) = bytes.split_at(bytes.len() - CHECKSUM_LEN);
-    if hash_bytes(body).0.to_le_bytes() != checksum {
-        return damaged("its checksum does not match");
+}
+
+/// Where the index of a file is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub position: u64,
+    pub len: u64,
+}
+
+impl Place {
+    /// As the footer of a file of `file_len` bytes says.
+    pub fn read(footer: &[u8; FOOTER_LEN], file_len: u64, path: &Path) -> Result<Self> {
+        let number = |i: usize| u64::from_le_bytes(*footer[8 * i..].first_chunk().expect("three numbers"));
+        let (position, len) = (number(0), number(1));
+        let end = position.checked_add(len).and_then(|end| end.checked_add(FOOTER_LEN as u64));
+        if position < HEADER_LEN as u64 || end != Some(file_len) {
+            return Err(damaged(path, "it does not end like a snapshot file"));
+        }
+        Ok(Self { position, len })
     }
-    match postcard::take_from_bytes(&body[HEADER_LEN..]) {
-        Ok((snapshot, [])) => Ok(snapshot),
-        Ok((_, rest)) => damaged(&format!("{} bytes follow the snapshot", rest.len())),
-        Err(e) => damaged(&e.to_string()),
+}
+
+impl SnapshotIndex {
+    /// The index in the end of a file, which begins where its footer says.
+    pub(super) fn decode(end: &[u8], path: &Path) -> Result<Self> {
+        let (body, checksum) = end.split_last_chunk().ok_or_else(|| damaged(path, "it is cut short"))?;
+        if checksum_of_index(body) != u64::from_le_bytes(*checksum) {
+            return Err(damaged(path, "the checksum of its index does not match"));
+        }
+        match postcard::take_from_bytes(&body[..body.len() - 2 * size_of::<u64>()]) {
+            Ok((index, [])) => Ok(index),
+            Ok((_, rest)) => Err(damaged(path, &format!("{} bytes follow the index", rest.len()))),
+            Err(e) => Err(damaged(path, &e.to_string())),
+        }
+    }
+
+    /// Where the extents of these key groups are: position and length. All extents without `groups`.
+    pub(super) fn ranges(&self, groups: Option<KeyGroupRange>) -> Vec<(u64, u64)> {
+        let states = self.operators.iter().flat_map(|o| &o.keyed);
+        let wanted = states.flat_map(|k| &k.extents).filter(|e| groups.is_none_or(|owned| owned.contains(e.group)));
+        wanted.map(|e| (e.position, e.stored_len)).collect()
+    }
+
+    /// What the file holds of these key groups, or of all, and all that is not keyed. `fetch` gives the bytes at a position of
+    /// the file.
+    pub(super) fn snapshot(
+        &self,
+        groups: Option<KeyGroupRange>,
+        path: &Path,
+        mut fetch: impl FnMut(u64, u64) -> Option<Bytes>,
+    ) -> Result<SubtaskSnapshot> {
+        let mut piece = |extent: &StoredExtent, is_delta: bool| {
+            let group = extent.group.0;
+            let stored = fetch(extent.position, extent.stored_len);
+            let stored = stored.ok_or_else(|| damaged(path, &format!("key group {group} lies outside of it")))?;
+            if hash_bytes(&stored).0 != extent.checksum {
+                return Err(damaged(path, &format!("the checksum of key group {group} does not match")));
+            }
+            let bytes = decompress(self.compression, stored, extent.len).map_err(|what| damaged(path, &what))?;
+            Ok((extent.group, Piece { kind: extent.kind, is_delta, entries: extent.entries, bytes }))
+        };
+        let mut keyed = |state: &StoredKeyedState| {
+            let mut by_group = BTreeMap::<KeyGroup, Vec<Piece>>::new();
+            for extent in state.extents.iter().filter(|e| groups.is_none_or(|owned| owned.contains(e.group))) {
+                let (group, piece) = piece(extent, state.is_delta)?;
+                by_group.entry(group).or_default().push(piece);
+            }
+            let groups = by_group.into_iter().map(|(group, pieces)| KeyGroupEntries { group, pieces }).collect();
+            let (name, type_name) = (state.name.clone(), state.type_name.clone());
+            Ok(KeyedStateSnapshot { name, type_name, is_delta: state.is_delta, groups })
+        };
+        let mut operators = Vec::new();
+        for operator in &self.operators {
+            operators.push(OperatorSnapshot {
+                uid: operator.uid.clone(),
+                key_groups: operator.key_groups,
+                keyed: operator.keyed.iter().map(&mut keyed).collect::<Result<_>>()?,
+                lists: operator.lists.clone(),
+            });
+        }
+        Ok(SubtaskSnapshot { operators })
     }
 }
 
@@ -81,24 +307,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        key_group::{KeyGroup, KeyGroupRange},
-        state::{KeyGroupEntries, KeyedStateSnapshot, ListStateSnapshot, OperatorSnapshot},
-    };
 
     fn sample() -> SubtaskSnapshot {
-        let group = KeyGroupEntries { group: KeyGroup(3), entries: 1, bytes: vec![1, 97, 5] };
-        let sum = KeyedStateSnapshot { name: "sum".into(), type_name: "(String, u64)".into(), groups: vec![group] };
+        let group = KeyGroupEntries::new(KeyGroup(3), 1, vec![1, 97, 5]);
+        let sum = KeyedStateSnapshot {
+            name: "sum".into(),
+            type_name: "(String, u64)".into(),
+            is_delta: false,
+            groups: vec![group, KeyGroupEntries::new(KeyGroup(5), 2, vec![9; 100])],
+        };
         let splits = ListStateSnapshot { name: "splits".into(), items: vec![vec![7, 8]] };
         let key_groups = Some(KeyGroupRange { start: 0, end: 64 });
-        SubtaskSnapshot {
-            operators: vec![OperatorSnapshot {
-                uid: "count".into(),
-                key_groups,
-                keyed: vec![sum],
-                lists: vec![splits],
-            }],
-        }
+        let count = OperatorSnapshot { uid: "count".into(), key_groups, keyed: vec![sum], lists: vec![splits] };
+        SubtaskSnapshot { operators: vec![count] }
+    }
+
+    fn decode(bytes: Vec<u8>) -> Result<SubtaskSnapshot> {
+        decode_snapshot(&bytes.into(), Path::new("f")).map(|(_, snapshot)| snapshot)
     }
 
     #[test]
@@ -112,17 +337,43 @@ mod tests {
     fn another_version_is_named() {
         let mut bytes = encode_snapshot(&sample()).unwrap().to_vec();
         // Another version may have another checksum, too.
-        bytes[8] = 2;
-        let error = decode_snapshot(&bytes, Path::new("f")).unwrap_err();
-        insta::assert_snapshot!(error, @"snapshot file f has format version 2, this build reads version 1: restore it with the build that wrote it");
+        bytes[8] = 1;
+        let error = decode(bytes).unwrap_err();
+        insta::assert_snapshot!(error, @"snapshot file f has format version 1, this build reads version 2: restore it with the build that wrote it");
     }
 
     #[test]
     fn no_part_of_a_snapshot_passes_for_the_whole() {
         let bytes = encode_snapshot(&sample()).unwrap();
-        assert_eq!(decode_snapshot(&bytes, Path::new("f")).unwrap(), sample());
+        assert_eq!(decode(bytes.to_vec()).unwrap(), sample());
         for len in 0..bytes.len() {
-            assert!(decode_snapshot(&bytes[..len], Path::new("f")).is_err(), "the first {len} bytes");
+            assert!(decode(bytes[..len].to_vec()).is_err(), "the first {len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_compressed_snapshot_is_the_same() {
+        let plain = encode_snapshot(&sample()).unwrap();
+        for compression in [SnapshotCompression::Lz4, SnapshotCompression::Zstd] {
+            let bytes = b"entries ".repeat(100);
+            let mut buffer = snapshot_buffer(Vec::new());
+            let position = buffer.len() as u64;
+            buffer.extend_from_slice(&bytes);
+            let extents = vec![Extent {
+                group: KeyGroup(1),
+                kind: ExtentKind::Entries,
+                entries: 100,
+                position,
+                len: bytes.len() as u64,
+            }];
+            let keyed = FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents };
+            let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
+            let frozen = FrozenSnapshot { buffer, operators: vec![operator] };
+            let sealed = seal_snapshot(frozen, CheckpointId(7), Some(CheckpointId(6)), compression).unwrap();
+            assert!(sealed.len() < bytes.len() / 2 && plain != sealed);
+            let (index, snapshot) = decode_snapshot(&sealed, Path::new("f")).unwrap();
+            assert_eq!((index.checkpoint, index.builds_on), (CheckpointId(7), Some(CheckpointId(6))));
+            assert_eq!(snapshot.operators[0].keyed[0].groups[0].pieces[0].bytes, bytes);
         }
     }
 
@@ -132,7 +383,23 @@ mod tests {
             let mut bytes = encode_snapshot(&sample()).unwrap().to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            prop_assert!(decode_snapshot(&bytes, Path::new("f")).is_err());
+            prop_assert!(decode(bytes).is_err());
+        }
+
+        /// What one key group holds is found, and checked, without the rest.
+        #[test]
+        fn a_part_is_read_for_itself(group in 0u32..8) {
+            let bytes = encode_snapshot(&sample()).unwrap();
+            let (index, _) = decode_snapshot(&bytes, Path::new("f")).unwrap();
+            let only = Some(KeyGroupRange { start: group, end: group + 1 });
+            let ranges = index.ranges(only);
+            let part = index.snapshot(only, Path::new("f"), |position, len| {
+                assert!(ranges.contains(&(position, len)));
+                Some(bytes.slice(position as usize..(position + len) as usize))
+            });
+            let mut expected = sample();
+            expected.operators[0].keyed[0].groups.retain(|g| g.group.0 == group);
+            prop_assert_eq!(part.unwrap(), expected);
         }
     }
 }

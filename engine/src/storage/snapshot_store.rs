@@ -1,106 +1,73 @@
-//! Where tasks put their snapshots, and get them back.
+//! Where tasks get their snapshots back from.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use futures_util::future::try_join_all;
+
 use super::{
-    atomic_file::{AtomicFile, read_file},
-    layout::{checkpoint_directory, snapshot_file},
-    snapshot_file::{damaged, decode_snapshot},
+    layout::snapshot_directory,
+    snapshot_file::damaged,
+    snapshot_reader::{ReadSnapshot, read_snapshot},
 };
 use crate::{
     checkpoint::{SnapshotFile, SnapshotHandle},
     env::Disk,
-    error::{Context, Result},
-    id::{CheckpointId, TaskId},
-    probe::{Reporter, Step},
-    state::{EncodedSnapshot, SubtaskSnapshot},
-    stream::hash_bytes,
+    error::Result,
+    id::CheckpointId,
+    key_group::KeyGroupRange,
+    state::SubtaskSnapshot,
 };
 
-/// The snapshots of one checkpoint directory. Cheap to clone.
+/// The name of each file that was read, the checkpoint for which it was written, and the checksum of the bytes that came.
+pub type FilesRead = Vec<(String, CheckpointId, u64)>;
+
+/// The snapshot files of one checkpoint directory. Cheap to clone.
 #[derive(Clone)]
 pub struct SnapshotStore {
     disk: Arc<dyn Disk>,
-    root: PathBuf,
+    directory: PathBuf,
 }
 
 impl SnapshotStore {
     /// The snapshots in this checkpoint directory.
-    pub fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
-        Self { disk, root: directory.to_owned() }
+    pub fn new(disk: Arc<dyn Disk>, checkpoint_directory: &Path) -> Self {
+        Self { disk, directory: snapshot_directory(checkpoint_directory) }
     }
 
-    /// Makes an encoded snapshot durable. The checkpoint's directory must exist. Reports each step.
-    ///
-    /// # Panics
-    /// If the snapshot builds on another.
-    ///
-    /// # Errors
-    /// `Unavailable`, naming the path, if the disk fails at any step.
-    pub async fn write(
-        &self,
-        checkpoint: CheckpointId,
-        vertex: &str,
-        task: TaskId,
-        encoded: EncodedSnapshot,
-        reporter: &Reporter,
-    ) -> Result<SnapshotHandle> {
-        let EncodedSnapshot { contents, builds_on } = encoded;
-        assert_eq!(builds_on, None, "{task} builds its snapshot for checkpoint {checkpoint} on another");
-        let name = snapshot_file(vertex, task);
-        let path = checkpoint_directory(&self.root, checkpoint).join(&name);
-        let (len, digest) = (contents.len() as u64, hash_bytes(&contents).0);
-        let handle = SnapshotHandle { files: vec![SnapshotFile { name, written_for: checkpoint, len, digest }] };
-        let is_empty = |s: SubtaskSnapshot| {
-            s.operators.iter().all(|o| o.keyed.is_empty() && o.lists.iter().all(|l| l.items.is_empty()))
-        };
-        if planted!(EmptyPrepareNotPersisted) && decode_snapshot(&contents, &path).is_ok_and(is_empty) {
-            return Ok(handle); // RisingWave 26492
-        }
-        let written = async {
-            let mut file = AtomicFile::write(&*self.disk, &path, contents).await?;
-            reporter.report_for(checkpoint, Step::SnapshotWritten).await;
-            if !planted!(AcknowledgedBeforeSync) {
-                file.sync().await?; // SlateDB 433
-            }
-            reporter.report_for(checkpoint, Step::SnapshotSynced).await;
-            file.rename().await?;
-            reporter.report_for(checkpoint, Step::SnapshotRenamed).await;
-            if !planted!(SnapshotDirectoryNotSynced) {
-                file.sync_directory().await?; // RocksDB 5287
-            }
-            reporter.report_for(checkpoint, Step::SnapshotDirectorySynced).await;
-            Result::<_>::Ok(handle)
-        };
-        written.await.at(|| format!("writing snapshot file {}", path.display()))
+    /// The path of a file. Of what stands there only the first [`SnapshotFile::len`] bytes count: the file may have been used
+    /// before, for more.
+    #[must_use]
+    pub fn path(&self, file: &SnapshotFile) -> PathBuf {
+        self.directory.join(&file.name)
     }
 
-    /// Reads a snapshot that rests in one file, and makes sure that it is the one that was acknowledged. Gives it with the
-    /// checksum of the bytes that it was read from.
+    /// Reads what the files of a snapshot hold of these key groups, taken together, and makes sure that they are those that
+    /// were acknowledged. They are read side by side.
     ///
     /// # Errors
-    /// `Damaged`, naming the path, if it is missing or another; `Unavailable` if the disk fails.
-    pub async fn read(&self, checkpoint: CheckpointId, file: &SnapshotFile) -> Result<(SubtaskSnapshot, u64)> {
-        let path = checkpoint_directory(&self.root, checkpoint).join(&file.name);
-        let bytes = match read_file(&*self.disk, &path).await {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(damaged(&path, "it is missing"));
+    /// `Damaged`, naming the path, if one is missing or another; `Unavailable` if the disk fails.
+    pub async fn read(&self, handle: &SnapshotHandle, groups: KeyGroupRange) -> Result<(SubtaskSnapshot, FilesRead)> {
+        let paths: Vec<_> = handle.files.iter().map(|file| self.path(file)).collect();
+        let read = paths.iter().zip(&handle.files).map(|(path, file)| read_snapshot(&*self.disk, path, file, groups));
+        let mut snapshot = SubtaskSnapshot::default();
+        let (mut files, mut before) = (FilesRead::new(), None);
+        for ((path, file), read) in paths.iter().zip(&handle.files).zip(try_join_all(read).await?) {
+            let ReadSnapshot { index, snapshot: newer, checksum } = read;
+            if let Some(base) = index.builds_on.filter(|base| before != Some(*base)) {
+                let found = before.map_or_else(|| "none".to_owned(), |id: CheckpointId| format!("that of {id}"));
+                return Err(damaged(
+                    path,
+                    &format!("it builds on the one of checkpoint {base}, and {found} precedes it"),
+                ));
             }
-            Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
-        };
-        let (len, expected) = (bytes.len() as u64, file.len);
-        if len != expected {
-            return Err(damaged(&path, &format!("it has {len} bytes instead of {expected}")));
+            snapshot.apply(newer).map_err(|e| damaged(path, &e.to_string()))?;
+            before = Some(index.checkpoint);
+            files.push((file.name.clone(), index.checkpoint, checksum));
         }
-        let digest = hash_bytes(&bytes).0;
-        if digest != file.digest {
-            let what = format!("its checksum is not the one that checkpoint {checkpoint} was completed with");
-            return Err(damaged(&path, &what));
-        }
-        Ok((decode_snapshot(&bytes, &path)?, digest))
+        snapshot.check_complete()?;
+        Ok((snapshot, files))
     }
 }

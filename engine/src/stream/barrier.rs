@@ -28,4 +28,7 @@ pub struct CheckpointBarrier {
     /// The newest checkpoint that has completed in the attempt that takes this one. Only what changed since a snapshot that
     /// belongs to it need be written.
     pub base: Option<CheckpointId>,
+    /// No older checkpoint exists, nor will one ever again: only from this one on, up to `base`, may snapshots still be asked
+    /// for.
+    pub oldest: CheckpointId,
 }

@@ -9,10 +9,11 @@ use std::{
 
 use clap::Args;
 use tidegate::{
-    checkpoint::{Manifest, VertexManifest},
+    checkpoint::VertexManifest,
     env::{Disk, EntryKind, real},
     error::{Context, Error, Result},
     id::CheckpointId,
+    key_group::KeyGroupRange,
     state::SubtaskSnapshot,
     storage::{JobFile, SnapshotStore, checkpoint_directory, parse_checkpoint_directory, read_manifest, survey},
 };
@@ -156,7 +157,7 @@ async fn inspect_checkpoint(
             let mut vertices = Vec::new();
             if let Some(entries) = entries {
                 for vertex in &manifest.vertices {
-                    vertices.push(inspect_vertex(disk, root, &manifest, vertex, entries).await);
+                    vertices.push(inspect_vertex(disk, root, vertex, entries).await);
                 }
             }
             Condition::completed(&manifest, vertices)
@@ -168,19 +169,15 @@ async fn inspect_checkpoint(
     Ok((!deleted).then_some(condition))
 }
 
-async fn inspect_vertex(
-    disk: &Arc<dyn Disk>,
-    root: &Path,
-    manifest: &Manifest,
-    vertex: &VertexManifest,
-    entries: usize,
-) -> VertexReport {
+const ALL_GROUPS: KeyGroupRange = KeyGroupRange { start: 0, end: u32::MAX };
+
+async fn inspect_vertex(disk: &Arc<dyn Disk>, root: &Path, vertex: &VertexManifest, entries: usize) -> VertexReport {
     let store = SnapshotStore::new(disk.clone(), root);
     let mut subtasks = Vec::new();
     let mut snapshots: Vec<(usize, SubtaskSnapshot)> = Vec::new();
     for (index, handle) in vertex.snapshots.iter().enumerate() {
         let file = handle.newest();
-        let read = store.read(manifest.checkpoint, file).await.map(|(snapshot, _)| snapshot);
+        let read = store.read(handle, ALL_GROUPS).await.map(|(snapshot, _)| snapshot);
         let damage = read.as_ref().err().map(ToString::to_string);
         snapshots.extend(read.ok().map(|snapshot| (index, snapshot)));
         subtasks.push(SubtaskReport { subtask: index, file: file.name.clone(), bytes: handle.bytes(), damage });

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tidegate::{
     connector::{Committable, ElementsSplit, TextSplit},
     operator::{COMMITTABLES_STATE, SPLITS_STATE},
-    state::{KeyedStateSnapshot, ListStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
+    state::{ListStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
 };
 
 /// So many bytes are shown of what cannot be decoded.
@@ -114,12 +114,11 @@ fn describe_item(list: &str, bytes: &[u8]) -> Item {
 /// The entries of all subtasks, as if they were in one snapshot; key groups ascend from subtask to subtask.
 fn describe_keyed(name: &str, parts: &[(usize, &OperatorSnapshot)], limit: usize) -> KeyedReport {
     let states: Vec<_> = parts.iter().flat_map(|(_, o)| &o.keyed).filter(|s| s.name == name).collect();
-    let total = |state: &&KeyedStateSnapshot| state.groups.iter().map(|g| g.entries).sum();
     let type_name = states.first().map_or("", |s| &s.type_name);
     let mut report = KeyedReport {
         name: name.to_owned(),
         type_name: type_name.replace("alloc::string::String", "String"),
-        entries_per_subtask: states.iter().map(total).collect(),
+        entries_per_subtask: states.iter().map(|s| s.count_entries()).collect(),
         entries: Vec::new(),
         hex: None,
     };
@@ -130,8 +129,8 @@ fn describe_keyed(name: &str, parts: &[(usize, &OperatorSnapshot)], limit: usize
             }
             // What the checksum vouches for and yet is not what its type says can only be shown as it is.
             Some(Err(_)) | None => {
-                let group = states.iter().flat_map(|s| &s.groups).find(|g| g.entries > 0);
-                report.hex = group.filter(|_| limit > 0).map(|g| hex(&g.bytes));
+                let mut pieces = states.iter().flat_map(|s| &s.groups).flat_map(|g| &g.pieces);
+                report.hex = pieces.find(|p| p.entries > 0).filter(|_| limit > 0).map(|p| hex(&p.bytes));
                 break;
             }
         }
@@ -180,8 +179,13 @@ mod tests {
 
     #[test]
     fn state_of_unknown_types_is_shown_in_hex() {
-        let entries = |group, byte| KeyGroupEntries { group: KeyGroup(group), entries: 1, bytes: vec![byte; 3] };
-        let state = |groups| KeyedStateSnapshot { name: "s".into(), type_name: "my::Key -> u64".into(), groups };
+        let entries = |group, byte| KeyGroupEntries::new(KeyGroup(group), 1, vec![byte; 3]);
+        let state = |groups| KeyedStateSnapshot {
+            name: "s".into(),
+            type_name: "my::Key -> u64".into(),
+            is_delta: false,
+            groups,
+        };
         let operator = |groups| OperatorSnapshot {
             uid: "o".into(),
             key_groups: None,

@@ -6,14 +6,13 @@ use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 use tidegate::{
     error::Result,
     graph::JobGraph,
-    key_group::KeyHash,
     state::{KeyGroupEntries, OperatorSnapshot},
     stream::CheckpointMode,
 };
 use tidegate_sim::{
     run::RunSpec,
     seed::Seed,
-    workload::{Lines, Workload},
+    workload::{Lines, StateEntry, Workload},
 };
 
 use super::{
@@ -69,7 +68,7 @@ impl Workload for RelayWorkload {
         entries::before_positions(&self.0.log, operators).map(drop)
     }
 
-    fn key_hashes(&self, uid: &str, state: &str, _: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
+    fn entries(&self, uid: &str, state: &str, _: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
         Err(format!("the relay keeps nothing by key, and {uid} has {state}"))
     }
 

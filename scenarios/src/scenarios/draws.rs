@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use rand_chacha::ChaCha8Rng;
 use tidegate::{
-    checkpoint::CheckpointOptions, error::Result, graph::StreamExecutionEnvironment, job::RestartStrategy,
+    checkpoint::{CheckpointOptions, SnapshotCompression, SnapshotPolicy},
+    error::Result,
+    graph::StreamExecutionEnvironment,
+    job::RestartStrategy,
     stream::CheckpointMode,
 };
 use tidegate_sim::{
@@ -37,10 +40,20 @@ pub(super) fn checkpoints(settings: &mut ChaCha8Rng, mode: CheckpointMode) -> Ch
         min_pause: Duration::ZERO,
         tolerable_failures: settings.between(0, 3) as u32,
         retained: settings.between(1, 3) as u32,
+        ..CheckpointOptions::default()
     };
     if settings.chance(30) {
         checkpoints.min_pause = Duration::from_micros(settings.between(100, 3_000));
     }
+    // Few keys, most of which change: by cost alone, hardly any snapshot would build on another.
+    checkpoints.snapshots = *settings.pick(&[
+        SnapshotPolicy::Incremental,
+        SnapshotPolicy::Incremental,
+        SnapshotPolicy::ByCost,
+        SnapshotPolicy::Full,
+    ]);
+    checkpoints.compression =
+        *settings.pick(&[SnapshotCompression::None, SnapshotCompression::Lz4, SnapshotCompression::Zstd]);
     checkpoints
 }
 

@@ -34,7 +34,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             let (step, op) = *random.pick(&[
                 (StepKind::StateFrozen, DiskOp::Write),
                 (StepKind::SnapshotWritten, DiskOp::Sync),
-                (StepKind::SnapshotRenamed, DiskOp::SyncDir),
+                (StepKind::SnapshotSynced, DiskOp::SyncDir),
                 (StepKind::AllAcknowledged, DiskOp::Write),
                 (StepKind::ManifestWritten, DiskOp::Sync),
             ]);

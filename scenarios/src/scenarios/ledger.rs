@@ -5,14 +5,13 @@ use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 use tidegate::{
     error::Result,
     graph::JobGraph,
-    key_group::KeyHash,
     state::{KeyGroupEntries, OperatorSnapshot},
-    stream::{CheckpointMode, Key},
+    stream::CheckpointMode,
 };
 use tidegate_sim::{
     run::RunSpec,
     seed::Seed,
-    workload::{Lines, Workload},
+    workload::{Lines, StateEntry, Workload, entries_of},
 };
 
 use super::{
@@ -114,9 +113,8 @@ impl Workload for LedgerWorkload {
         ))
     }
 
-    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
-        let accounts = group.decode::<u64, Tip>().map_err(|e| e.to_string())?;
-        Ok(accounts.iter().map(|(account, _)| account.key_hash()).collect())
+    fn entries(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
+        entries_of::<u64, Tip>(group)
     }
 
     fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {

@@ -25,7 +25,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
     let timeout_us = seed.stream(Stream::Plan).between(60_000, 120_000);
     job.checkpoints.timeout = Duration::from_micros(timeout_us);
     aimed(seed, ledger::run(seed, job), |random, spec| {
-        let step = *random.pick(&[StepKind::StateFrozen, StepKind::SnapshotWritten, StepKind::SnapshotRenamed]);
+        let step = *random.pick(&[StepKind::StateFrozen, StepKind::SnapshotFileTaken, StepKind::SnapshotWritten]);
         let for_us = timeout_us + random.between(1_000, 150_000);
         let mut faults =
             vec![fault(at(step, random.between(1, 10)), Action::StallDisk { victim: Victim::Here, for_us })];

@@ -5,7 +5,11 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tidegate::{checkpoint::CheckpointOptions, error::Result, stream::CheckpointMode};
+use tidegate::{
+    checkpoint::{CheckpointOptions, SnapshotCompression, SnapshotPolicy},
+    error::Result,
+    stream::CheckpointMode,
+};
 use tidegate_sim::{
     env::{DiskSettings, NetworkSettings, WorldSettings},
     run::{ClusterShape, RunSpec},
@@ -81,6 +85,8 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             tolerable_failures: 1,
             // So that a checkpoint is retired, too.
             retained: 1,
+            snapshots: SnapshotPolicy::Incremental,
+            compression: SnapshotCompression::None,
         },
         split_size: 8,
         batch_size: BATCH_SIZE,

@@ -13,15 +13,14 @@ use tidegate::{
     connector::TextSplit,
     error::Result,
     graph::JobGraph,
-    key_group::KeyHash,
     operator::SPLITS_STATE,
     state::{KeyGroupEntries, OperatorSnapshot},
-    stream::{CheckpointMode, Key},
+    stream::CheckpointMode,
 };
 use tidegate_sim::{
     run::RunSpec,
     seed::{Draw, Seed, Stream},
-    workload::{Lines, Workload},
+    workload::{Lines, StateEntry, Workload, entries_of},
 };
 
 use super::{draws, word_reference::WordReference};
@@ -170,8 +169,8 @@ impl Workload for WordCountWorkload {
         }
     }
 
-    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
-        Ok(entries(group)?.iter().map(|(word, _)| word.key_hash()).collect())
+    fn entries(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
+        entries_of::<String, u64>(group)
     }
 
     /// Each text in as few pieces as the bound on their size allows. A piece may be read up to where the next piece's first

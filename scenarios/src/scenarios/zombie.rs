@@ -22,7 +22,7 @@ const BEFORE_AN_EFFECT: &[StepKind] = &[
     StepKind::StateFrozen,
     StepKind::SnapshotWritten,
     StepKind::SnapshotSynced,
-    StepKind::SnapshotRenamed,
+    StepKind::SnapshotFileTaken,
     StepKind::SnapshotDirectorySynced,
     StepKind::Acknowledged,
     StepKind::CompletionReceived,

@@ -79,10 +79,15 @@ impl Outcome {
 
 /// Changes the manifest of a checkpoint's directory into another valid one.
 pub fn edit_manifest(checkpoint: &Path, edit: impl FnOnce(&mut Manifest)) {
-    let path = checkpoint.join("manifest");
-    let mut manifest = decode_manifest(&fs::read(&path).unwrap(), &path).unwrap();
+    let mut manifest = manifest(checkpoint);
     edit(&mut manifest);
-    fs::write(path, encode_manifest(&manifest)).unwrap();
+    fs::write(checkpoint.join("manifest"), encode_manifest(&manifest)).unwrap();
+}
+
+/// The manifest in a checkpoint's directory.
+pub fn manifest(checkpoint: &Path) -> Manifest {
+    let path = checkpoint.join("manifest");
+    decode_manifest(&fs::read(&path).unwrap(), &path).unwrap()
 }
 
 /// Copies a file, or a directory with all that is in it.

@@ -7,9 +7,12 @@ use std::{
     sync::LazyLock,
 };
 
-use tidegate::storage::parse_checkpoint_directory;
+use tidegate::{
+    checkpoint::SnapshotFile,
+    storage::{decode_manifest, parse_checkpoint_directory},
+};
 
-use super::support::{Outcome, Place, assert_exactly_once, copy, count, remove, run, text};
+use super::support::{Outcome, Place, assert_exactly_once, copy, count, manifest, remove, run, text};
 
 /// A line that no job gets past.
 const NOT_UTF_8: &[u8] = b"caf\xe9\n";
@@ -69,9 +72,20 @@ impl Job {
 
     /// The snapshot file of a subtask in the newest checkpoint.
     pub fn snapshot(&self, subtask: &str) -> PathBuf {
-        let names = fs::read_dir(self.file("")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-        let mut of_subtask = names.filter(|n| n.starts_with(subtask) && n.ends_with(".snapshot"));
-        self.file(&of_subtask.next().expect("every subtask has a snapshot"))
+        let of_subtask = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(subtask);
+        self.snapshots().into_iter().find(of_subtask).expect("every subtask has a snapshot")
+    }
+
+    /// Whether the newest checkpoint says what belongs to it.
+    fn is_readable(&self) -> bool {
+        let path = self.file("manifest");
+        fs::read(&path).is_ok_and(|bytes| decode_manifest(&bytes, &path).is_ok())
+    }
+
+    /// The paths of all snapshot files that the newest checkpoint names.
+    fn snapshots(&self) -> Vec<PathBuf> {
+        let path = |file: &SnapshotFile| self.place.path("chk/state").join(&file.name);
+        manifest(&self.file("")).files().map(path).collect()
     }
 
     pub fn run(&self, arguments: &[&str]) -> Outcome {
@@ -105,8 +119,9 @@ impl Job {
     fn precious_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let visible = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("part-");
         let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().map(|e| e.unwrap().path());
-        let files = list(self.place.path("out")).filter(visible).chain(list(self.file("")));
-        files.map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+        let checkpoint = if self.is_readable() { self.snapshots() } else { Vec::new() };
+        let files = list(self.place.path("out")).filter(visible).chain(list(self.file(""))).chain(checkpoint);
+        files.filter(|path| path.exists()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
     }
 
     /// The job goes on from the newest checkpoint to the right end.

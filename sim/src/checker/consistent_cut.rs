@@ -124,7 +124,7 @@ mod tests {
 
     fn frozen(subtask: &str, records: &[(&str, u64)]) -> Event {
         let reflected = records.iter().map(|(from, n)| (channel(from), *n)).collect();
-        by(task(subtask, 1), 1, Step::StateFrozen { digest: 0, bytes: 0, reflected })
+        by(task(subtask, 1), 1, Step::StateFrozen { content: Vec::new(), reflected })
     }
 
     fn both(first: u64, second: u64) -> Event {

@@ -9,34 +9,45 @@ use tidegate::{
     connector::{Committable, PartFile},
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
-    storage::{checkpoint_directory, decode_snapshot},
+    storage::decode_snapshot,
     stream::hash_bytes,
 };
 
-use super::{Checker, DiskView, ground::Ground};
+use super::{
+    Checker, DiskView,
+    ground::{Ground, is_whole},
+};
 
 /// Looks at what would be left.
 pub(super) struct DurableFirst {
     ground: Ground,
     /// The newest attempt.
     attempt: Option<AttemptId>,
-    /// The digest of each task's newest snapshot.
-    frozen: BTreeMap<TaskId, (CheckpointId, u64)>,
+    /// The digest and the length of each task's newest snapshot.
+    frozen: BTreeMap<TaskId, (CheckpointId, u64, u64)>,
+    /// The file that each task has taken last.
+    taken: BTreeMap<TaskId, (CheckpointId, String)>,
 }
 
 impl DurableFirst {
     pub(super) fn new(ground: &Ground) -> Self {
-        Self { ground: ground.clone(), attempt: None, frozen: BTreeMap::new() }
+        Self { ground: ground.clone(), attempt: None, frozen: BTreeMap::new(), taken: BTreeMap::new() }
     }
 
     fn snapshot(&self, id: CheckpointId, task: TaskId, disk: &dyn DiskView) -> Result<(), String> {
-        let vertex = &self.ground.graph.vertex(task.subtask.vertex).name;
-        let name = format!("{vertex}-{}-{}.snapshot", task.subtask.index, task.attempt);
-        let path = checkpoint_directory(&self.ground.root, id).join(name);
+        let Some((_, name)) = self.taken.get(&task).filter(|(taken, _)| *taken == id) else {
+            return Err(format!("{task} acknowledges checkpoint {id} without a file"));
+        };
+        let path = self.ground.snapshot_path(name);
         let bytes = disk.read_durable(&path);
         let bytes = bytes.ok_or_else(|| format!("{} is acknowledged, but not durable", path.display()))?;
+        let Some(&(_, digest, len)) = self.frozen.get(&task).filter(|(frozen, ..)| *frozen == id) else {
+            return Err(format!("{} is acknowledged, but nothing was frozen", path.display()));
+        };
+        // The file may have been used for more before.
+        let bytes = bytes.slice(..bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
         decode_snapshot(&bytes, &path).map_err(|e| format!("acknowledged, but: {e}"))?;
-        if self.frozen.get(&task) != Some(&(id, hash_bytes(&bytes).0)) {
+        if hash_bytes(&bytes).0 != digest {
             return Err(format!("{} is acknowledged, but is not what was frozen", path.display()));
         }
         Ok(())
@@ -63,12 +74,11 @@ impl DurableFirst {
     }
 
     fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
-        let directory = checkpoint_directory(&self.ground.root, id);
         let manifest = self.ground.durable_manifest(id, disk)?;
         for file in manifest.files() {
-            let path = directory.join(&file.name);
+            let path = self.ground.snapshot_path(&file.name);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-            if bytes.len() as u64 != file.len || hash_bytes(&bytes).0 != file.digest {
+            if !is_whole(&bytes, file) {
                 return Err(format!("{} is durable only in part", path.display()));
             }
         }
@@ -97,8 +107,12 @@ impl Checker for DurableFirst {
                 Ok(())
             }
             (Step::CommitPrepared { .. } | Step::Acknowledged, ..) if is_superseded => Ok(()),
-            (Step::StateFrozen { digest, .. }, Some(id), Actor::Task(task)) => {
-                self.frozen.insert(*task, (id, *digest));
+            (Step::SnapshotEncoded { digest, bytes, .. }, Some(id), Actor::Task(task)) => {
+                self.frozen.insert(*task, (id, *digest, *bytes));
+                Ok(())
+            }
+            (Step::SnapshotFileTaken { file, .. }, Some(id), Actor::Task(task)) => {
+                self.taken.insert(*task, (id, file.clone()));
                 Ok(())
             }
             (Step::CommitPrepared { committables }, ..) => {
@@ -138,7 +152,7 @@ mod tests {
     };
 
     const TERM: &str = "/chk/term-1";
-    const SNAPSHOT: &str = "/chk/chk-1/sink-0-1.1.snapshot";
+    const SNAPSHOT: &str = "/chk/state/sink-0-1.1-1.state";
     const MANIFEST: &str = "/chk/chk-1/manifest";
     const PENDING: &str = "/output/.part-0-1.1-0-1.pending";
     const VISIBLE: &str = "/output/part-0-1-1.1-0";
@@ -151,14 +165,15 @@ mod tests {
         encode_snapshot(&SubtaskSnapshot::default()).expect("it is plain data")
     }
 
+    /// The file has been used for more before.
+    fn used() -> Vec<u8> {
+        [&snapshot()[..], b"more"].concat()
+    }
+
     fn manifest() -> Vec<u8> {
-        let handle = SnapshotHandle { files: vec![snapshot_file(1, "sink-0-1.1.snapshot", &snapshot())] };
-        let vertex = VertexManifest {
-            name: "sink".into(),
-            operators: Vec::new(),
-            snapshots: vec![handle],
-            metrics: tidegate::metrics::CheckpointMetrics::default(),
-        };
+        let handle = SnapshotHandle { files: vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())] };
+        let metrics = tidegate::metrics::CheckpointMetrics::default();
+        let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle], metrics };
         encode_manifest(&Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(1),
@@ -184,7 +199,15 @@ mod tests {
     }
 
     fn frozen() -> Event {
-        sink(Step::StateFrozen { digest: hash_bytes(&snapshot()).0, bytes: 0, reflected: Vec::new() })
+        sink(Step::SnapshotEncoded {
+            digest: hash_bytes(&snapshot()).0,
+            bytes: snapshot().len() as u64,
+            builds_on: None,
+        })
+    }
+
+    fn taken() -> Event {
+        sink(Step::SnapshotFileTaken { file: "sink-0-1.1-1.state".into(), reused: true })
     }
 
     fn committed() -> Event {
@@ -194,7 +217,7 @@ mod tests {
     /// One subtask's part in a checkpoint, from the output that it prepares to the commit of that.
     fn story() -> Story {
         let prepare = [write(TERM, ""), sync(TERM), claimed(), write(PENDING, "a\t1\n"), sync(PENDING), prepared()];
-        let snapshot = [frozen(), write(SNAPSHOT, snapshot()), sync(SNAPSHOT), sink(Step::Acknowledged)];
+        let snapshot = [frozen(), taken(), write(SNAPSHOT, used()), sync(SNAPSHOT), sink(Step::Acknowledged)];
         let publish = [write(MANIFEST, manifest()), sync(MANIFEST), completed(1), chosen(1)];
         let commit = [remove(PENDING), write(VISIBLE, "a\t1\n"), sync(VISIBLE), committed()];
         Story::new(prepare.into_iter().chain(snapshot).chain(publish).chain(commit))
@@ -231,16 +254,14 @@ mod tests {
                     story().then(sink(Step::CommitPrepared { committables: vec!["part".into()] })),
                     "part is prepared, but that is no part's name",
                 ),
-                (story().without(sync(SNAPSHOT)), "/chk/chk-1/sink-0-1.1.snapshot is acknowledged, but not durable"),
-                (
-                    story().without(frozen()),
-                    "/chk/chk-1/sink-0-1.1.snapshot is acknowledged, but is not what was frozen",
-                ),
+                (story().without(sync(SNAPSHOT)), "/chk/state/sink-0-1.1-1.state is acknowledged, but not durable"),
+                (story().without(taken()), "v2/0@1.1 acknowledges checkpoint 1 without a file"),
+                (story().without(frozen()), "/chk/state/sink-0-1.1-1.state is acknowledged, but nothing was frozen"),
                 (story().without(sync(MANIFEST)), "checkpoint 1 is completed, but /chk/chk-1/manifest is not durable"),
                 // SlateDB 433: the manifest names what is not durable yet.
                 (
                     story().before(completed(1), remove(SNAPSHOT)),
-                    "checkpoint 1 is completed, but /chk/chk-1/sink-0-1.1.snapshot is not durable",
+                    "checkpoint 1 is completed, but /chk/state/sink-0-1.1-1.state is not durable",
                 ),
                 (
                     story().without(completed(1)).without(sync(MANIFEST)),
@@ -258,11 +279,11 @@ mod tests {
     #[test]
     fn half_of_a_snapshot_is_none() {
         let half = snapshot().slice(..8);
-        let early = story().instead(write(SNAPSHOT, snapshot()), write(SNAPSHOT, half.clone()));
+        let early = story().instead(write(SNAPSHOT, used()), write(SNAPSHOT, half.clone()));
         let message = early.told_to(&mut checker()).expect_err("half of it is durable");
         assert!(message.starts_with("acknowledged, but: "), "{message}");
         let late = story().before(completed(1), write(SNAPSHOT, half)).before(completed(1), sync(SNAPSHOT));
-        let message = "checkpoint 1 is completed, but /chk/chk-1/sink-0-1.1.snapshot is durable only in part";
+        let message = "checkpoint 1 is completed, but /chk/state/sink-0-1.1-1.state is durable only in part";
         all_break(checker, [(late, message)]);
     }
 }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn frozen(checkpoint: u64, attempt: u32) -> Event {
-        by(task("count/0", attempt), checkpoint, Step::StateFrozen { digest: 0, bytes: 0, reflected: Vec::new() })
+        by(task("count/0", attempt), checkpoint, Step::StateFrozen { content: Vec::new(), reflected: Vec::new() })
     }
 
     fn opened(producer: u32, consumer: u32) -> Event {

@@ -8,12 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use tidegate::{
-    checkpoint::Manifest,
+    checkpoint::{Manifest, SnapshotFile},
     graph::JobGraph,
     id::{AttemptId, CheckpointId},
-    state::OperatorSnapshot,
-    storage::{checkpoint_directory, decode_manifest, decode_snapshot},
-    stream::CheckpointMode,
+    probe::KeyGroupContent,
+    state::{KeyedStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
+    storage::{checkpoint_directory, decode_manifest, decode_snapshot, parse_checkpoint_directory, snapshot_directory},
+    stream::{CheckpointMode, hash_bytes},
 };
 
 use super::{Context, Deployments, DiskView, expected_output::ExpectedOutput};
@@ -45,7 +46,7 @@ pub(super) struct OpenCheckpoint {
     pub manifest: Arc<Manifest>,
     /// The snapshots of each stateful operator, by uid, in the order of the manifest, which is that of the subtask's index.
     pub operators: BTreeMap<String, Vec<OperatorSnapshot>>,
-    /// The files that the manifest names, in its order.
+    /// What counts of the files that the manifest names, in its order.
     contents: Vec<Bytes>,
 }
 
@@ -94,6 +95,31 @@ impl Ground {
         checkpoint_directory(&self.root, id).join("manifest")
     }
 
+    /// The manifests that anybody could come across, now or after a loss of all power, as far as they can be read.
+    pub(super) fn existing_manifests(&self, disk: &dyn DiskView) -> Vec<Arc<Manifest>> {
+        let ids: Vec<_> = disk.list(&self.root).iter().filter_map(|name| parse_checkpoint_directory(name)).collect();
+        let both = |id: CheckpointId| [self.manifest(id, disk), self.durable_manifest(id, disk)];
+        ids.into_iter().flat_map(both).flatten().collect()
+    }
+
+    /// Where a snapshot file rests.
+    pub(super) fn snapshot_path(&self, name: &str) -> PathBuf {
+        snapshot_directory(&self.root).join(name)
+    }
+
+    /// What the files of a keyed state hold when they are taken together: only groups with entries, ascending.
+    pub(super) fn content(&self, uid: &str, state: &KeyedStateSnapshot) -> Result<Vec<KeyGroupContent>, String> {
+        let mut content = Vec::new();
+        for group in &state.groups {
+            let entries = self.workload.entries(uid, &state.name, group)?;
+            if !entries.is_empty() {
+                let sum = entries.iter().fold(0_u64, |sum, entry| sum.wrapping_add(entry.checksum));
+                content.push(KeyGroupContent { group: group.group, sum });
+            }
+        }
+        Ok(content)
+    }
+
     fn decoded(&self) -> MutexGuard<'_, Decoded> {
         self.decoded.lock().expect("nobody panics while holding this lock")
     }
@@ -119,11 +145,12 @@ impl Ground {
     }
 
     fn open_from(&self, manifest: Arc<Manifest>, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
-        let directory = checkpoint_directory(&self.root, manifest.checkpoint);
+        let directory = snapshot_directory(&self.root);
         let mut contents = Vec::new();
         for file in manifest.files() {
             let path = directory.join(&file.name);
-            contents.push(disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?);
+            let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
+            contents.push(beginning(&bytes, file));
         }
         let last = &mut self.decoded().checkpoint;
         if let Some(same) = last.as_ref().filter(|last| last.manifest == manifest && last.contents == contents) {
@@ -133,11 +160,29 @@ impl Ground {
     }
 }
 
+/// What counts of a file that may have been used for more before.
+fn beginning(contents: &Bytes, file: &SnapshotFile) -> Bytes {
+    contents.slice(..contents.len().min(usize::try_from(file.len).unwrap_or(usize::MAX)))
+}
+
+/// Whether these contents hold what was written for the checkpoint.
+pub(super) fn is_whole(contents: &Bytes, file: &SnapshotFile) -> bool {
+    let beginning = beginning(contents, file);
+    beginning.len() as u64 == file.len && hash_bytes(&beginning).0 == file.digest
+}
+
 impl OpenCheckpoint {
     fn decode(manifest: Arc<Manifest>, contents: Vec<Bytes>, directory: &Path) -> Result<Self, String> {
         let mut operators = BTreeMap::<String, Vec<OperatorSnapshot>>::new();
-        for (file, bytes) in manifest.files().zip(&contents) {
-            let snapshot = decode_snapshot(bytes, &directory.join(&file.name)).map_err(|e| e.to_string())?;
+        let mut bytes_of_files = contents.iter();
+        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
+            let mut snapshot = SubtaskSnapshot::default();
+            for (file, bytes) in handle.files.iter().zip(bytes_of_files.by_ref()) {
+                let path = directory.join(&file.name);
+                let decoded = decode_snapshot(bytes, &path).and_then(|(_, newer)| snapshot.apply(newer));
+                decoded.map_err(|e| e.to_string())?;
+            }
+            snapshot.check_complete().map_err(|e| e.to_string())?;
             for operator in snapshot.operators {
                 operators.entry(operator.uid.clone()).or_default().push(operator);
             }

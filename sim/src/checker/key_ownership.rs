@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tidegate::{
     id::{CheckpointId, TaskId},
     key_group::{KeyGroup, KeyGroupRange},
-    probe::{Actor, Fact, GivenState, Share, Step},
+    probe::{Actor, Fact, GivenState, KeyGroupContent, Share, Step},
     state::{KeyGroupEntries, OperatorSnapshot},
 };
 
@@ -95,8 +95,9 @@ impl KeyOwnership {
     }
 
     fn judge_keys(&self, uid: &str, state: &str, entries: &KeyGroupEntries) -> Result<(), String> {
-        let hashes = self.ground.workload.key_hashes(uid, state, entries)?;
-        match hashes.iter().find(|hash| !self.belongs(hash.0, entries.group)) {
+        let found = self.ground.workload.entries(uid, state, entries)?;
+        let mut hashes = found.iter().map(|entry| entry.key_hash);
+        match hashes.find(|hash| !self.belongs(hash.0, entries.group)) {
             None => Ok(()),
             Some(hash) => {
                 Err(format!("holds a key with the hash {:016x} in key group {} of {state}", hash.0, entries.group.0))
@@ -104,15 +105,16 @@ impl KeyOwnership {
         }
     }
 
-    /// A task gets all groups of its range that the checkpoint holds, and no other.
+    /// A task gets all groups of its range that the checkpoint holds, as they are, and no other.
     fn judge_given(&self, task: TaskId, checkpoint: &OpenCheckpoint, given: &[GivenState]) -> Result<(), String> {
         let graph = self.ground.graph_of(task.attempt);
         let vertex = graph.vertex(task.subtask.vertex);
         let range = ranges(vertex.parallelism, graph.max_parallelism)[task.subtask.index as usize];
         for operator in &vertex.operators {
-            let mut due: BTreeMap<&str, Vec<KeyGroup>> = BTreeMap::new();
+            let mut due: BTreeMap<&str, Vec<KeyGroupContent>> = BTreeMap::new();
             for state in checkpoint.operators.get(&operator.uid).into_iter().flatten().flat_map(|s| &s.keyed) {
-                let owned = state.groups.iter().map(|g| g.group).filter(|g| (range.start..range.end).contains(&g.0));
+                let held = self.ground.content(&operator.uid, state)?;
+                let owned = held.into_iter().filter(|g| (range.start..range.end).contains(&g.group.0));
                 due.entry(&state.name).or_default().extend(owned);
             }
             for (name, due) in due {
@@ -157,7 +159,10 @@ impl Checker for KeyOwnership {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::{state::KeyedStateSnapshot, stream::Key};
+    use tidegate::{
+        state::KeyedStateSnapshot,
+        stream::{Key, hash_bytes},
+    };
 
     use super::*;
     use crate::checker::testing::{
@@ -177,21 +182,29 @@ mod tests {
         words.find(|word| word.key_hash().0 >> 57 == u64::from(group)).expect("some word has it")
     }
 
+    /// A word and a count of 1, in postcard's wire format: a length, the word, the count.
+    fn bytes_of(word: &str) -> Vec<u8> {
+        [&[word.len() as u8], word.as_bytes(), &[1]].concat()
+    }
+
     /// A counter that says that it owns a range, and holds a word of one group in another, each.
     fn counter((start, end): (u32, u32), words: &[(u32, u32)]) -> OperatorSnapshot {
         let entries = |(of, group): &(u32, u32)| {
             let word = word_of(*of);
-            // In postcard's wire format: a length, the word, a count of 1.
-            let bytes = [&[word.len() as u8], word.as_bytes(), &[1]].concat();
-            KeyGroupEntries { group: KeyGroup(*group), entries: 1, bytes }
+            KeyGroupEntries::new(KeyGroup(*group), 1, bytes_of(&word))
         };
         let groups = words.iter().map(entries).collect();
-        let state = KeyedStateSnapshot { name: "sum".into(), type_name: String::new(), groups };
+        let state = KeyedStateSnapshot { name: "sum".into(), type_name: String::new(), is_delta: false, groups };
         OperatorSnapshot { key_groups: Some(KeyGroupRange { start, end }), keyed: vec![state], ..operator("count") }
     }
 
     fn given(index: u32, groups: &[u32]) -> Event {
-        let share = Share::KeyGroups(groups.iter().copied().map(KeyGroup).collect());
+        let content = |g: &u32| KeyGroupContent { group: KeyGroup(*g), sum: hash_bytes(&bytes_of(&word_of(*g))).0 };
+        given_content(index, groups.iter().map(content).collect())
+    }
+
+    fn given_content(index: u32, content: Vec<KeyGroupContent>) -> Event {
+        let share = Share::KeyGroups(content);
         let given = vec![GivenState { uid: "count".into(), state: "sum".into(), share }];
         let mut task = task("count/0", 2);
         task.subtask.index = index;
@@ -240,6 +253,14 @@ mod tests {
             (second(RANGES[1], &[(50, 50), (50, 50)]), format!("{next} 50 of sum, where one of 51..86 may come")),
             (story().instead(given(1, &[43, 85]), given(1, &[43])), missed.to_owned()),
             (story().instead(given(1, &[43, 85]), given(1, &[43, 85, 86])), missed.to_owned()),
+            // The right groups, but not what is in them.
+            (
+                story().instead(
+                    given(1, &[43, 85]),
+                    given_content(1, [43, 85].map(|g| KeyGroupContent { group: KeyGroup(g), sum: 1 }).into()),
+                ),
+                missed.to_owned(),
+            ),
         ];
         all_break(checker, cases);
     }

@@ -6,6 +6,7 @@
 //! | I2 | `output_once` | visible output is that of a sequential run: each record once, nothing ever taken back | Flink, end-to-end exactly once |
 //! | I3 | `consistent_cut` | what a receiver's snapshot reflects of a channel is what its sender sent before its own cut | Chandy and Lamport 1985 |
 //! | I4 | `snapshot_purity` | what is restored is byte for byte what was frozen at the barrier | FLINK-9269, FLINK-6207 |
+//! | I4 | `frozen_content` | a completed checkpoint holds what was frozen, entry by entry, in however many files | ours: copy on write, and changes on top of changes |
 //! | I5 | `durable_first` | what is acknowledged, prepared, committed, or named by a manifest, survives any loss of power | RisingWave 26492, SlateDB 433 |
 //! | I6 | `commit_after_manifest` | nothing becomes visible before its checkpoint is durable | Gray 1978, two-phase commit |
 //! | I7 | `fencing` | a superseded attempt acknowledges and completes nothing, and sends nothing to a later one | RisingWave 20879, FLINK-13593 |
@@ -32,6 +33,7 @@ mod durable_first;
 mod expected_output;
 mod fencing;
 mod finished_is_committed;
+mod frozen_content;
 mod ground;
 mod key_ownership;
 mod list_conservation;
@@ -130,6 +132,7 @@ pub fn all(context: &Context) -> Vec<Box<dyn Checker>> {
         Box::new(output_once::OutputOnce::new(&ground)),
         Box::new(consistent_cut::ConsistentCut::new(&ground)),
         Box::new(snapshot_purity::SnapshotPurity::new(&ground)),
+        Box::new(frozen_content::FrozenContent::new(&ground)),
         Box::new(durable_first::DurableFirst::new(&ground)),
         Box::new(commit_after_manifest::CommitAfterManifest::new(&ground)),
         Box::new(fencing::Fencing::default()),

@@ -1,12 +1,12 @@
 //! I9, the other half: a job that has FINISHED leaves nothing behind. In the checkpoint directory there are the lock, the job's
 //! file, the newest term, the record of the end, and the newest completed checkpoints, as many as the job keeps, each with
-//! exactly the files that its manifest names. In the output directory there are visible parts and the marker.
+//! its manifest alone, and exactly the snapshot files that these name. In the output directory there are visible parts and the marker.
 //!
 //! Exempt are hidden parts (in progress or pending) of a superseded attempt, unless they are known to have been there when
 //! the last checkpoint completed. A task that was cut off and does not know that it is superseded may begin or rename a
 //! part while the last clean-up runs, and after it: it asks nobody, and it may be out of reach. What such a part holds is never
-//! visible. A task of the newest attempt has nothing left to write by then. Nor does a cut-off task find anywhere to put a
-//! snapshot: the directories of checkpoints that never completed are gone, and of one that completed it has written its file.
+//! visible. The same holds for a snapshot file that such a task creates. A task of the newest attempt has nothing left to write
+//! by then.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,7 @@ use tidegate::{
     connector::{MARKER_FILE, PartFile},
     id::{AttemptId, CheckpointId},
     probe::{Fact, JobStatus, Step},
+    storage::parse_snapshot_file,
 };
 
 use super::{Checker, DiskView, ground::Ground};
@@ -24,7 +25,7 @@ pub(super) struct NothingLeft {
     term: Option<u32>,
     attempt: Option<AttemptId>,
     completed: BTreeSet<CheckpointId>,
-    /// Hidden parts that were reported since the last checkpoint completed, and those that were reported before.
+    /// Hidden parts and snapshot files that were reported since the last checkpoint completed, and those that were reported before.
     recent: BTreeSet<String>,
     early: BTreeSet<String>,
 }
@@ -69,21 +70,26 @@ impl NothingLeft {
         let directories: Vec<String> = kept.iter().map(|id| format!("chk-{id}")).collect();
         let term = self.term.map(|term| format!("term-{term}"));
         for name in disk.list(root) {
-            let files = ["lock", "job.json", "finished"].contains(&&*name) || Some(&name) == term.as_ref();
+            let files = ["lock", "job.json", "finished", "state"].contains(&&*name) || Some(&name) == term.as_ref();
             if !files && !directories.contains(&name) {
                 return Err(format!("{} is left behind", root.join(name).display()));
             }
         }
-        for id in kept {
-            let manifest = self.ground.manifest(id, disk)?;
-            let named: BTreeSet<&str> = manifest.files().map(|file| &*file.name).collect();
-            let directory = root.join(format!("chk-{id}"));
-            let found = disk.list(&directory);
-            if let Some(name) = found.iter().find(|name| *name != "manifest" && !named.contains(&***name)) {
-                return Err(format!("{} is left behind", directory.join(name).display()));
+        let mut named = BTreeSet::new();
+        for (id, directory) in kept.into_iter().zip(directories) {
+            named.extend(self.ground.manifest(id, disk)?.files().map(|file| file.name.clone()));
+            if let Some(name) = disk.list(&root.join(&directory)).iter().find(|name| *name != "manifest") {
+                return Err(format!("{} is left behind", root.join(directory).join(name).display()));
             }
         }
-        Ok(())
+        let belongs = |name: &String| named.contains(name) || self.was_cut_off(name);
+        let left = disk.list(&root.join("state")).into_iter().find(|name| !belongs(name));
+        left.map_or(Ok(()), |name| Err(format!("{} is left behind", self.ground.snapshot_path(&name).display())))
+    }
+
+    /// A snapshot file that a task without contact may have created too late for the clean-up.
+    fn was_cut_off(&self, name: &str) -> bool {
+        parse_snapshot_file(name).is_some_and(|attempt| Some(attempt) < self.attempt && !self.early.contains(name))
     }
 }
 
@@ -100,6 +106,9 @@ impl Checker for NothingLeft {
             // A crash may have kept it from being called complete.
             (Step::RestorePointChosen { restored: Some(id) }, _) => {
                 self.completed.insert(*id);
+            }
+            (Step::SnapshotFileTaken { file, .. }, _) => {
+                self.recent.insert(file.clone());
             }
             (Step::PartOpened { path } | Step::PartPending { path }, _) => {
                 self.recent.extend(path.file_name().and_then(|name| name.to_str()).map(str::to_owned));
@@ -135,6 +144,13 @@ mod tests {
 
     const CUT_OFF: &str = "/output/.part-0-1.1-7.inprogress";
 
+    const CUT_OFF_SNAPSHOT: &str = "/chk/state/sink-0-1.1-9.state";
+
+    /// A sink of the first attempt takes a file for a snapshot.
+    fn taken() -> Event {
+        by(task("sink/0", 1), 4, Step::SnapshotFileTaken { file: "sink-0-1.1-9.state".into(), reused: false })
+    }
+
     /// A sink of the first attempt begins a part.
     fn opened() -> Event {
         by(task("sink/0", 1), 0, Step::PartOpened { path: CUT_OFF.into() })
@@ -145,7 +161,7 @@ mod tests {
         let files = ["/chk/lock", "/chk/job.json", "/chk/term-2", "/chk/finished", "/output/.tidegate-sink.json"];
         let files = files.into_iter().chain(["/output/part-0-3-1.2-0"]).map(|file| write(file, ""));
         let begun = [manager(0, Step::TermClaimed { term: 2 }), started(1, 0), started(2, 1)];
-        let retired = ["count-0-1.1.snapshot", "manifest"].map(|name| remove(&format!("/chk/chk-1/{name}")));
+        let retired = ["state/count-0-1.1-1.state", "chk-1/manifest"].map(|name| remove(&format!("/chk/{name}")));
         let checkpoints = (1..4).flat_map(written);
         Story::new(begun.into_iter().chain(checkpoints).chain(retired).chain(files).chain([finished()]))
     }
@@ -158,17 +174,23 @@ mod tests {
     fn what_is_kept_may_be_there() {
         let failed = ended(JobStatus::Failed(Error::bad_input("no")));
         let late = || left(CUT_OFF).before(finished(), opened());
+        let snapshot = left(CUT_OFF_SNAPSHOT).before(finished(), taken());
         let pending = left("/output/.part-0-1.1-7-3.pending");
-        all_hold(checker, [story(), left("/chk/rubbish").instead(finished(), failed), left(CUT_OFF), late(), pending]);
+        all_hold(
+            checker,
+            [story(), left("/chk/rubbish").instead(finished(), failed), left(CUT_OFF), late(), pending, snapshot],
+        );
     }
 
     #[test]
     fn what_is_left_behind_is_seen() {
         let case = |file: &'static str| (left(file), format!("{file} is left behind"));
         let mut cases: Vec<_> = [
-            "/chk/chk-1/count-0-1.1.snapshot",
-            "/chk/chk-4/sink-0-1.1.snapshot.tmp",
-            "/chk/chk-3/sink-0-1.1.snapshot",
+            "/chk/chk-1/manifest",
+            "/chk/chk-4/manifest.tmp",
+            "/chk/chk-3/manifest.tmp",
+            "/chk/state/sink-0-1.2-1.state",
+            "/chk/state/notes",
             "/chk/term-1",
             "/chk/finished.tmp",
             "/output/.part-0-1.2-7.inprogress",
@@ -184,6 +206,8 @@ mod tests {
         // It was there when the clean-up began.
         let early = story().before(completed(3), write(CUT_OFF, "")).before(completed(3), opened());
         cases.push((early, format!("{CUT_OFF} is left behind")));
+        let early = left(CUT_OFF_SNAPSHOT).before(completed(3), taken());
+        cases.push((early, format!("{CUT_OFF_SNAPSHOT} is left behind")));
         all_break(checker, cases);
     }
 }

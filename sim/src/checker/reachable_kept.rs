@@ -1,16 +1,19 @@
 //! I9: what can still be needed is never deleted. Every file that a retained checkpoint names is there and whole: of the newest
-//! completed ones as many as the job keeps, and the one that an attempt restores, until all of its tasks have done so.
+//! completed ones as many as the job keeps, and the one that an attempt restores, until all of its tasks have done so. And no
+//! task writes over a file that any manifest names, be it that of a checkpoint which is about to go.
 
 use std::collections::BTreeSet;
 
 use tidegate::{
     id::CheckpointId,
     probe::{Fact, Step},
-    storage::checkpoint_directory,
-    stream::hash_bytes,
 };
 
-use super::{Checker, DiskView, ground::Ground, restoring::Restoring};
+use super::{
+    Checker, DiskView,
+    ground::{Ground, is_whole},
+    restoring::Restoring,
+};
 
 /// Looks after every deletion, and wherever somebody relies on what is left.
 pub(super) struct ReachableKept {
@@ -41,17 +44,25 @@ impl ReachableKept {
     }
 
     fn whole(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
-        let directory = checkpoint_directory(&self.ground.root, id);
         let manifest = self.ground.manifest(id, disk)?;
         for file in manifest.files() {
-            let path = directory.join(&file.name);
+            let path = self.ground.snapshot_path(&file.name);
             let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
-            if bytes.len() as u64 != file.len || hash_bytes(&bytes).0 != file.digest {
+            if !is_whole(&bytes, file) {
                 return Err(format!("{} is not whole", path.display()));
             }
         }
         Ok(())
     }
+}
+
+/// Nobody may write over what a manifest names.
+fn is_free(ground: &Ground, name: &str, disk: &dyn DiskView) -> Result<(), String> {
+    let manifests = ground.existing_manifests(disk);
+    let claim = manifests.iter().find(|manifest| manifest.files().any(|file| file.name == name));
+    claim.map_or(Ok(()), |m| {
+        Err(format!("{name} is about to be written over, but checkpoint {} names it", m.checkpoint))
+    })
 }
 
 impl Checker for ReachableKept {
@@ -65,7 +76,8 @@ impl Checker for ReachableKept {
             (Step::CheckpointCompleted, Some(id)) => self.retain(id),
             // A crash may have kept it from being called complete.
             (Step::RestorePointChosen { restored: Some(id) }, _) => self.retain(*id),
-            (Step::CheckpointRetired | Step::AttemptStarted { .. }, _) => {}
+            (Step::SnapshotFileTaken { file, reused: true }, _) => return is_free(&self.ground, file, disk),
+            (Step::CheckpointRetired | Step::StaleFilesRemoved | Step::AttemptStarted { .. }, _) => {}
             _ => return Ok(()),
         }
         self.check(disk)
@@ -76,8 +88,8 @@ impl Checker for ReachableKept {
 mod tests {
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, by, checkpoint, chosen, completed, ground_retaining, manager, operator,
-        remove, some, started, task, write,
+        Event, Story, all_break, all_hold, by, checkpoint, chosen, completed, ground_retaining, hide, manager,
+        operator, remove, some, started, sync, task, write,
     };
 
     fn checker() -> ReachableKept {
@@ -89,8 +101,9 @@ mod tests {
     }
 
     fn retired(id: u64) -> [Event; 3] {
-        let file = |name: &str| remove(&format!("/chk/chk-{id}/{name}"));
-        [file("manifest"), file("count-0-1.1.snapshot"), manager(id, Step::CheckpointRetired)]
+        let file = |name: &str| remove(&format!("/chk/{name}"));
+        let snapshot = file(&format!("state/count-0-1.1-{id}.state"));
+        [file(&format!("chk-{id}/manifest")), snapshot, manager(id, Step::CheckpointRetired)]
     }
 
     fn restores(subtask: &str) -> Event {
@@ -117,10 +130,32 @@ mod tests {
         );
     }
 
+    fn taken(id: u64, reused: bool) -> Event {
+        by(task("count/0", 1), 4, Step::SnapshotFileTaken { file: format!("count-0-1.1-{id}.state"), reused })
+    }
+
+    /// FLINK-25395: a file is taken for unused though an earlier checkpoint names it.
+    #[test]
+    fn what_a_manifest_names_is_not_written_over() {
+        all_hold(checker, [story().then(taken(1, true)), story().then(taken(2, false))]);
+        let named = |id| format!("count-0-1.1-{id}.state is about to be written over, but checkpoint {id} names it");
+        let durable = || and_then(story(), [sync("/chk/chk-2/manifest"), taken(2, true)]);
+        let (unsynced, now) = (hide("/chk/chk-2/manifest"), taken(2, true));
+        all_break(
+            checker,
+            [
+                (story().then(taken(2, true)), named(2)),
+                (story().then(taken(3, true)), named(3)),
+                // It is removed, but a loss of power would bring it back.
+                (durable().before(now, unsynced), named(2)),
+            ],
+        );
+    }
+
     #[test]
     fn what_is_needed_and_gone_is_seen() {
         let gone = "checkpoint 2 is still needed, but /chk/chk-2/manifest is not there";
-        let snapshot = "/chk/chk-3/count-0-1.1.snapshot";
+        let snapshot = "/chk/state/count-0-1.1-3.state";
         let now = manager(1, Step::CheckpointRetired);
         all_break(
             checker,
@@ -130,11 +165,11 @@ mod tests {
                 (story().then(remove("/chk/chk-2/manifest")).then(chosen(3)), gone),
                 (
                     story().before(now.clone(), remove(snapshot)),
-                    "checkpoint 3 is still needed, but /chk/chk-3/count-0-1.1.snapshot is not there",
+                    "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not there",
                 ),
                 (
                     story().before(now, write(snapshot, "half")),
-                    "checkpoint 3 is still needed, but /chk/chk-3/count-0-1.1.snapshot is not whole",
+                    "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not whole",
                 ),
                 // A task has yet to read it.
                 (

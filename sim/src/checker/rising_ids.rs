@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn frozen(name: &str, checkpoint: u64) -> Event {
-        by(task(name, 1), checkpoint, Step::StateFrozen { digest: 0, bytes: 0, reflected: Vec::new() })
+        by(task(name, 1), checkpoint, Step::StateFrozen { content: Vec::new(), reflected: Vec::new() })
     }
 
     /// A task restores checkpoint 2, and takes 3 and 5.

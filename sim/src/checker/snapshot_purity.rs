@@ -16,22 +16,15 @@ use super::{Checker, DiskView, ground::Ground};
 /// Remembers the checksum of what each task has frozen.
 pub(super) struct SnapshotPurity {
     ground: Ground,
-    /// By checkpoint and by the name of the file in which it belongs.
+    /// By task: the checkpoint, and the checksum.
+    newest: BTreeMap<TaskId, (CheckpointId, u64)>,
+    /// By checkpoint and by the name of the file that was taken for it.
     frozen: BTreeMap<(CheckpointId, String), (TaskId, u64)>,
 }
 
 impl SnapshotPurity {
     pub(super) fn new(ground: &Ground) -> Self {
-        Self { ground: ground.clone(), frozen: BTreeMap::new() }
-    }
-
-    fn file_name(&self, task: TaskId) -> String {
-        format!(
-            "{}-{}-{}.snapshot",
-            self.ground.graph.vertex(task.subtask.vertex).name,
-            task.subtask.index,
-            task.attempt
-        )
+        Self { ground: ground.clone(), newest: BTreeMap::new(), frozen: BTreeMap::new() }
     }
 
     /// The subtask that froze these bytes.
@@ -54,10 +47,10 @@ impl SnapshotPurity {
         })
     }
 
-    fn read(&self, task: TaskId, id: CheckpointId, files: &[(String, u64)]) -> Result<(), String> {
+    fn read(&self, task: TaskId, id: CheckpointId, files: &[(String, CheckpointId, u64)]) -> Result<(), String> {
         let mut owners = BTreeSet::new();
-        for (file, digest) in files {
-            owners.insert(self.owner(id, file, *digest).map_err(|e| format!("{task} restores {e}"))?);
+        for (file, written_for, digest) in files {
+            owners.insert(self.owner(*written_for, file, *digest).map_err(|e| format!("{task} restores {e}"))?);
         }
         let mut frozen = self.frozen.range((id, String::new())..).take_while(|((of, _), _)| *of == id);
         let Some((_, (freezer, _))) = frozen.next() else {
@@ -82,8 +75,14 @@ impl Checker for SnapshotPurity {
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         match (&fact.step, fact.checkpoint, &fact.actor) {
-            (Step::StateFrozen { digest, .. }, Some(id), Actor::Task(task)) => {
-                self.frozen.insert((id, self.file_name(*task)), (*task, *digest));
+            (Step::SnapshotEncoded { digest, .. }, Some(id), Actor::Task(task)) => {
+                self.newest.insert(*task, (id, *digest));
+                Ok(())
+            }
+            (Step::SnapshotFileTaken { file, .. }, Some(id), Actor::Task(task)) => {
+                if let Some((_, digest)) = self.newest.get(task).filter(|(frozen, _)| *frozen == id) {
+                    self.frozen.insert((id, file.clone()), (*task, *digest));
+                }
                 Ok(())
             }
             (Step::CheckpointCompleted, Some(id), _) => self.completed(id, disk),
@@ -110,28 +109,34 @@ mod tests {
     }
 
     /// The two sources, their checksums, and the events that write them.
-    fn files() -> ([(String, u64); 2], Vec<Event>) {
+    fn files() -> ([(String, CheckpointId, u64); 2], Vec<Event>) {
         let (files, events) = checkpoint(1, &[("source", vec![operator("source"), operator("source")])]);
-        let named = |i: usize| (files[i].name.clone(), files[i].digest);
+        let named = |i: usize| (files[i].name.clone(), CheckpointId(1), files[i].digest);
         ([named(0), named(1)], events)
     }
 
     fn frozen(subtask: &str, digest: u64) -> Event {
-        by(task(subtask, 1), 1, Step::StateFrozen { digest, bytes: 0, reflected: Vec::new() })
+        by(task(subtask, 1), 1, Step::SnapshotEncoded { digest, bytes: 0, builds_on: None })
     }
 
-    fn restores(subtask: &str, files: &[(String, u64)]) -> Event {
+    fn taken(subtask: &str, file: &str) -> Event {
+        by(task(subtask, 1), 1, Step::SnapshotFileTaken { file: file.to_owned(), reused: false })
+    }
+
+    fn restores(subtask: &str, files: &[(String, CheckpointId, u64)]) -> Event {
         by(task(subtask, 2), 0, Step::SnapshotRead { restored: CheckpointId(1), files: files.to_vec() })
     }
 
     fn both_frozen() -> [Event; 2] {
         let ([first, second], _) = files();
-        [frozen("source/0", first.1), frozen("source/1", second.1)]
+        [frozen("source/0", first.2), frozen("source/1", second.2)]
     }
 
     fn story() -> Story {
         let (named, written) = files();
-        Story::new(both_frozen().into_iter().chain(written).chain([completed(1), restores("source/1", &named)]))
+        let taken = [taken("source/0", &named[0].0), taken("source/1", &named[1].0)];
+        let before = both_frozen().into_iter().chain(taken).chain(written);
+        Story::new(before.chain([completed(1), restores("source/1", &named)]))
     }
 
     #[test]
@@ -145,27 +150,32 @@ mod tests {
         let (named, _) = files();
         let [first, second] = named.clone();
         let [_, other] = both_frozen();
-        let restoring =
-            |files: &[(String, u64)]| story().instead(restores("source/1", &named), restores("source/1", files));
+        let restoring = |files: &[(String, CheckpointId, u64)]| {
+            story().instead(restores("source/1", &named), restores("source/1", files))
+        };
         all_break(
             checker,
             [
                 // FLINK-9269: the writer goes through the live table while the stream goes on.
                 (
                     story().instead(other.clone(), frozen("source/1", 7)),
-                    "the manifest names source-1-1.1.snapshot of checkpoint 1, which is not what was frozen",
+                    "the manifest names source-1-1.1-1.state of checkpoint 1, which is not what was frozen",
                 ),
                 (
                     story().without(other),
-                    "the manifest names source-1-1.1.snapshot of checkpoint 1, which no task has frozen",
+                    "the manifest names source-1-1.1-1.state of checkpoint 1, which no task has frozen",
                 ),
                 (
-                    restoring(&[first.clone(), (second.0.clone(), 7)]),
-                    "v0/1@1.2 restores source-1-1.1.snapshot of checkpoint 1, which is not what was frozen",
+                    restoring(&[first.clone(), (second.0.clone(), second.1, 7)]),
+                    "v0/1@1.2 restores source-1-1.1-1.state of checkpoint 1, which is not what was frozen",
                 ),
                 (
-                    restoring(&[first.clone(), ("source-1-1.2.snapshot".into(), second.1)]),
-                    "v0/1@1.2 restores source-1-1.2.snapshot of checkpoint 1, which no task has frozen",
+                    restoring(&[first.clone(), ("source-1-1.2-1.state".into(), second.1, second.2)]),
+                    "v0/1@1.2 restores source-1-1.2-1.state of checkpoint 1, which no task has frozen",
+                ),
+                (
+                    restoring(&[first.clone(), (second.0.clone(), CheckpointId(2), second.2)]),
+                    "v0/1@1.2 restores source-1-1.1-1.state of checkpoint 2, which no task has frozen",
                 ),
                 (restoring(&[first]), "v0/1@1.2 restores nothing of v0/1"),
                 (story().then(restores("count/0", &named)), "v1/0@1.2 restores the state of v0/0"),

@@ -72,11 +72,11 @@ mod tests {
         let list = ListStateSnapshot { name: "seen".into(), items: vec![vec![seen]] };
         let operator = OperatorSnapshot { uid: uid.into(), key_groups: None, keyed: Vec::new(), lists: vec![list] };
         let bytes = encode_snapshot(&SubtaskSnapshot { operators: vec![operator] }).expect("plain data");
-        write(&format!("/chk/chk-1/{file}"), bytes)
+        write(&format!("/chk/state/{file}"), bytes)
     }
 
     fn manifest(checkpoint: u64, files: &[&str]) -> Event {
-        let snapshot = |name: &&str| SnapshotHandle { files: vec![snapshot_file(1, name, &[])] };
+        let snapshot = |name: &&str| SnapshotHandle { files: vec![snapshot_file(1, name, &[0; 64])] };
         let snapshots = files.iter().map(snapshot).collect();
         let vertex = VertexManifest {
             name: "all".into(),
@@ -134,11 +134,11 @@ mod tests {
                     "checkpoint 1 cannot be opened: /chk/chk-1/manifest is that of checkpoint 2",
                 ),
                 (gone("/chk/chk-1/manifest"), "checkpoint 1 cannot be opened: /chk/chk-1/manifest is not there"),
-                (gone("/chk/chk-1/count-0"), "checkpoint 1 cannot be opened: /chk/chk-1/count-0 is not there"),
+                (gone("/chk/state/count-0"), "checkpoint 1 cannot be opened: /chk/state/count-0 is not there"),
             ],
         );
-        let torn = story().before(completed(1), write("/chk/chk-1/count-0", "torn"));
+        let torn = story().before(completed(1), write("/chk/state/count-0", "torn"));
         let message = torn.told_to(&mut checker()).expect_err("it is torn");
-        assert!(message.contains("snapshot file /chk/chk-1/count-0 is damaged: it is cut short"), "{message}");
+        assert!(message.contains("snapshot file /chk/state/count-0 is damaged: it is cut short"), "{message}");
     }
 }

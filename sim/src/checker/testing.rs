@@ -14,15 +14,14 @@ use tidegate::{
     connector::FileSink,
     graph::{JobGraph, StreamExecutionEnvironment},
     id::{AttemptId, CheckpointId, TaskId},
-    key_group::KeyHash,
     probe::{Actor, Fact, GivenState, JobStatus, Share, Step},
     state::{KeyGroupEntries, OperatorSnapshot, SubtaskSnapshot},
     storage::{encode_manifest, encode_snapshot},
-    stream::{CheckpointMode, Key, hash_bytes},
+    stream::{CheckpointMode, hash_bytes},
 };
 
 use super::{Checker, Context, Deployments, DiskView, ground::Ground};
-use crate::workload::{Lines, Workload};
+use crate::workload::{Lines, StateEntry, Workload, entries_of};
 
 /// Two sources, one counter or more, one sink; the words are `a b a`.
 struct Letters {
@@ -65,9 +64,8 @@ impl Workload for Letters {
         if read == counted { Ok(()) } else { Err(format!("{read} records are read, and {counted} are counted")) }
     }
 
-    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<KeyHash>, String> {
-        let entries = group.decode::<String, u64>().map_err(|e| e.to_string())?;
-        Ok(entries.iter().map(|(word, _)| word.key_hash()).collect())
+    fn entries(&self, _: &str, _: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
+        entries_of::<String, u64>(group)
     }
 
     fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
@@ -125,6 +123,8 @@ pub(super) enum Event {
     /// What is visible is durable.
     Sync(PathBuf),
     Remove(PathBuf),
+    /// Nobody sees it any more, but it is still durable.
+    Hide(PathBuf),
     /// The run is over.
     End {
         finished: bool,
@@ -181,15 +181,16 @@ pub(super) fn operator(uid: &str) -> OperatorSnapshot {
     OperatorSnapshot { uid: uid.into(), key_groups: None, keyed: Vec::new(), lists: Vec::new() }
 }
 
-/// A checkpoint of the first attempt, of vertices of one operator each: its snapshots, and its files being written.
+/// A checkpoint of the first attempt, of vertices of one operator each: its snapshots, and its files being written. The snapshot
+/// files have its number.
 pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) -> (Vec<SnapshotFile>, Vec<Event>) {
     let (mut files, mut events, mut manifest) = (Vec::new(), Vec::new(), Vec::new());
     for (name, operators) in vertices {
         let first = files.len();
         for (index, operator) in operators.iter().enumerate() {
             let bytes = encode_snapshot(&SubtaskSnapshot { operators: vec![operator.clone()] }).expect("plain data");
-            files.push(snapshot_file(id, &format!("{name}-{index}-1.1.snapshot"), &bytes));
-            events.push(write(&format!("/chk/chk-{id}/{}", files[files.len() - 1].name), bytes));
+            files.push(snapshot_file(id, &format!("{name}-{index}-1.1-{id}.state"), &bytes));
+            events.push(write(&format!("/chk/state/{}", files[files.len() - 1].name), bytes));
         }
         let alone = |file: &SnapshotFile| SnapshotHandle { files: vec![file.clone()] };
         let (name, snapshots) = ((*name).to_owned(), files[first..].iter().map(alone).collect());
@@ -238,6 +239,10 @@ pub(super) fn write(path: &str, contents: impl Into<Bytes>) -> Event {
 
 pub(super) fn sync(path: &str) -> Event {
     Event::Sync(path.into())
+}
+
+pub(super) fn hide(path: &str) -> Event {
+    Event::Hide(path.into())
 }
 
 pub(super) fn remove(path: &str) -> Event {
@@ -291,6 +296,7 @@ impl Story {
                 Event::End { finished } => checker.finish(finished, &files)?,
                 Event::Write(path, contents) => drop(files.visible.insert(path, contents)),
                 Event::Sync(path) => drop(files.durable.insert(path.clone(), files.visible[&path].clone())),
+                Event::Hide(path) => drop(files.visible.remove(&path)),
                 Event::Remove(path) => {
                     files.visible.remove(&path);
                     files.durable.remove(&path);
@@ -336,7 +342,9 @@ impl DiskView for Files {
 
     fn list(&self, directory: &Path) -> Vec<String> {
         let name = |path: &PathBuf| path.strip_prefix(directory).ok()?.iter().next()?.to_str().map(str::to_owned);
-        let names: BTreeSet<String> = self.visible.keys().filter_map(name).collect();
+        // A directory is there as long as something in it would come back.
+        let hidden = self.durable.keys().filter(|path| path.parent() != Some(directory));
+        let names: BTreeSet<String> = self.visible.keys().chain(hidden).filter_map(name).collect();
         names.into_iter().collect()
     }
 }

@@ -1,8 +1,5 @@
 //! A small job that reads files, counts words, and writes them exactly once.
 
-#[path = "counts.rs"]
-mod counts;
-
 use std::{
     collections::BTreeMap,
     ops::RangeInclusive,
@@ -11,13 +8,11 @@ use std::{
     time::Duration,
 };
 
-use counts::word_hashes;
 use tidegate::{
     connector::{FileSink, TextFileSource, TextSplit},
     error::Result,
     graph::{JobGraph, StreamExecutionEnvironment},
     job::RestartStrategy,
-    key_group::KeyHash,
     state::{KeyGroupEntries, OperatorSnapshot},
 };
 use tidegate_sim::{
@@ -25,7 +20,7 @@ use tidegate_sim::{
     fault::{Anchor, Fault, FaultPlan},
     run::{ClusterShape, Expectation, RunReport, RunSpec, Verdict, run},
     seed::Seed,
-    workload::{Lines, Workload},
+    workload::{Lines, StateEntry, Workload, entries_of},
 };
 
 const FILES: [(&str, &str); 2] = [("/input/1", "a b a c\nd e\na\nf a b\n"), ("/input/2", "b\nc a\ne e e f\nd d b\n")];
@@ -70,8 +65,8 @@ impl Workload for Words {
         Ok(())
     }
 
-    fn key_hashes(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<KeyHash>, String> {
-        word_hashes(group)
+    fn entries(&self, _: &str, _: &str, group: &KeyGroupEntries) -> std::result::Result<Vec<StateEntry>, String> {
+        entries_of::<String, u64>(group)
     }
 
     /// Each file is one split: they are short.

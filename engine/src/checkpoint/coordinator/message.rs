@@ -78,6 +78,11 @@ pub enum CoordinatorEvent {
         /// Why.
         error: Error,
     },
+    /// The checkpoint was deleted, durably.
+    Retired {
+        /// The checkpoint.
+        checkpoint: CheckpointId,
+    },
     /// The task has committed all that the checkpoint allows.
     Committed {
         /// The task.
@@ -123,7 +128,7 @@ pub enum CoordinatorCommand {
         /// Why.
         reason: String,
     },
-    /// Delete all files of the checkpoint.
+    /// Delete the checkpoint.
     Retire {
         /// The checkpoint.
         checkpoint: CheckpointId,

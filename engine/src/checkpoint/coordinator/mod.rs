@@ -186,6 +186,7 @@ impl Coordinator {
                     out.push(CoordinatorCommand::FailAttempt { error: error.at(place) });
                 }
             }
+            CoordinatorEvent::Retired { checkpoint } => self.retention.deleted(checkpoint),
             CoordinatorEvent::Committed { task, checkpoint } => self.committed(task, checkpoint, out),
         }
     }
@@ -233,8 +234,13 @@ impl Coordinator {
     fn directory_created(&mut self, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
         let Some(pending) = self.pending.as_mut().filter(|p| p.id == checkpoint && !p.triggered) else { return };
         pending.triggered = true;
-        let barrier =
-            CheckpointBarrier { checkpoint, mode: self.options.mode, is_final: pending.is_final, base: self.base };
+        let barrier = CheckpointBarrier {
+            checkpoint,
+            mode: self.options.mode,
+            is_final: pending.is_final,
+            base: self.base,
+            oldest: self.retention.oldest().unwrap_or(checkpoint),
+        };
         let attempt = pending.attempt;
         let tasks = self.job.sources.iter().map(|subtask| TaskId { subtask: *subtask, attempt }).collect();
         out.push(CoordinatorCommand::TriggerSources { barrier, tasks });

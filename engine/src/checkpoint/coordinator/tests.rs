@@ -36,6 +36,7 @@ impl Play {
             min_pause: ms(20),
             tolerable_failures: 1,
             retained: 1,
+            ..CheckpointOptions::default()
         };
         let vertex = |id, name: &str, parallelism| CheckpointedVertex {
             id: VertexId(id),
@@ -141,6 +142,7 @@ fn describe_event(event: &CoordinatorEvent) -> String {
         E::ManifestPublished { checkpoint } => format!("manifest {checkpoint}"),
         E::ManifestNotPublished { checkpoint, .. } => format!("no manifest {checkpoint}"),
         E::ManifestIndeterminate { checkpoint, .. } => format!("manifest {checkpoint} in doubt"),
+        E::Retired { checkpoint } => format!("{checkpoint} is deleted"),
         E::Committed { task, checkpoint } => format!("{task} committed {checkpoint}"),
     }
 }
@@ -152,8 +154,9 @@ fn describe_command(command: &CoordinatorCommand) -> String {
         C::TriggerSources { barrier, tasks } => {
             let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
             let base = barrier.base.map(|base| format!(" on {base}")).unwrap_or_default();
+            let oldest = format!(" since {}", barrier.oldest);
             let kind = if barrier.is_final { " (final)" } else { "" };
-            format!("trigger {}{base}{kind} at {}", barrier.checkpoint, tasks.join(" "))
+            format!("trigger {}{base}{oldest}{kind} at {}", barrier.checkpoint, tasks.join(" "))
         }
         C::PublishManifest { manifest } => {
             let files: Vec<&str> = manifest.files().map(|f| f.name.as_str()).collect();
@@ -177,17 +180,29 @@ fn describe_command(command: &CoordinatorCommand) -> String {
 fn a_checkpoint_from_trigger_to_notification() {
     let mut play = Play::new();
     play.at(99).at(100).directory(6).acknowledge(6, FIRST, &ALL).published(6).at(199).at(200);
+    // The next one says what may still be asked for: 4 could not be deleted yet.
+    play.tell(CoordinatorEvent::Retired { checkpoint: CheckpointId(5) }).directory(7).acknowledge(7, FIRST, &ALL);
+    play.tell(CoordinatorEvent::Retired { checkpoint: CheckpointId(4) }).published(7).at(300).directory(8);
     insta::assert_snapshot!(play.text(), @r"
     attempt 1.1 runs
     99 ms
     100 ms -> create directory 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
     v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
     manifest 6 -> notify 6@1.1 complete; retire 4; retire 5
     199 ms
     200 ms -> create directory 7
+    5 is deleted
+    directory 7 -> trigger 7 on 6 since 4 at v0/0@1.1 v0/1@1.1
+    v0/0@1.1 acknowledges 7 -> counts
+    v0/1@1.1 acknowledges 7 -> counts
+    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0
+    4 is deleted
+    manifest 7 -> notify 7@1.1 complete; retire 6
+    300 ms -> create directory 8
+    directory 8 -> trigger 8 on 7 since 6 at v0/0@1.1 v0/1@1.1
     ");
 }
 
@@ -203,7 +218,7 @@ fn only_who_owes_an_acknowledgement_can_give_or_refuse_it() {
     v1/0@1.1 acknowledges 6
     100 ms -> create directory 6
     v1/0@1.1 acknowledges 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     v1/0@1.2 acknowledges 6
     v1/0@1.1 acknowledges 5
     v1/0@1.2 declines 6
@@ -222,7 +237,7 @@ fn a_time_out_aborts_and_what_comes_late_is_void() {
     insta::assert_snapshot!(play.text(), @r"
     attempt 1.1 runs
     100 ms -> create directory 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 6 -> counts
     149 ms
     150 ms -> aborted: the checkpoint did not complete within 50ms; notify 6@1.1 aborted
@@ -231,7 +246,7 @@ fn a_time_out_aborts_and_what_comes_late_is_void() {
     199 ms
     200 ms -> create directory 7
     directory 6
-    directory 7 -> trigger 7 at v0/0@1.1 v0/1@1.1
+    directory 7 -> trigger 7 since 4 at v0/0@1.1 v0/1@1.1
     ");
 }
 
@@ -246,16 +261,16 @@ fn more_failures_in_a_row_than_are_tolerated_fail_the_attempt() {
     insta::assert_snapshot!(play.text(), @r"
     attempt 1.1 runs
     100 ms -> create directory 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     v1/0@1.1 declines 6 -> aborted: declined by v1/0: no space; notify 6@1.1 aborted
     200 ms -> create directory 7
-    directory 7 -> trigger 7 at v0/0@1.1 v0/1@1.1
+    directory 7 -> trigger 7 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 7 -> counts
     v0/1@1.1 acknowledges 7 -> counts
     v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0
     manifest 7 -> notify 7@1.1 complete; retire 4; retire 5; retire 6
     300 ms -> create directory 8
-    directory 8 -> trigger 8 on 7 at v0/0@1.1 v0/1@1.1
+    directory 8 -> trigger 8 on 7 since 4 at v0/0@1.1 v0/1@1.1
     v1/0@1.1 declines 8 -> aborted: declined by v1/0: no space; notify 8@1.1 aborted
     400 ms -> create directory 9
     no directory 9 -> aborted: disk gone; notify 9@1.1 aborted; fail the attempt: checkpoint 9 (2 failed in a row): disk gone
@@ -304,7 +319,7 @@ fn the_end_of_an_attempt_ends_its_checkpoint() {
     insta::assert_snapshot!(play.text(), @r"
     attempt 1.1 runs
     100 ms -> create directory 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     attempt 1.1 has ended -> aborted: attempt 1.1 has ended
     v0/0@1.1 acknowledges 6
     v0/1@1.1 acknowledges 6
@@ -312,7 +327,7 @@ fn the_end_of_an_attempt_ends_its_checkpoint() {
     1000 ms
     attempt 1.2 runs
     1100 ms -> create directory 7
-    directory 7 -> trigger 7 at v0/0@1.2 v0/1@1.2
+    directory 7 -> trigger 7 since 4 at v0/0@1.2 v0/1@1.2
     v0/0@1.2 acknowledges 7 -> counts
     v0/1@1.2 acknowledges 7 -> counts
     v1/0@1.2 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.2: v0/0 v0/1 v1/0
@@ -336,7 +351,7 @@ fn a_manifest_in_doubt_fails_the_attempt_and_deletes_nothing() {
     insta::assert_snapshot!(play.text(), @r"
     attempt 1.1 runs
     100 ms -> create directory 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
     v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
@@ -344,13 +359,13 @@ fn a_manifest_in_doubt_fails_the_attempt_and_deletes_nothing() {
     attempt 1.1 has ended
     attempt 1.2 runs
     200 ms -> create directory 7
-    directory 7 -> trigger 7 at v0/0@1.2 v0/1@1.2
+    directory 7 -> trigger 7 since 4 at v0/0@1.2 v0/1@1.2
     v0/0@1.2 acknowledges 7 -> counts
     v0/1@1.2 acknowledges 7 -> counts
     v1/0@1.2 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.2: v0/0 v0/1 v1/0
     no manifest 7 -> aborted: cut off; notify 7@1.2 aborted
     300 ms -> create directory 8
-    directory 8 -> trigger 8 at v0/0@1.2 v0/1@1.2
+    directory 8 -> trigger 8 since 4 at v0/0@1.2 v0/1@1.2
     v0/0@1.2 acknowledges 8 -> counts
     v0/1@1.2 acknowledges 8 -> counts
     v1/0@1.2 acknowledges 8 -> counts; report all-acknowledged; publish 8 of attempt 1.2: v0/0 v0/1 v1/0
@@ -370,7 +385,7 @@ fn a_bounded_job_ends_with_a_final_checkpoint_that_every_task_has_committed() {
     input of v0/0@1.1 has ended
     input of v0/1@1.1 has ended
     input of v1/0@1.1 has ended -> create directory 6
-    directory 6 -> trigger 6 (final) at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 (final) at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
     v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
@@ -396,7 +411,7 @@ fn the_final_checkpoint_waits_for_its_attempt_and_for_the_one_under_way() {
     insta::assert_snapshot!(play.text(), @r"
     attempt 1.1 runs
     100 ms -> create directory 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     input of v0/0@1.1 has ended
     input of v0/1@1.1 has ended
     input of v1/0@1.1 has ended

@@ -41,8 +41,10 @@ pub(crate) enum Event {
     Prepared(Result<Box<Prepared>>),
     /// Storage has done, or not done, what the coordinator asked for.
     Coordinator(CoordinatorEvent),
-    /// Old checkpoints are deleted, but for these.
-    Retired { left: Vec<CheckpointId> },
+    /// Old checkpoints are deleted, some of them.
+    Retired { gone: Vec<CheckpointId>, left: Vec<CheckpointId> },
+    /// What attempts before this one have left is deleted; or some of it, if there is something left.
+    StaleFilesRemoved { attempt: AttemptId, left: bool },
     /// The job's end is recorded, or could not be.
     CleanedUp(Result<()>),
 }
@@ -58,7 +60,7 @@ pub(crate) struct JobManager {
     pub(super) events: mpsc::UnboundedSender<Event>,
     /// The final checkpoint, once all its output is committed.
     pub(super) committed: Option<CheckpointId>,
-    lifecycle: Lifecycle,
+    pub(super) lifecycle: Lifecycle,
     coordinator: Option<Coordinator>,
     peers: Peers,
     /// As configured; holds until a checkpoint of this life exists.
@@ -74,6 +76,8 @@ pub(crate) struct JobManager {
     restore_point_wanted: bool,
     /// Checkpoints whose deletion failed.
     unretired: BTreeSet<CheckpointId>,
+    /// Whether snapshot files of earlier attempts may be there.
+    pub(super) stale_files: bool,
     next_heartbeat: Instant,
     ended: Option<JobStatus>,
 }
@@ -118,6 +122,7 @@ impl JobManager {
             prepared: None,
             restore_point_wanted: false,
             unretired: BTreeSet::new(),
+            stale_files: true,
             ended: None,
         }
     }
@@ -214,7 +219,17 @@ impl JobManager {
                 }
                 self.coordinator_event(event).await;
             }
-            Event::Retired { left } => self.unretired.extend(left),
+            Event::Retired { gone, left } => {
+                self.unretired.extend(left);
+                for checkpoint in gone {
+                    self.coordinator_event(CoordinatorEvent::Retired { checkpoint }).await;
+                }
+                self.remove_stale_files();
+            }
+            // What an older attempt found says nothing of what that has left itself.
+            Event::StaleFilesRemoved { attempt, left } => {
+                self.stale_files &= left || self.lifecycle.attempt() != Some(attempt);
+            }
             Event::CleanedUp(Ok(())) => self.lifecycle_event(LifecycleEvent::CleanedUp).await,
             Event::CleanedUp(Err(error)) => {
                 self.ended = Some(JobStatus::Failed(error.at("recording the end of the job")));
@@ -377,6 +392,8 @@ impl JobManager {
             let (restore, locations) = (prepared.restore.clone(), locations.clone());
             self.peers.send(task_manager, ToTaskManager::Deploy(Deployment { attempt, restore, tasks, locations }));
         }
+        self.stale_files = true;
+        self.remove_stale_files();
     }
 
     /// Tells everybody that it is over.

@@ -9,7 +9,7 @@ use crate::{
     metrics::{Measurement, micros},
     probe::Step,
     runtime::restore_point::{clean_up, prepare},
-    storage::{CheckpointStore, PublishError},
+    storage::{CheckpointStore, PublishError, StaleFiles},
 };
 
 /// How often deleting what is left over is tried before the job ends without it.
@@ -87,14 +87,39 @@ impl JobManager {
     pub(super) fn retire(&self, checkpoints: Vec<CheckpointId>) {
         let (store, reporter) = (self.store(), self.reporter.clone());
         self.start_work("retire checkpoints", async move {
-            let mut left = Vec::new();
+            let (mut gone, mut left) = (Vec::new(), Vec::new());
             for checkpoint in checkpoints {
                 match store.retire(checkpoint).await {
-                    Ok(()) => reporter.report_for(checkpoint, Step::CheckpointRetired).await,
+                    Ok(()) => {
+                        reporter.report_for(checkpoint, Step::CheckpointRetired).await;
+                        gone.push(checkpoint);
+                    }
                     Err(_) => left.push(checkpoint),
                 }
             }
-            Some(Event::Retired { left })
+            Some(Event::Retired { gone, left })
+        });
+    }
+
+    /// Deletes what earlier attempts have left behind, as far as no checkpoint names it. Their tasks may still run somewhere:
+    /// what they write counts for nobody.
+    pub(super) fn remove_stale_files(&self) {
+        let (Some(attempt), Some(store), true) = (self.lifecycle.attempt(), &self.store, self.stale_files) else {
+            return;
+        };
+        let (store, reporter) = (store.clone(), self.reporter.clone());
+        self.start_work("remove stale files", async move {
+            // What cannot be deleted now only takes up room until it is tried again.
+            let left = match store.remove_stale_files(attempt).await {
+                Ok(StaleFiles { removed, left }) => {
+                    if removed > 0 {
+                        reporter.report(Step::StaleFilesRemoved).await;
+                    }
+                    left > 0
+                }
+                Err(_) => true,
+            };
+            Some(Event::StaleFilesRemoved { attempt, left })
         });
     }
 

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use tidegate::storage::{MANIFEST, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, parse_checkpoint_directory};
+use tidegate::storage::{
+    MANIFEST, SNAPSHOT_DIRECTORY, TEMPORARY_SUFFIX, parse_checkpoint_directory, parse_snapshot_file,
+};
 
 use super::{State, directory::Entry};
 use crate::fault::FileKind;
@@ -10,12 +12,11 @@ use crate::fault::FileKind;
 /// The kind of the file that has this name.
 fn kind_of_whole(path: &Path) -> Option<FileKind> {
     let name = |path: &Path| path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
-    parse_checkpoint_directory(&name(path.parent()?)?)?;
-    match name(path)? {
-        name if name == MANIFEST => Some(FileKind::Manifest),
-        name if name.ends_with(SNAPSHOT_SUFFIX) => Some(FileKind::Snapshot),
-        _ => None,
+    let (directory, name) = (name(path.parent()?)?, name(path)?);
+    if directory == SNAPSHOT_DIRECTORY {
+        return parse_snapshot_file(&name).map(|_| FileKind::Snapshot);
     }
+    (parse_checkpoint_directory(&directory).is_some() && name == MANIFEST).then_some(FileKind::Manifest)
 }
 
 /// The kind of the file that is written under this name, which may be a temporary one.
@@ -51,8 +52,10 @@ mod tests {
         let cases = [
             ("/c/chk-7/manifest", Some(Manifest), Some(Manifest)),
             ("/c/chk-7/manifest.tmp", None, Some(Manifest)),
-            ("/c/chk-7/count-0-1.2.snapshot", Some(Snapshot), Some(Snapshot)),
-            ("/c/chk-7/count-0-1.2.snapshot.tmp", None, Some(Snapshot)),
+            ("/c/state/count-0-1.2-3.state", Some(Snapshot), Some(Snapshot)),
+            ("/c/state/notes", None, None),
+            ("/c/chk-7/count-0-1.2-3.state", None, None),
+            ("/c/state/manifest", None, None),
             ("/c/chk-7/notes", None, None),
             ("/c/chk-07/manifest", None, None),
             ("/c/manifest", None, None),

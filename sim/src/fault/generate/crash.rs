@@ -25,7 +25,8 @@ impl Draws<'_> {
             StepKind::TaskManagerLost
             | StepKind::RestartScheduled
             | StepKind::TaskCanceled
-            | StepKind::SnapshotRead => {
+            | StepKind::SnapshotRead
+            | StepKind::StaleFilesRemoved => {
                 let victim = Victim::TaskManager(self.task_manager());
                 let restart_after_us = self.soon();
                 let action = Action::Crash { victim, crash: Crash::Process, restart_after_us };

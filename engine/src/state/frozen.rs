@@ -1,0 +1,111 @@
+//! The state of one subtask on its way from the freeze into a file.
+
+use serde::{Deserialize, Serialize};
+
+use super::ListStateSnapshot;
+use crate::{
+    id::CheckpointId,
+    key_group::{KeyGroup, KeyGroupRange},
+};
+
+/// How the state of a subtask shall be frozen.
+pub struct Freeze {
+    /// For which checkpoint.
+    pub checkpoint: CheckpointId,
+    /// Whether what has not changed since the freeze before may be left out.
+    pub delta: bool,
+    /// Whether to say what is frozen.
+    pub wants_content: bool,
+    /// What is frozen is appended to this.
+    pub buffer: Vec<u8>,
+}
+
+/// How much state there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateSize {
+    /// Entries of keyed state.
+    pub entries: u64,
+    /// How many of them, and of removed keys, a snapshot would hold that leaves out what has not changed since the freeze
+    /// before; `None` if it is not known any more what has changed.
+    pub changed: Option<u64>,
+}
+
+/// What was frozen: keyed state from the end of the sweep on, everything else at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FrozenSnapshot {
+    /// Entries and keys, after what the buffer held before.
+    pub buffer: Vec<u8>,
+    /// The operators of the chain that keep state.
+    pub operators: Vec<FrozenOperator>,
+}
+
+/// The state of one operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrozenOperator {
+    /// Under which it is found again.
+    pub uid: String,
+    /// The key groups that the subtask owns; `None` for an operator without keyed state.
+    pub key_groups: Option<KeyGroupRange>,
+    /// Its keyed states, by name.
+    pub keyed: Vec<FrozenKeyedState>,
+    /// Its list states, by name.
+    pub lists: Vec<ListStateSnapshot>,
+}
+
+/// Where the entries of one keyed state are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrozenKeyedState {
+    /// The name from its descriptor.
+    pub name: String,
+    /// The key and value types.
+    pub type_name: String,
+    /// Whether it holds only what has changed since the snapshot that this one builds on.
+    pub is_delta: bool,
+    /// Its parts, by key group; for each group what was removed first.
+    pub extents: Vec<Extent>,
+}
+
+/// Bytes that belong to one key group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The group.
+    pub group: KeyGroup,
+    /// What they are.
+    pub kind: ExtentKind,
+    /// How many.
+    pub entries: u64,
+    /// Where they begin, from the beginning of the file.
+    pub position: u64,
+    /// How many bytes there are.
+    pub len: u64,
+}
+
+/// What an extent holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ExtentKind {
+    /// Keys that have no value any more.
+    Removed,
+    /// Keys with their values.
+    Entries,
+}
+
+impl FrozenSnapshot {
+    /// Whether it can be used only together with the snapshot before.
+    #[must_use]
+    pub fn is_delta(&self) -> bool {
+        self.operators.iter().flat_map(|o| &o.keyed).any(|k| k.is_delta)
+    }
+
+    /// Adds a keyed state of an operator that was frozen before, with the buffer that it was encoded into.
+    pub(crate) fn add(&mut self, uid: &str, buffer: Vec<u8>, mut state: FrozenKeyedState) {
+        if self.buffer.is_empty() {
+            self.buffer = buffer;
+        } else {
+            let shift = self.buffer.len() as u64;
+            state.extents.iter_mut().for_each(|e| e.position += shift);
+            self.buffer.extend_from_slice(&buffer);
+        }
+        let operator = self.operators.iter_mut().find(|o| o.uid == uid);
+        operator.expect("an operator adds itself when it is frozen").keyed.push(state);
+    }
+}

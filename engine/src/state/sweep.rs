@@ -1,0 +1,207 @@
+//! How a table is frozen without stopping the stream.
+//!
+//! A freeze only notes that it has happened. From then on segments are encoded one after the other, in the order of the
+//! directory, by a *sweep* that goes on between two batches; a segment that is to be changed before the sweep has come to it is
+//! encoded first. So the bytes hold the state as it was at the freeze, whatever is done meanwhile.
+
+use super::{
+    ValueStateDescriptor, ValueTable, codec,
+    frozen::{Extent, ExtentKind, FrozenKeyedState},
+    segment::{Marks, Segment},
+    table::Removed,
+};
+use crate::{
+    error::{Error, Result},
+    key_group::KeyGroup,
+    probe::KeyGroupContent,
+    stream::{Data, Key, hash_bytes},
+};
+
+/// A frozen table that is being encoded.
+pub(super) struct Sweep<K> {
+    is_delta: bool,
+    buffer: Vec<u8>,
+    extents: Vec<Extent>,
+    removed: Removed<K>,
+    /// The slot of the directory from which it goes on.
+    pub next_slot: usize,
+    /// Why a segment could not be encoded.
+    error: Option<postcard::Error>,
+}
+
+impl<K> Sweep<K> {
+    /// The bytes from `start` to the end are entries, or keys, of this group.
+    fn close_extent(&mut self, group: KeyGroup, kind: ExtentKind, entries: u64, start: usize) {
+        if entries == 0 {
+            return;
+        }
+        let (position, len) = (start as u64, (self.buffer.len() - start) as u64);
+        match self.extents.last_mut() {
+            Some(last) if (last.group, last.kind, last.position + last.len) == (group, kind, position) => {
+                last.entries += entries;
+                last.len += len;
+            }
+            _ => self.extents.push(Extent { group, kind, entries, position, len }),
+        }
+    }
+}
+
+impl<K: Key, V: Data> ValueTable<K, V> {
+    /// Fixes what the next snapshot holds: everything, or, if `delta` allows it, what has changed since the freeze before. Says
+    /// how many entries or keys that is, about. What is encoded is appended to `buffer`.
+    ///
+    /// # Panics
+    /// If the table is frozen.
+    pub fn freeze(&mut self, delta: bool, buffer: Vec<u8>) {
+        assert!(self.sweep.is_none(), "a table is frozen twice");
+        let removed = std::mem::take(&mut self.removed);
+        let is_delta = delta && !removed.overflowed;
+        self.freezes = self.freezes.wrapping_add(1);
+        self.touched = 0;
+        self.sweep =
+            Some(Box::new(Sweep { is_delta, buffer, extents: Vec::new(), removed, next_slot: 0, error: None }));
+    }
+
+    /// How many entries and keys a delta would hold if the table were frozen now; `None` if that is not known any more.
+    #[must_use]
+    pub fn changed(&self) -> Option<usize> {
+        (!self.removed.overflowed).then_some(self.touched + self.removed.count)
+    }
+
+    /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, a number of entries, is used up: at
+    /// least one segment if the budget is not zero. Says whether all is encoded.
+    ///
+    /// # Errors
+    /// `UserCode` if a key or a value refuses to be encoded.
+    pub fn sweep(&mut self, budget: &mut u64) -> Result<bool> {
+        while let Some(sweep) = self.sweep.as_ref().filter(|s| s.next_slot < self.directory.len()) {
+            if *budget == 0 {
+                return Ok(false);
+            }
+            let slot = sweep.next_slot;
+            let segment = self.directory[slot] as usize;
+            let mut encoded = 1;
+            if slot % (1 << self.depth) == 0 {
+                encoded += self.encode_removed(slot >> self.depth);
+            }
+            if self.segments[segment].swept != self.freezes {
+                encoded += self.encode_segment(segment);
+            }
+            let slots = 1 << (self.depth - self.segments[segment].depth);
+            self.sweep.as_mut().expect("it was there").next_slot += slots;
+            *budget = budget.saturating_sub(encoded);
+        }
+        match self.sweep.as_mut().and_then(|s| s.error.take()) {
+            None => Ok(true),
+            Some(e) => Err(Error::user_code(format!("a key or a value cannot be encoded: {e}"))),
+        }
+    }
+
+    /// The buffer and what is in it. The sweep must be over.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn collect(&mut self, descriptor: &ValueStateDescriptor<V>) -> (Vec<u8>, FrozenKeyedState) {
+        let sweep = *self.sweep.take().expect("only what is frozen can be collected");
+        assert_eq!(sweep.next_slot, self.directory.len(), "the sweep is not over");
+        let Sweep { is_delta, buffer, mut extents, .. } = sweep;
+        // What was removed comes first: a key may have come back since.
+        extents.sort_by_key(|e| (e.group, e.kind, e.position));
+        let type_name = descriptor.type_name::<K>();
+        (buffer, FrozenKeyedState { name: descriptor.name().to_owned(), type_name, is_delta, extents })
+    }
+
+    /// Forgets what is frozen. The next snapshot must be written in full.
+    pub fn abandon(&mut self) {
+        self.sweep = None;
+    }
+
+    /// Encodes a segment that is about to be changed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn copy_before_write(&mut self, segment: usize) {
+        self.encode_segment(segment);
+    }
+
+    fn encode_segment(&mut self, index: usize) -> u64 {
+        let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
+        let (segment, marks) = (&mut self.segments[index], &mut self.marks[index]);
+        let start = sweep.buffer.len();
+        let encoded = if sweep.is_delta {
+            encode_marked(segment, marks, &mut sweep.buffer)
+        } else {
+            encode_all(segment, &mut sweep.buffer)
+        };
+        let entries = encoded.unwrap_or_else(|e| {
+            sweep.error = Some(e);
+            0
+        });
+        sweep.close_extent(segment.group, ExtentKind::Entries, entries, start);
+        segment.swept = self.freezes;
+        *marks = Marks::default();
+        entries
+    }
+
+    /// Encodes the keys that were removed from a key group.
+    fn encode_removed(&mut self, group: usize) -> u64 {
+        let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
+        let keys = sweep.removed.groups.get_mut(group).map(std::mem::take).unwrap_or_default();
+        if !sweep.is_delta || planted!(RemovedNotInDelta) {
+            return 0;
+        }
+        let start = sweep.buffer.len();
+        if let Err(e) = keys.iter().try_for_each(|key| codec::encode(key, &mut sweep.buffer)) {
+            sweep.error = Some(e);
+        }
+        let group = KeyGroup(self.owned.start + group as u32);
+        sweep.close_extent(group, ExtentKind::Removed, keys.len() as u64, start);
+        keys.len() as u64
+    }
+
+    /// What the table holds, whatever the order: for each key group with entries the sum of their checksums.
+    ///
+    /// # Errors
+    /// `UserCode` if a key or a value refuses to be encoded.
+    pub fn content(&self) -> Result<Vec<KeyGroupContent>> {
+        let mut groups: Vec<KeyGroupContent> = Vec::new();
+        let mut bytes = Vec::new();
+        let mut previous = None;
+        for index in &self.directory {
+            let segment = &self.segments[*index as usize];
+            if previous.replace(*index) == Some(*index) || segment.entries.is_empty() {
+                continue;
+            }
+            if groups.last().is_none_or(|g| g.group != segment.group) {
+                groups.push(KeyGroupContent { group: segment.group, sum: 0 });
+            }
+            let into = groups.last_mut().expect("just pushed");
+            for entry in &segment.entries {
+                bytes.clear();
+                codec::encode(&entry.key, &mut bytes)
+                    .and_then(|()| codec::encode(&entry.value, &mut bytes))
+                    .map_err(|e| Error::user_code(format!("a key or a value cannot be encoded: {e}")))?;
+                into.sum = into.sum.wrapping_add(hash_bytes(&bytes).0);
+            }
+        }
+        Ok(groups)
+    }
+}
+
+fn encode_all<K: Key, V: Data>(segment: &Segment<K, V>, out: &mut Vec<u8>) -> postcard::Result<u64> {
+    for entry in &segment.entries {
+        codec::encode(&entry.key, out)?;
+        codec::encode(&entry.value, out)?;
+    }
+    Ok(segment.entries.len() as u64)
+}
+
+fn encode_marked<K: Key, V: Data>(segment: &Segment<K, V>, marks: &Marks, out: &mut Vec<u8>) -> postcard::Result<u64> {
+    let mut entries = 0;
+    // A marked bucket is vacant if its key was removed.
+    for entry in marks.iter(segment.entries.num_buckets()).filter_map(|bucket| segment.entries.get_bucket(bucket)) {
+        codec::encode(&entry.key, out)?;
+        codec::encode(&entry.value, out)?;
+        entries += 1;
+    }
+    Ok(entries)
+}

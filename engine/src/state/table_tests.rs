@@ -1,0 +1,296 @@
+//! What must hold of a table, whatever is done with it and whenever it is frozen.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    error::{ErrorKind, Result},
+    id::CheckpointId,
+    key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroup, KeyGroupRange, KeyHash},
+    storage::{decode_snapshot, seal_snapshot, snapshot_buffer},
+    stream::{Data, Key},
+};
+
+const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: MAX };
+
+fn descriptor<V>() -> ValueStateDescriptor<V> {
+    ValueStateDescriptor::new("counts")
+}
+
+pub(super) fn table<K: Key, V: Data>(entries: impl IntoIterator<Item = (K, V)>) -> ValueTable<K, V> {
+    let mut table = ValueTable::new(MAX, ALL);
+    entries.into_iter().for_each(|(key, value)| table.insert_new(key.key_hash(), key, value));
+    table
+}
+
+/// What is in a file that holds this frozen table.
+fn read_back<K: Key, V: Data>(table: &mut ValueTable<K, V>) -> KeyedStateSnapshot {
+    let (buffer, state) = table.collect(&descriptor());
+    let operator = FrozenOperator { uid: "o".into(), key_groups: Some(ALL), keyed: vec![state], lists: Vec::new() };
+    let frozen = FrozenSnapshot { buffer, operators: vec![operator] };
+    let contents = seal_snapshot(frozen, CheckpointId(1), None, Default::default()).unwrap();
+    let (_, mut snapshot) = decode_snapshot(&contents, "f".as_ref()).unwrap();
+    snapshot.operators.remove(0).keyed.remove(0)
+}
+
+fn sweep_all<K: Key, V: Data>(table: &mut ValueTable<K, V>) {
+    assert!(table.sweep(&mut u64::MAX.clone()).unwrap());
+}
+
+/// A snapshot of everything.
+pub(super) fn full<K: Key, V: Data>(table: &mut ValueTable<K, V>) -> KeyedStateSnapshot {
+    table.freeze(false, snapshot_buffer(Vec::new()));
+    sweep_all(table);
+    read_back(table)
+}
+
+fn alone(state: KeyedStateSnapshot) -> SubtaskSnapshot {
+    let operator = OperatorSnapshot { uid: "o".into(), key_groups: Some(ALL), keyed: vec![state], lists: Vec::new() };
+    SubtaskSnapshot { operators: vec![operator] }
+}
+
+fn restore<K: Key, V: Data>(snapshot: &KeyedStateSnapshot, owned: KeyGroupRange) -> Result<ValueTable<K, V>> {
+    ValueTable::restore(&descriptor(), snapshot, MAX, owned)
+}
+
+/// All entries of a snapshot.
+fn entries<K: Key + Ord, V: Data>(snapshot: &KeyedStateSnapshot) -> BTreeMap<K, V> {
+    snapshot.groups.iter().flat_map(|g| g.decode().unwrap()).collect()
+}
+
+/// A key type whose hashes are nearly all the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+struct Colliding(u32);
+
+impl Key for Colliding {
+    fn key_hash(&self) -> KeyHash {
+        KeyHash(u64::from(self.0 % 2) << 40)
+    }
+}
+
+/// What a program, or a checkpoint, does to a table.
+#[derive(Clone, Copy, Debug)]
+enum Action {
+    /// Keys from this one on, so many, get this value.
+    Put(u16, u16, u32),
+    /// Keys from this one on, so many, lose theirs.
+    Remove(u16, u16),
+    /// All state is fixed, in full if told so.
+    Freeze(bool),
+    /// Goes on with this budget.
+    Sweep(u64),
+    /// The checkpoint fails.
+    Abandon,
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        6 => (0u16..3000, prop_oneof![3 => 0u16..20, 1 => 0u16..1500], any::<u32>()).prop_map(|(k, n, v)| Action::Put(k, n, v)),
+        3 => (0u16..3000, prop_oneof![3 => 0u16..20, 1 => 0u16..1500]).prop_map(|(k, n)| Action::Remove(k, n)),
+        4 => any::<bool>().prop_map(Action::Freeze),
+        6 => prop_oneof![2 => 1u64..4, 1 => 1u64..400, 2 => Just(1 << 40)].prop_map(Action::Sweep),
+        1 => Just(Action::Abandon),
+    ];
+    proptest::collection::vec(action, 0..40)
+}
+
+/// Does these things to a table, to a map, and to the snapshots that are taken meanwhile.
+fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRange, actions: Vec<Action>) {
+    let (mut table, mut model) = (ValueTable::<K, u32>::new(MAX, owned), BTreeMap::<K, u32>::new());
+    let owns = |key: &K| owned.contains(KeyGroup::of(key.key_hash(), MAX));
+    // What was frozen; the files of the newest snapshot, taken together; whether it is of use as a base.
+    let mut frozen: Option<BTreeMap<K, u32>> = None;
+    let mut newest: Option<SubtaskSnapshot> = None;
+    for action in actions {
+        match action {
+            Action::Put(from, n, value) => {
+                for key in (from..from + n).map(&key).filter(owns) {
+                    let hash = key.key_hash();
+                    match table.get_mut(hash, &key) {
+                        Some(old) => *old = value,
+                        None => table.insert_new(hash, key.clone(), value),
+                    }
+                    model.insert(key, value);
+                }
+            }
+            Action::Remove(from, n) => {
+                for key in (from..from + n).map(&key).filter(owns) {
+                    assert_eq!(table.remove(key.key_hash(), &key), model.remove(&key));
+                }
+            }
+            Action::Freeze(delta) if frozen.is_none() => {
+                table.freeze(delta && newest.is_some(), snapshot_buffer(Vec::new()));
+                frozen = Some(model.clone());
+            }
+            Action::Sweep(budget) if frozen.is_some() => {
+                let mut budget = budget;
+                if table.sweep(&mut budget).unwrap() {
+                    let state = read_back(&mut table);
+                    let whole = match newest.take() {
+                        Some(mut older) => {
+                            older.apply(alone(state)).unwrap();
+                            older
+                        }
+                        None => alone(state),
+                    };
+                    whole.check_complete().unwrap();
+                    let expected = frozen.take().unwrap();
+                    let state = &whole.operators[0].keyed[0];
+                    assert_eq!(entries::<K, u32>(state), expected);
+                    let restored = restore::<K, u32>(state, owned).unwrap();
+                    assert_eq!(restored.len(), expected.len());
+                    for (key, value) in &expected {
+                        assert_eq!(restored.get(key.key_hash(), key), Some(value));
+                    }
+                    let as_if_new = {
+                        let mut fresh = ValueTable::new(MAX, owned);
+                        expected.into_iter().for_each(|(k, v)| fresh.insert_new(k.key_hash(), k, v));
+                        fresh
+                    };
+                    assert_eq!(restored.content().unwrap(), as_if_new.content().unwrap());
+                    newest = Some(whole);
+                }
+            }
+            Action::Abandon if frozen.is_some() => {
+                table.abandon();
+                (frozen, newest) = (None, None);
+            }
+            Action::Freeze(_) | Action::Sweep(_) | Action::Abandon => {}
+        }
+        assert_eq!(table.len(), model.len());
+    }
+    for key in (0..5000).map(key).filter(owns) {
+        assert_eq!(table.get(key.key_hash(), &key), model.get(&key));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is written, removed and inserted while a sweep is under way: snapshots hold what was frozen.
+    #[test]
+    fn a_snapshot_is_the_state_at_the_freeze(actions in actions()) {
+        run(u64::from, ALL, actions);
+    }
+
+    /// In a single key group, segments split and the directory doubles.
+    #[test]
+    fn so_it_is_in_segments_that_split(actions in actions(), group in 0..MAX) {
+        let owned = KeyGroupRange { start: group, end: group + 1 };
+        let in_group: Vec<u32> = (0..u32::MAX).filter(|n| owned.contains(KeyGroup::of(n.key_hash(), MAX))).take(5000).collect();
+        run(|n| in_group[usize::from(n)], owned, actions);
+    }
+
+    #[test]
+    fn so_it_is_if_hashes_cannot_be_told_apart(actions in actions()) {
+        let actions = actions.into_iter().map(|a| match a {
+            Action::Put(k, n, v) => Action::Put(k, n % 300, v),
+            Action::Remove(k, n) => Action::Remove(k, n % 300),
+            other => other,
+        });
+        run(|n| Colliding(u32::from(n)), ALL, actions.collect());
+    }
+
+    /// Batches: what was located is found, also if the table has changed since.
+    #[test]
+    fn located_keys_are_found(first in proptest::collection::vec(0u32..2000, 0..1500), second in proptest::collection::vec(0u32..2000, 0..1500)) {
+        let owned = KeyGroupRange { start: 3, end: 5 };
+        let of_group = |keys: Vec<u32>| keys.into_iter().filter(|k| owned.contains(KeyGroup::of(k.key_hash(), MAX)));
+        let (mut table, mut located, mut model) = (ValueTable::new(MAX, owned), Located::default(), BTreeMap::new());
+        for batch in [first, second] {
+            let batch: Vec<u32> = of_group(batch).flat_map(|k| [k, k]).collect();
+            table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
+            for (i, key) in batch.iter().enumerate() {
+                match table.located_mut(&located, i, key.key_hash(), key) {
+                    Some(n) => *n += 1,
+                    None => table.insert_new(key.key_hash(), *key, 1),
+                }
+                *model.entry(*key).or_insert(0) += 1;
+            }
+        }
+        prop_assert_eq!(entries::<u32, i32>(&full(&mut table)), model);
+    }
+}
+
+/// A delta of nothing but a few changes is small, whatever was done before.
+#[test]
+fn a_delta_holds_what_has_changed_and_no_more() {
+    let mut counts = table((0..100_000_u64).map(|n| (n, n)));
+    full(&mut counts);
+    assert_eq!(counts.changed(), Some(0));
+    for n in 0..100_u64 {
+        *counts.get_mut(n.key_hash(), &n).unwrap() += 1;
+        *counts.get_mut(n.key_hash(), &n).unwrap() += 1;
+    }
+    for n in 100..110_u64 {
+        counts.remove(n.key_hash(), &n);
+    }
+    assert_eq!(counts.changed(), Some(110));
+    counts.freeze(true, snapshot_buffer(Vec::new()));
+    sweep_all(&mut counts);
+    let delta = read_back(&mut counts);
+    let pieces = |kind| -> u64 {
+        delta.groups.iter().flat_map(|g| &g.pieces).filter(|p| p.kind == kind).map(|p| p.entries).sum()
+    };
+    assert!(delta.is_delta);
+    assert_eq!((pieces(ExtentKind::Entries), pieces(ExtentKind::Removed)), (100, 10));
+    // Alone it is of no use.
+    assert_eq!(alone(delta).check_complete().unwrap_err().kind, ErrorKind::Damaged);
+}
+
+#[test]
+fn more_removals_than_can_be_remembered_are_written_in_full() {
+    let mut counts = table((0..10_000_u64).map(|n| (n, n)));
+    let whole = full(&mut counts);
+    for n in 0..9000_u64 {
+        counts.remove(n.key_hash(), &n);
+    }
+    assert_eq!(counts.changed(), None);
+    counts.freeze(true, snapshot_buffer(Vec::new()));
+    sweep_all(&mut counts);
+    let rest = read_back(&mut counts);
+    assert!(!rest.is_delta);
+    let mut both = alone(whole);
+    both.apply(alone(rest)).unwrap();
+    assert_eq!(entries::<u64, u64>(&both.operators[0].keyed[0]), (9000..10_000).map(|n| (n, n)).collect());
+    assert_eq!(counts.changed(), Some(0));
+}
+
+/// No segment grows with the state: what a write has to encode first, and what an insertion moves, is bounded.
+#[test]
+fn segments_stay_small_and_the_directory_in_proportion() {
+    let counts = table((0..300_000_u32).map(|n| (n, ())));
+    assert!(counts.segments.iter().all(|s| s.entries.len() <= segment::CAPACITY));
+    assert!(counts.segments.len() < 300_000 / 100, "{} segments", counts.segments.len());
+    assert!(counts.directory.len() <= counts.segments.len() * 16, "{} slots", counts.directory.len());
+    let same = table((0..3000).map(|n| (Colliding(n), ())));
+    assert!(same.directory.len() <= same.segments.len() * 16 && same.directory.len() < 10_000);
+}
+
+#[test]
+fn what_is_not_a_snapshot_is_refused() {
+    let good = full(&mut table([("a".to_owned(), 1_u64)]));
+    let refused = |change: &dyn Fn(&mut KeyedStateSnapshot), owned| {
+        let mut snapshot = good.clone();
+        change(&mut snapshot);
+        let error = restore::<String, u64>(&snapshot, owned).err().unwrap();
+        format!("{:?}: {error}", error.kind)
+    };
+    let error = restore::<String, u32>(&good, ALL).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::BadInput);
+    insta::assert_snapshot!(error, @"state counts holds alloc::string::String -> u64 in the checkpoint but alloc::string::String -> u32 in the program: restore it with the types that it was taken with, or give the state another name");
+    let none = KeyGroupRange { start: 0, end: 0 };
+    insta::assert_snapshot!(refused(&|_| (), none), @"Damaged: state counts: key group 115: outside the range 0..0 of this subtask");
+    insta::assert_snapshot!(refused(&|s| s.groups[0].group.0 ^= 1, ALL), @"Damaged: state counts: key group 114: a key of another group, or the hash of the key's type has changed");
+    insta::assert_snapshot!(refused(&|s| s.groups[0].pieces[0].entries = u64::MAX, ALL), @"Damaged: state counts: key group 115: 18446744073709551615 entries cannot be in 3 bytes");
+    insta::assert_snapshot!(refused(&|s| s.groups[0].pieces[0].entries = 2, ALL), @"Damaged: state counts: key group 115: an entry cannot be read: Hit the end of buffer, expected more data");
+    let double = |s: &mut KeyedStateSnapshot| s.groups[0].pieces[0].bytes = [1, 97, 1].repeat(2).into();
+    insta::assert_snapshot!(refused(&double, ALL), @"Damaged: state counts: key group 115: 3 bytes follow the last entry");
+    let twice = |s: &mut KeyedStateSnapshot| {
+        double(s);
+        s.groups[0].pieces[0].entries = 2;
+    };
+    insta::assert_snapshot!(refused(&twice, ALL), @"Damaged: state counts: key group 115: a key stands twice");
+}
