@@ -78,22 +78,23 @@ defects! {
         ["RocksDB 5287" "https://github.com/facebook/rocksdb/issues/5287",
          "Pillai et al. 2014" "https://research.cs.wisc.edu/wind/Publications/alice-osdi14.pdf"],
         needs "a loss of power, or a look at what would survive it";
-    /// A part of the state is changed after the barrier before its frozen contents are encoded.
+    /// A piece of the state is changed behind the barrier before its frozen contents are encoded.
     CopyOnWriteForgotten: "copy-on-write-forgotten",
-        ["FLINK-5371" "https://issues.apache.org/jira/browse/FLINK-5371"],
+        ["FLINK-9269" "https://github.com/apache/flink/pull/5934"],
         needs "a write between the freeze and the end of the sweep";
-    /// An incremental snapshot does not say which keys were removed: they come back.
+    /// An incremental snapshot does not say which keys were removed, and a restore brings them back.
     RemovedNotInDelta: "removed-not-in-delta",
-        ["X" "https://x"],
+        ["Milvus 49013" "https://github.com/milvus-io/milvus/issues/49013",
+         "Formance Ledger 2044" "https://github.com/formancehq/ledger/pull/2044"],
         needs "a key that is removed between two checkpoints, and a look at the second";
-    /// An incremental snapshot builds on the newest completed one though another was taken, and aborted, in between.
+    /// An incremental snapshot builds on the newest completed one although a later one, which took its changes, was aborted.
     DeltaOnAbortedBase: "delta-on-aborted-base",
-        ["X" "https://x"],
+        ["FLINK-6533" "https://github.com/apache/flink/pull/3870"],
         needs "an aborted checkpoint between two that complete";
-    /// When a piece of a table splits, it is forgotten what has changed in it.
-    MarksLostAtSplit: "marks-lost-at-split",
-        ["X" "https://x"],
-        needs "a table that grows between two checkpoints, and an incremental snapshot";
+    /// When a piece of a table grows or splits, it is forgotten what has changed in it, and an incremental snapshot misses that.
+    MarksLostInGrowth: "marks-lost-in-growth",
+        ["FLINK-26968" "https://github.com/apache/flink/pull/19311"],
+        needs "a piece of state that grows between two checkpoints, and an incremental snapshot";
 
     // The coordinator.
     /// Whoever says that it has no snapshot, or says the same twice, is counted as one who has: the checkpoint completes

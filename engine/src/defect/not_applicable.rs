@@ -44,12 +44,6 @@ pub const NOT_APPLICABLE: &[NotApplicable] = &[
         "unaligned barriers",
     ),
     lacks(
-        "FLINK-26968",
-        "https://github.com/apache/flink/pull/19311",
-        "an incremental snapshot misses a value that was changed in place",
-        "incremental snapshots",
-    ),
-    lacks(
         "FLINK-20290",
         "https://github.com/apache/flink/pull/14259",
         "after a partial failover one split has two owners",

@@ -117,7 +117,7 @@ impl<K: Key, V: Data> Segment<K, V> {
         take_apart(old, marks, |hash, entry, is_marked| {
             let (segment, marks) = if goes(hash) { (&mut other, &mut gone) } else { (&mut *self, &mut stayed) };
             let bucket = segment.insert(hash, entry);
-            if is_marked && !planted!(MarksLostAtSplit) {
+            if is_marked {
                 marks.set(bucket);
             }
         });
@@ -135,7 +135,8 @@ fn take_apart<K: Key, V>(
     for bucket in 0..entries.num_buckets() {
         if let Ok(found) = entries.get_bucket_entry(bucket) {
             let (entry, _) = found.remove();
-            take(entry.key.key_hash(), entry, marks.get(bucket));
+            let is_marked = marks.get(bucket) && !planted!(MarksLostInGrowth); // FLINK-26968
+            take(entry.key.key_hash(), entry, is_marked);
         }
     }
 }

@@ -222,7 +222,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[inline]
     fn before_write(&mut self, segment: usize) {
         if self.sweep.is_some() && self.segments[segment].swept != self.freezes && !planted!(CopyOnWriteForgotten) {
-            self.copy_before_write(segment);
+            self.copy_before_write(segment); // FLINK-9269
         }
     }
 

@@ -150,7 +150,7 @@ mod tests {
         connector::PartId,
         id::{AttemptId, CheckpointId},
         key_group::KeyGroup,
-        state::KeyGroupEntries,
+        state::{KeyGroupEntries, KeyedStateSnapshot},
     };
 
     use super::*;

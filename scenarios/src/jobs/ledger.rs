@@ -1,5 +1,5 @@
 //! A ledger: each account's entries are chained by a hash, so that one entry that is lost, doubled or out of order changes
-//! every line of the account that follows.
+//! every line of the account that follows. Some entries close their account, which is then forgotten.
 
 use std::path::PathBuf;
 
@@ -75,10 +75,19 @@ impl KeyedProcessFunction<u64, Entry, (u64, Tip)> for Chain {
         }
         let (n, hash) = self.tip.value(context).copied().unwrap_or_default();
         let tip = (n + 1, link(hash, amount));
-        self.tip.update(context, tip);
+        if closes(amount) {
+            self.tip.clear(context);
+        } else {
+            self.tip.update(context, tip);
+        }
         out.push((account, tip));
         Ok(())
     }
+}
+
+/// One entry in eight closes its account: nothing of it is kept, and its next entry is the first of a new one.
+fn closes(amount: u64) -> bool {
+    amount % 8 == 7
 }
 
 /// FNV-1a over the bytes of the amount, begun with the hash so far: no two orders give the same.

@@ -25,6 +25,8 @@ pub(super) struct LogJob {
     pub parallelism: [u32; 3],
     pub checkpoints: CheckpointOptions,
     pub batch_size: usize,
+    /// How many key groups.
+    pub max_parallelism: u32,
     pub log: Log,
     pub output: PathBuf,
     pub restart: RestartStrategy,
@@ -40,6 +42,8 @@ impl LogJob {
             parallelism: draws::parallelism(&mut settings),
             checkpoints: draws::checkpoints(&mut settings, mode),
             batch_size: settings.between(1, 16) as usize,
+            // With few key groups, each holds several accounts.
+            max_parallelism: *settings.pick(&[4, 9, 128]),
             log: generate(&mut seed.stream(Stream::Workload)),
             output: "/output".into(),
             restart: draws::restarts(),
@@ -50,6 +54,7 @@ impl LogJob {
     /// An environment with these settings.
     pub fn environment(&self) -> StreamExecutionEnvironment {
         let mut env = draws::environment(&self.checkpoints, self.batch_size);
+        env.set_max_parallelism(self.max_parallelism);
         env.set_restart_strategy(self.restart.clone());
         env
     }

@@ -53,9 +53,13 @@ fn hash_after(before: u64, amount: u64) -> u64 {
 fn follow(entries: &[Entry], mut update: impl FnMut(u64, Tip)) -> BTreeMap<u64, Tip> {
     let mut accounts = BTreeMap::new();
     for (account, amount) in entries {
-        let tip: &mut Tip = accounts.entry(*account).or_default();
-        *tip = (tip.0 + 1, hash_after(tip.1, *amount));
-        update(*account, *tip);
+        let (n, hash) = accounts.remove(account).unwrap_or_default();
+        let tip = (n + 1, hash_after(hash, *amount));
+        update(*account, tip);
+        // What follows an entry whose last three bits are set begins afresh.
+        if amount & 7 != 7 {
+            accounts.insert(*account, tip);
+        }
     }
     accounts
 }

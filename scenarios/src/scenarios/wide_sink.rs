@@ -20,6 +20,7 @@ use super::{
 pub fn spec(seed: Seed) -> Result<RunSpec> {
     let mut job = LogJob::draw(seed, CheckpointMode::ExactlyOnce);
     job.parallelism = [1, 2, 12];
+    job.max_parallelism = job.max_parallelism.max(16);
     aimed(seed, ledger::run(seed, job), |random, _| {
         let step = *random.pick(&[
             StepKind::PartPending,
