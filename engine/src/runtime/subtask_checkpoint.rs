@@ -157,7 +157,9 @@ impl SubtaskCheckpoint {
     }
 
     fn sweep(&mut self, program: &mut dyn SubtaskProgram, budget: u64) -> Result<()> {
-        let Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut }) = self.sweeping else { return Ok(()) };
+        let Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut }) = self.sweeping else {
+            return Ok(());
+        };
         let Some(frozen) = program.sweep(budget).at(|| format!("checkpoint {checkpoint}"))? else { return Ok(()) };
         self.sweeping = None;
         // The tables may have decided that nothing can be left out.
