@@ -44,7 +44,7 @@
 //!   who runs where            job (pure state machines): lifecycle, restart strategies, failure detection
 //!   the shell                 runtime: job manager, task managers, stream tasks; async, and thin
 //!   the seam                  env: clock, spawner, network, disk, entropy, real or simulated
-//!   what is seen              probe: every step of a protocol is a named place
+//!   what is seen              probe: every step of a protocol is a named place; metrics: what it has cost
 //! ```
 //!
 //! The main path: a program builds a [`graph::StreamExecutionEnvironment`]; its job is run by
@@ -69,6 +69,7 @@ pub mod id;
 pub mod instant;
 pub mod job;
 pub mod key_group;
+pub mod metrics;
 pub mod operator;
 pub mod probe;
 pub mod runtime;

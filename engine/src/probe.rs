@@ -15,6 +15,7 @@ use crate::{
     error::Error,
     id::{AttemptId, ChannelId, CheckpointId, TaskId, TaskManagerId},
     key_group::KeyGroup,
+    metrics::Measurement,
 };
 
 /// Who did it.
@@ -381,6 +382,9 @@ pub trait Probe: Send + Sync {
     /// The fact has become true. Must not block. May panic, which kills the task that reports.
     fn reach(&self, fact: &Fact) -> Reached;
 
+    /// Something was measured. Nothing hangs on it, and it is no step: nobody dies at it. Must not block.
+    fn measure(&self, _: &Measurement) {}
+
     /// Whether it shall be told what keyed state holds, which takes time in proportion to the state.
     fn wants_content(&self) -> bool {
         false
@@ -419,6 +423,11 @@ impl Reporter {
     #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor
+    }
+
+    /// Tells what was measured.
+    pub fn measure(&self, measurement: &Measurement) {
+        self.probe.measure(measurement);
     }
 
     /// See [`Probe::wants_content`].

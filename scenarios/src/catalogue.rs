@@ -4,7 +4,7 @@ use tidegate::error::{Error, Result};
 use tidegate_sim::{fault::did_you_mean, run::RunSpec, seed::Seed};
 
 use crate::scenarios::{
-    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, late_producers, ledger,
+    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, large_state, late_producers, ledger,
     lost_messages, prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small, split_alignment,
     stale_messages, torn_manifest, uneven_sources, user_panic, wide_sink, word_count, zombie,
 };
@@ -152,6 +152,12 @@ pub const SCENARIOS: &[Scenario] = &[
         summary: "tasks fail while they connect to one another over slow links",
         is_aimed: true,
         make: late_producers::spec,
+    },
+    Scenario {
+        name: "large-state",
+        summary: "a word count most of whose state does not change from one checkpoint to the next",
+        is_aimed: false,
+        make: large_state::spec,
     },
     Scenario {
         name: "small",

@@ -14,6 +14,9 @@ fn finished_job() -> Place {
     run(&mut place.word_count(&["--checkpoint-interval", "1h"])).assert(0, &["checkpoint 1 completed"]);
     edit_manifest(&place.path("chk/chk-1"), |manifest| {
         (manifest.completed_at_ms, manifest.duration_us) = (1_700_000_000_123, 12_345);
+        for (metrics, n) in manifest.vertices.iter_mut().map(|vertex| &mut vertex.metrics).zip(1..) {
+            (metrics.alignment_us, metrics.synchronous_us, metrics.asynchronous_us) = (20 * n, 310 * n, 4_700 * n);
+        }
     });
     place
 }

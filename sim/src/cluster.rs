@@ -32,6 +32,7 @@ use tidegate::{
     graph::JobGraph,
     id::TaskManagerId,
     instant::Instant,
+    metrics::Measurement,
     probe::{Actor, Fact, JobStatus, Probe, Reached, Step},
     runtime::{ClusterOptions, ControlMessage, JobManagerConfig, TaskManagerConfig, run_job_manager, run_task_manager},
 };
@@ -305,6 +306,10 @@ fn is_task_at_work(fact: &Fact) -> bool {
 }
 
 impl Probe for NodeProbe {
+    fn measure(&self, measurement: &Measurement) {
+        self.stage.world.ledger.measure(measurement);
+    }
+
     fn wants_content(&self) -> bool {
         true
     }
@@ -315,6 +320,7 @@ impl Probe for NodeProbe {
             return Reached::Hold(Box::pin(std::future::pending()));
         }
         let index = self.stage.record(&self.node, Event::Fact(fact.clone()));
+        self.stage.world.ledger.step(self.stage.now(), fact);
         self.check(index, fact);
         let due = self.stage.judge().matcher.on_fact(fact);
         let mut stall = None;

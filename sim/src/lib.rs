@@ -11,6 +11,7 @@ compile_error!(
 mod aftermath;
 pub mod checker;
 pub mod cluster;
+pub mod cost;
 mod director;
 mod disturb;
 pub mod env;

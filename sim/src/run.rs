@@ -30,6 +30,7 @@ use crate::{
     aftermath,
     checker::{self, Deployments, Violation},
     cluster::{Judge, Stage, node_names},
+    cost::Costs,
     director::Director,
     env::{World, WorldSettings, WorldStreams},
     fault::{Action, FaultKind, FaultPlan, Guarantee, PlanMatcher},
@@ -152,6 +153,8 @@ pub struct RunReport {
     pub steps: BTreeMap<StepKind, u64>,
     /// Virtual time from start to end.
     pub virtual_time: Duration,
+    /// What checkpoints have cost, in operations.
+    pub costs: Costs,
     /// What happened.
     pub history: History,
     /// The job, for names.
@@ -202,6 +205,7 @@ fn simulate(spec: &RunSpec, graphs: &[Arc<JobGraph>]) -> RunReport {
                 disk_faults: BTreeMap::new(),
                 ending: Ending::Wrong,
                 at: Instant(0),
+                costs: Costs::default(),
             };
             report(history, ended, graph)
         }
@@ -215,6 +219,7 @@ struct Ended {
     disk_faults: BTreeMap<FaultKind, u64>,
     ending: Ending,
     at: Instant,
+    costs: Costs,
 }
 
 async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder) -> Ended {
@@ -231,6 +236,7 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
     }
     let checkpoint_directory = PathBuf::from("/checkpoints");
     world.disk.create_directory_now(spec.workload.output_directory().parent().expect("it is not the root"));
+    world.ledger.lay_out(&checkpoint_directory, spec.workload.output_directory());
     let deployments = Deployments::new(graphs[0].clone());
     let context = checker::Context {
         deployments: deployments.clone(),
@@ -260,7 +266,7 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
     });
     stage.start();
     let (outcome, disturbed) = Director::new(stage.clone(), spec).run(incoming).await;
-    let at = stage.now();
+    let (at, costs) = (stage.now(), stage.world.ledger.costs());
     shut_down(&stage).await;
     let mut judge = stage.judge();
     let Judge { checkers, violations, fired, .. } = &mut *judge;
@@ -284,7 +290,7 @@ async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder)
         }
     }
     let (violations, fired) = (std::mem::take(violations), std::mem::take(fired));
-    Ended { violations, fired, disk_faults: stage.world.disk.happened(), ending, at }
+    Ended { violations, fired, disk_faults: stage.world.disk.happened(), ending, at, costs }
 }
 
 /// Madsim leaks what still waits at the end: so all nodes die, and get the time to do so.
@@ -340,6 +346,7 @@ fn report(history: History, ended: Ended, graph: Arc<JobGraph>) -> RunReport {
         disk_faults: ended.disk_faults,
         steps,
         virtual_time: Duration::from_nanos(ended.at.0),
+        costs: ended.costs,
         history,
         graph,
     }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, CheckpointId};
+use crate::{
+    id::{AttemptId, CheckpointId},
+    metrics::CheckpointMetrics,
+};
 
 /// A file that holds a snapshot or a part of one, and how to know that it is whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,8 @@ pub struct VertexManifest {
     pub operators: Vec<String>,
     /// One snapshot per subtask, in order of the subtask's index.
     pub snapshots: Vec<SnapshotHandle>,
+    /// What they have cost, for people.
+    pub metrics: CheckpointMetrics,
 }
 
 /// A completed checkpoint.
@@ -72,6 +77,14 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// What the checkpoint has cost.
+    #[must_use]
+    pub fn metrics(&self) -> CheckpointMetrics {
+        let mut metrics = CheckpointMetrics::default();
+        self.vertices.iter().for_each(|vertex| metrics.merge(&vertex.metrics));
+        metrics
+    }
+
     /// All files that it names. A file may come more than once only by mistake.
     pub fn files(&self) -> impl Iterator<Item = &SnapshotFile> {
         self.vertices.iter().flat_map(|v| &v.snapshots).flat_map(|s| &s.files)

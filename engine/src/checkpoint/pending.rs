@@ -6,6 +6,7 @@ use super::{CheckpointedJob, CheckpointedVertex, Manifest, SnapshotHandle, Verte
 use crate::{
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     instant::Instant,
+    metrics::{CheckpointMetrics, SubtaskCheckpointMetrics, micros},
 };
 
 /// Knows who still owes an acknowledgement.
@@ -22,7 +23,7 @@ pub struct PendingCheckpoint {
     /// Whether the sources have been told: its directory exists.
     pub triggered: bool,
     pub(super) owing: BTreeSet<SubtaskId>,
-    handles: BTreeMap<SubtaskId, SnapshotHandle>,
+    parts: BTreeMap<SubtaskId, (SnapshotHandle, SubtaskCheckpointMetrics)>,
 }
 
 impl PendingCheckpoint {
@@ -35,7 +36,7 @@ impl PendingCheckpoint {
         is_final: bool,
         tasks: BTreeSet<SubtaskId>,
     ) -> Self {
-        Self { id, attempt, started, is_final, triggered: false, owing: tasks, handles: BTreeMap::new() }
+        Self { id, attempt, started, is_final, triggered: false, owing: tasks, parts: BTreeMap::new() }
     }
 
     /// Whether this task, in this attempt, owes an acknowledgement. One that does not can neither acknowledge nor decline
@@ -47,12 +48,12 @@ impl PendingCheckpoint {
         self.triggered && of_attempt && owes
     }
 
-    /// Takes the acknowledgement of a task that owes it.
-    pub fn acknowledge(&mut self, subtask: SubtaskId, handle: SnapshotHandle) {
+    /// Takes the acknowledgement of a task that owes it: where its snapshot rests, and what that has cost.
+    pub fn acknowledge(&mut self, subtask: SubtaskId, part: (SnapshotHandle, SubtaskCheckpointMetrics)) {
         let owed = self.owing.remove(&subtask);
         let other = planted!(MissingCountsAsCollected) && !owed && self.owing.pop_first().is_some(); // RisingWave 22384
         assert!(owed || other, "{subtask} acknowledges checkpoint {} twice", self.id);
-        self.handles.insert(subtask, handle);
+        self.parts.insert(subtask, part);
     }
 
     /// Whether nobody owes anything.
@@ -65,15 +66,18 @@ impl PendingCheckpoint {
     #[must_use]
     pub fn manifest(&self, job: &CheckpointedJob, now: Instant) -> Manifest {
         assert!(self.is_acknowledged(), "checkpoint {} lacks the acknowledgements of {:?}", self.id, self.owing);
-        let snapshot = |vertex, index| self.handles[&SubtaskId { vertex, index }].clone();
-        let collected = |vertex, index| self.handles.contains_key(&SubtaskId { vertex, index });
-        let vertex = |v: &CheckpointedVertex| VertexManifest {
-            name: v.name.clone(),
-            operators: v.operators.clone(),
-            snapshots: (0..v.parallelism)
-                .filter(|i| !planted!(MissingCountsAsCollected) || collected(v.id, *i)) // RisingWave 22384
-                .map(|index| snapshot(v.id, index))
-                .collect(),
+        let collected = |vertex, index| self.parts.contains_key(&SubtaskId { vertex, index });
+        let vertex = |v: &CheckpointedVertex| {
+            let (mut snapshots, mut metrics) = (Vec::new(), CheckpointMetrics::default());
+            for index in 0..v.parallelism {
+                if planted!(MissingCountsAsCollected) && !collected(v.id, index) {
+                    continue; // RisingWave 22384
+                }
+                let (handle, cost) = &self.parts[&SubtaskId { vertex: v.id, index }];
+                snapshots.push(handle.clone());
+                metrics.add(cost);
+            }
+            VertexManifest { name: v.name.clone(), operators: v.operators.clone(), snapshots, metrics }
         };
         Manifest {
             job: job.name.clone(),
@@ -83,7 +87,7 @@ impl PendingCheckpoint {
             max_parallelism: job.max_parallelism,
             vertices: job.vertices.iter().map(vertex).collect(),
             completed_at_ms: 0,
-            duration_us: u64::try_from(now.since(self.started).as_micros()).unwrap_or(u64::MAX),
+            duration_us: micros(now.since(self.started)),
         }
     }
 }

@@ -90,6 +90,7 @@ mod tests {
         checkpoint::{CheckpointedVertex, PendingCheckpoint, SnapshotHandle},
         id::{AttemptId, SubtaskId, VertexId},
         instant::Instant,
+        metrics::SubtaskCheckpointMetrics,
     };
 
     #[test]
@@ -127,7 +128,8 @@ mod tests {
         let attempt = AttemptId { term: 1, number: 1 };
         let mut pending =
             PendingCheckpoint::new(CheckpointId(3), attempt, Instant(0), false, job("words", 8, "count").subtasks());
-        pending.acknowledge(SubtaskId { vertex: VertexId(0), index: 0 }, SnapshotHandle { files: Vec::new() });
+        let part = (SnapshotHandle { files: Vec::new() }, SubtaskCheckpointMetrics::default());
+        pending.acknowledge(SubtaskId { vertex: VertexId(0), index: 0 }, part);
         let manifest = pending.manifest(&job("words", 8, "count"), Instant(0));
         validate_manifest(&manifest, &job("words", 8, "count")).unwrap();
         let others = [job("lines", 8, "count"), job("words", 16, "count"), job("words", 8, "sum")];

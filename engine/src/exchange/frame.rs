@@ -122,6 +122,20 @@ pub fn payload_len(header: &[u8; HEADER_LEN]) -> Result<usize, FrameError> {
     if len > MAX_PAYLOAD { Err(FrameError::TooLong(len)) } else { Ok(len) }
 }
 
+/// What the frame carries, as the header says.
+///
+/// # Errors
+/// `UnknownKind`.
+pub fn frame_kind(header: &[u8; HEADER_LEN]) -> Result<FrameKind, FrameError> {
+    FrameKind::of_code(header[4]).ok_or(FrameError::UnknownKind(header[4]))
+}
+
+/// How many records a batch holds, or how many credits are granted, as the header says.
+#[must_use]
+pub fn frame_records(header: &[u8; HEADER_LEN]) -> u32 {
+    u32::from_le_bytes(array(&header[21..25]))
+}
+
 impl<'a> Frame<'a> {
     /// The frame of which header and payload were received.
     ///
@@ -132,12 +146,12 @@ impl<'a> Frame<'a> {
         if checksum(&header[..25], payload) != u32::from_le_bytes(array(&header[25..29])) {
             return Err(FrameError::Checksum { sequence });
         }
-        let kind = FrameKind::of_code(header[4]).ok_or(FrameError::UnknownKind(header[4]))?;
+        let kind = frame_kind(header)?;
         let attempt = AttemptId {
             term: u32::from_le_bytes(array(&header[5..9])),
             number: u32::from_le_bytes(array(&header[9..13])),
         };
-        let records = u32::from_le_bytes(array(&header[21..25]));
+        let records = frame_records(header);
         Ok(Self { header: FrameHeader { kind, attempt, sequence, records }, payload })
     }
 }

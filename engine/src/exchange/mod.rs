@@ -18,6 +18,7 @@ mod handshake;
 
 pub use batch_sizer::BatchSizer;
 pub use frame::{
-    Frame, FrameError, FrameHeader, FrameKind, HEADER_LEN, MAX_PAYLOAD, begin_frame, finish_frame, payload_len,
+    Frame, FrameError, FrameHeader, FrameKind, HEADER_LEN, MAX_PAYLOAD, begin_frame, finish_frame, frame_kind,
+    frame_records, payload_len,
 };
 pub use handshake::{Challenge, HELLO_LEN, PROOF_LEN, REPLY_LEN, Secret};

@@ -186,6 +186,16 @@ impl InputGate {
         self.channels[channel].records
     }
 
+    /// How many records wait on blocked channels.
+    pub(crate) fn parked_records(&self) -> u64 {
+        let parked = self.channels.iter().flat_map(|c| &c.parked);
+        let records = |element: &Result<StreamElement>| match element {
+            Ok(StreamElement::Batch(batch)) => batch.len() as u64,
+            _ => 0,
+        };
+        parked.map(records).sum()
+    }
+
     /// For each channel, how many of its records are reflected in the task's state between two elements.
     pub(crate) fn reflected(&self) -> Vec<(ChannelId, u64)> {
         self.channels.iter().map(|c| (c.id, c.records)).collect()

@@ -10,6 +10,7 @@
 //! Deliberately absent: threads, sockets and clocks (see `env`), and decisions (see `checkpoint` and `job`).
 
 mod abort_on_drop;
+mod alignment;
 mod control_message;
 mod exchange_client;
 mod exchange_server;

@@ -10,6 +10,7 @@ use crate::{
     env::Address,
     error::Error,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId, TaskManagerId},
+    metrics::SubtaskCheckpointMetrics,
     probe::JobStatus,
     stream::CheckpointBarrier,
 };
@@ -30,7 +31,7 @@ pub(crate) enum ToJobManager {
     /// The task has failed.
     TaskFailed { task: TaskId, error: Error },
     /// The task's snapshot is durable.
-    Acknowledge { task: TaskId, checkpoint: CheckpointId, handle: SnapshotHandle },
+    Acknowledge { task: TaskId, checkpoint: CheckpointId, handle: SnapshotHandle, metrics: SubtaskCheckpointMetrics },
     /// The task has no snapshot for this checkpoint.
     Decline { task: TaskId, checkpoint: CheckpointId, error: Error },
     /// All that the checkpoint allows the task to commit is committed.

@@ -12,7 +12,11 @@ use futures_util::{
 use tokio::sync::mpsc;
 
 use super::{
-    input_gate::InputGate, result_partition::ResultPartition, rpc::ToJobManager, subtask_checkpoint::SubtaskCheckpoint,
+    alignment::{Alignment, AlignmentMeter},
+    input_gate::InputGate,
+    result_partition::ResultPartition,
+    rpc::ToJobManager,
+    subtask_checkpoint::SubtaskCheckpoint,
 };
 use crate::{
     checkpoint::{AlignerCommand, BarrierAligner, CompletionNotification},
@@ -101,6 +105,7 @@ impl StreamTask {
     /// Runs a task that gets its records from other tasks.
     pub(crate) async fn run_operator(mut self, mut gate: InputGate) -> Result<()> {
         let mut aligner = BarrierAligner::new(gate.channels());
+        let mut meter = self.checkpoint.as_ref().map(|c| AlignmentMeter::new(c.env.clock.clone()));
         loop {
             let Some(next) = self.next(&mut gate, &aligner).await? else {
                 // Frozen state is all that there is to do something about.
@@ -122,7 +127,8 @@ impl StreamTask {
                     self.sweep()?;
                 }
                 Either::Right((channel, StreamElement::Barrier(barrier))) => {
-                    self.receive_barrier(channel, barrier, &mut gate, &mut aligner).await?;
+                    let meter = meter.as_mut().expect("barriers flow only where checkpoints are on");
+                    self.receive_barrier(channel, barrier, &mut gate, &mut aligner, meter).await?;
                 }
                 Either::Right((_, StreamElement::EndOfInput)) => {
                     if gate.has_ended() && self.end_input().await? == Flow::Finish {
@@ -174,7 +180,9 @@ impl StreamTask {
         barrier: CheckpointBarrier,
         gate: &mut InputGate,
         aligner: &mut BarrierAligner,
+        meter: &mut AlignmentMeter,
     ) -> Result<()> {
+        meter.barrier(channel, barrier.checkpoint, gate);
         let step = Step::BarrierReceived { channel: gate.channel(channel), records: gate.records(channel) };
         self.reporter.report_for(barrier.checkpoint, step).await;
         let mut commands = Vec::new();
@@ -184,7 +192,8 @@ impl StreamTask {
                 AlignerCommand::Aligned(barrier) => {
                     self.reporter.report_for(barrier.checkpoint, Step::Aligned).await;
                     let checkpoint = self.checkpoint.as_mut().expect("barriers flow only where checkpoints are on");
-                    checkpoint.take(barrier, &mut *self.program, &mut self.output, gate.reflected()).await?;
+                    let (alignment, reflected) = (meter.aligned(gate), gate.reflected());
+                    checkpoint.take(barrier, &mut *self.program, &mut self.output, reflected, alignment).await?;
                 }
                 // The gate asks the aligner itself which channels are blocked.
                 AlignerCommand::Block { .. } | AlignerCommand::Unblock => {}
@@ -224,7 +233,7 @@ impl StreamTask {
             return Ok(());
         }
         self.reporter.report_for(barrier.checkpoint, Step::TriggerReceived).await;
-        checkpoint.take(barrier, &mut *self.program, &mut self.output, Vec::new()).await
+        checkpoint.take(barrier, &mut *self.program, &mut self.output, Vec::new(), Alignment::default()).await
     }
 
     async fn commit(&mut self, notification: CompletionNotification) -> Result<()> {

@@ -15,12 +15,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{abort_on_drop::AbortOnDrop, result_partition::ResultPartition, rpc::ToJobManager};
+use super::{abort_on_drop::AbortOnDrop, alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
     checkpoint::{SnapshotCompression, SnapshotHandle, SnapshotPolicy},
     env::{Env, Site, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
+    instant::Instant,
+    metrics::{SubtaskCheckpointMetrics, micros},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
     state::{EncodedSnapshot, Freeze, FrozenSnapshot, SnapshotChain, StateSize},
@@ -36,7 +38,7 @@ const SWEPT_PER_BATCH: u64 = 1 << 14;
 
 /// Takes the snapshots of one task.
 pub(crate) struct SubtaskCheckpoint {
-    env: Env,
+    pub env: Env,
     task: TaskId,
     files: SnapshotFiles,
     policy: SnapshotPolicy,
@@ -59,6 +61,11 @@ struct Sweeping {
     checkpoint: CheckpointId,
     builds_on: Option<CheckpointId>,
     size: StateSize,
+    alignment: Alignment,
+    /// When the last barrier had come.
+    since: Instant,
+    /// When the stream went on, if that was before the end of the sweep.
+    cut: Option<Instant>,
 }
 
 /// Who takes snapshots, and where they go.
@@ -103,8 +110,10 @@ impl SubtaskCheckpoint {
         program: &mut dyn SubtaskProgram,
         output: &mut ResultPartition,
         reflected: Vec<(ChannelId, u64)>,
+        alignment: Alignment,
     ) -> Result<()> {
         let checkpoint = barrier.checkpoint;
+        let since = self.env.clock.now();
         self.give_up(program);
         self.last = Some(checkpoint);
         self.files.begin(barrier);
@@ -121,9 +130,11 @@ impl SubtaskCheckpoint {
         let freeze = Freeze { checkpoint, delta, wants_content, buffer: self.buffer() };
         let content = program.freeze(freeze).at(place)?;
         self.chain.frozen(checkpoint);
-        self.sweeping = Some(Sweeping { checkpoint, builds_on, size });
+        self.sweeping = Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut: None });
         self.reporter.report_for(checkpoint, Step::StateFrozen { content, reflected }).await;
-        self.sweep(program, if self.is_slow() { 0 } else { SWEPT_AT_BARRIER })
+        self.sweep(program, if self.is_slow() { 0 } else { SWEPT_AT_BARRIER })?;
+        self.sweeping.iter_mut().for_each(|sweeping| sweeping.cut = Some(self.env.clock.now()));
+        Ok(())
     }
 
     /// Whether something is frozen that is not yet encoded.
@@ -145,14 +156,28 @@ impl SubtaskCheckpoint {
     }
 
     fn sweep(&mut self, program: &mut dyn SubtaskProgram, budget: u64) -> Result<()> {
-        let Some(Sweeping { checkpoint, builds_on, size }) = self.sweeping else { return Ok(()) };
+        let Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut }) = self.sweeping else {
+            return Ok(());
+        };
         let Some(frozen) = program.sweep(budget).at(|| format!("checkpoint {checkpoint}"))? else { return Ok(()) };
         self.sweeping = None;
         // The tables may have decided that nothing can be left out.
         let builds_on = builds_on.filter(|_| frozen.is_delta());
-        self.chain.encoded(size, frozen.buffer.len() as u64, builds_on);
+        let encoded = frozen.buffer.len() as u64;
+        self.chain.encoded(size, encoded, builds_on);
+        let state_bytes = self.chain.full_bytes(size);
         let name = format!("snapshot {}@{checkpoint}", self.task);
-        let write = self.write(checkpoint, frozen, builds_on);
+        let cut = cut.unwrap_or_else(|| self.env.clock.now());
+        let metrics = SubtaskCheckpointMetrics {
+            alignment_us: alignment.took_us,
+            overtaken: alignment.overtaken,
+            held_back: alignment.held_back,
+            synchronous_us: micros(cut.since(since)),
+            state_bytes,
+            is_incremental: builds_on.is_some(),
+            ..SubtaskCheckpointMetrics::default()
+        };
+        let write = self.write(checkpoint, frozen, builds_on, metrics, cut);
         self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, write)));
         Ok(())
     }
@@ -170,8 +195,10 @@ impl SubtaskCheckpoint {
         checkpoint: CheckpointId,
         frozen: FrozenSnapshot,
         builds_on: Option<CheckpointId>,
+        mut metrics: SubtaskCheckpointMetrics,
+        since: Instant,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (files, task) = (self.files.clone(), self.task);
+        let (files, task, clock) = (self.files.clone(), self.task, self.env.clock.clone());
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
         let (compression, newest) = (self.compression, self.newest.clone());
         let write = async move |reporter: &Reporter| -> Result<SnapshotHandle> {
@@ -187,8 +214,14 @@ impl SubtaskCheckpoint {
             let written = AssertUnwindSafe(write(&reporter)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Error::user_code(format!("writing the snapshot panicked: {}", panic_message(&*panic))))
             });
+            metrics.asynchronous_us = micros(clock.now().since(since));
             let (message, step) = match written {
-                Ok(handle) => (ToJobManager::Acknowledge { task, checkpoint, handle }, Step::Acknowledged),
+                Ok(handle) => {
+                    metrics.bytes_written = handle.newest().len;
+                    // What is not keyed is small, and written whenever something is.
+                    metrics.state_bytes = metrics.state_bytes.max(metrics.bytes_written);
+                    (ToJobManager::Acknowledge { task, checkpoint, handle, metrics }, Step::Acknowledged)
+                }
                 Err(error) => {
                     let reason = error.to_string();
                     (ToJobManager::Decline { task, checkpoint, error }, Step::Declined { reason })

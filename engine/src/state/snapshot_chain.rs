@@ -50,6 +50,13 @@ impl SnapshotChain {
         pays.then_some(base)
     }
 
+    /// About how many bytes of entries a snapshot of everything would have now, to go by the last one that there was.
+    #[must_use]
+    pub fn full_bytes(&self, size: StateSize) -> u64 {
+        let bytes = u128::from(self.full_bytes) * u128::from(size.entries) / u128::from(self.entries.max(1));
+        if self.entries == size.entries { self.full_bytes } else { u64::try_from(bytes).unwrap_or(u64::MAX) }
+    }
+
     /// A snapshot was frozen: all earlier changes are in it.
     pub fn frozen(&mut self, checkpoint: CheckpointId) {
         self.newest = Some(checkpoint);

@@ -162,7 +162,8 @@ mod tests {
     fn manifest(checkpoint: u64) -> Vec<u8> {
         let file = |id| SnapshotFile { name: file_of(id), written_for: CheckpointId(id), len: 0, digest: 0 };
         let snapshot = SnapshotHandle { files: vec![file(checkpoint - 1), file(checkpoint)] };
-        let vertex = VertexManifest { name: "count".into(), operators: Vec::new(), snapshots: vec![snapshot] };
+        let metrics = crate::metrics::CheckpointMetrics::default();
+        let vertex = VertexManifest { name: "count".into(), operators: Vec::new(), snapshots: vec![snapshot], metrics };
         encode_manifest(&Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(checkpoint),

@@ -110,6 +110,7 @@ mod tests {
     use crate::{
         checkpoint::{SnapshotFile, SnapshotHandle, VertexManifest},
         id::{AttemptId, CheckpointId},
+        metrics::{CheckpointMetrics, SubtaskCheckpointMetrics},
     };
 
     fn sample() -> Manifest {
@@ -121,8 +122,19 @@ mod tests {
         };
         let files = vec![file("count-0-1.2-0.state", 6, 81, 5), file("count-0-1.2-1.state", 7, 12, 6)];
         let snapshot = SnapshotHandle { files };
-        let vertex =
-            VertexManifest { name: "count".into(), operators: vec!["count".into()], snapshots: vec![snapshot] };
+        let mut metrics = CheckpointMetrics::default();
+        metrics.add(&SubtaskCheckpointMetrics {
+            alignment_us: 310,
+            synchronous_us: 95,
+            asynchronous_us: 720,
+            bytes_written: 81,
+            state_bytes: 640,
+            is_incremental: true,
+            overtaken: 0,
+            held_back: 12,
+        });
+        let operators = vec!["count".into()];
+        let vertex = VertexManifest { name: "count".into(), operators, snapshots: vec![snapshot], metrics };
         Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(7),

@@ -183,5 +183,11 @@ async fn inspect_vertex(disk: &Arc<dyn Disk>, root: &Path, vertex: &VertexManife
         subtasks.push(SubtaskReport { subtask: index, file: file.name.clone(), bytes: handle.bytes(), damage });
     }
     let operators = describe_operators(&vertex.operators, &snapshots, entries);
-    VertexReport { name: vertex.name.clone(), parallelism: subtasks.len(), subtasks, operators }
+    VertexReport {
+        name: vertex.name.clone(),
+        parallelism: subtasks.len(),
+        metrics: vertex.metrics,
+        subtasks,
+        operators,
+    }
 }

@@ -6,10 +6,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use indicatif::BinaryBytes;
 use serde::Serialize;
-use tidegate::{checkpoint::Manifest, connector::TextSplit, id::CheckpointId, storage::JobFile};
+use tidegate::{
+    checkpoint::Manifest, connector::TextSplit, id::CheckpointId, metrics::CheckpointMetrics, storage::JobFile,
+};
 
+use super::figures::{cost, size};
 use super::inspect_state::{Item, ItemReport, KeyedReport, OperatorReport};
 
 /// A checkpoint directory.
@@ -49,6 +51,7 @@ pub(crate) enum Condition {
         completed_at_ms: u64,
         duration_us: u64,
         bytes: u64,
+        metrics: CheckpointMetrics,
         #[serde(skip_serializing_if = "Vec::is_empty")]
         vertices: Vec<VertexReport>,
     },
@@ -58,6 +61,7 @@ pub(crate) enum Condition {
 pub(crate) struct VertexReport {
     pub name: String,
     pub parallelism: usize,
+    pub metrics: CheckpointMetrics,
     pub subtasks: Vec<SubtaskReport>,
     pub operators: Vec<OperatorReport>,
 }
@@ -82,6 +86,7 @@ impl Condition {
             completed_at_ms: manifest.completed_at_ms,
             duration_us: manifest.duration_us,
             bytes: manifest.files().map(|file| file.len).sum(),
+            metrics: manifest.metrics(),
             vertices,
         }
     }
@@ -168,21 +173,22 @@ impl CheckpointReport {
     }
 
     fn write_contents(&self, text: &mut String) {
-        let vertices = match &self.condition {
+        let (vertices, metrics) = match &self.condition {
             Condition::NotCompleted => return,
             Condition::Damaged { reason } => {
                 let _ = write!(text, "\ncheckpoint {}\n  DAMAGED: {reason}\n", self.checkpoint);
                 return;
             }
-            Condition::Completed { vertices, .. } => vertices,
+            Condition::Completed { vertices, metrics, .. } => (vertices, metrics),
         };
         if !vertices.is_empty() {
-            let _ = writeln!(text, "\ncheckpoint {}", self.checkpoint);
+            let _ = writeln!(text, "\ncheckpoint {}\n  {}", self.checkpoint, cost(metrics));
         }
         for vertex in vertices {
             let sizes: Vec<String> = vertex.subtasks.iter().map(|s| size(s.bytes)).collect();
-            let VertexReport { name, parallelism, .. } = vertex;
+            let VertexReport { name, parallelism, metrics, .. } = vertex;
             let _ = writeln!(text, "  vertex {name}, parallelism {parallelism}: {}", sizes.join(" + "));
+            let _ = writeln!(text, "    {}", cost(metrics));
             for damage in vertex.subtasks.iter().filter_map(|s| s.damage.as_ref()) {
                 let _ = writeln!(text, "    DAMAGED: {damage}");
             }
@@ -240,8 +246,4 @@ fn write_keyed(text: &mut String, state: &KeyedReport) {
     if !entries.is_empty() && total > entries.len() as u64 {
         let _ = writeln!(text, "        …");
     }
-}
-
-fn size(bytes: u64) -> String {
-    BinaryBytes(bytes).to_string()
 }

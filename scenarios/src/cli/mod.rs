@@ -3,7 +3,7 @@
 //! | exit code | meaning |
 //! |---|---|
 //! | 0 | the job finished; all guarantees held |
-//! | 1 | a guarantee was broken (`sim`, `replay`, `kill-sweep`); a planted defect was not found in time (`hunt`) |
+//! | 1 | a guarantee was broken (`sim`, `replay`, `kill-sweep`, `cost`); a planted defect was not found in time (`hunt`) |
 //! | 2 | wrong use, bad input, or a failed job, which can be resumed; runs that `--budget` left undone, or that missed their point |
 //! | 3 | a run was not deterministic (`sim`, `replay`) |
 //! | 130 | canceled by a signal; the job can be resumed; of many runs, some were not done |
@@ -15,6 +15,8 @@
     reason = "the command line runs in the real world, on tokio's runtime"
 )]
 
+mod cost;
+mod figures;
 mod hunt;
 mod inspect;
 mod inspect_report;
@@ -69,6 +71,8 @@ enum Command {
     Sim(sim::SimArgs),
     /// Crash a scenario's job at every step in turn, and judge each run
     KillSweep(kill_sweep::KillSweepArgs),
+    /// Count what the checkpoints of a scenario's job cost: bytes, syncs, frames, messages
+    Cost(cost::CostArgs),
     /// Run a saved run again
     Replay(sim::ReplayArgs),
     /// Plant real engines' bugs, one at a time, and see how long they take to be found
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::KillSweep(args) => kill_sweep::kill_sweep(&args),
+        Command::Cost(args) => cost::cost(&args),
         Command::Replay(args) => sim::replay(&args),
         Command::Hunt(args) => hunt::hunt(&args),
         Command::List => sim::list(),

@@ -9,15 +9,21 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate::{
     id::{AttemptId, CheckpointId},
+    metrics::Measurement,
     probe::{Actor, Fact, Probe, Reached, Step},
 };
 
-use super::complain;
+use super::{
+    complain,
+    figures::{Figures, cost, duration},
+};
 
 /// A probe that shows a spinner on a terminal, and plain lines elsewhere.
 pub(crate) struct Progress {
     /// `None` if standard error is not a terminal.
     spinner: Option<ProgressBar>,
+    /// Whether each checkpoint's cost is told.
+    is_verbose: bool,
     seen: Mutex<Seen>,
 }
 
@@ -32,18 +38,20 @@ pub(crate) struct Seen {
     pub checkpoints: u64,
     /// How often the job was restarted.
     pub restarts: u64,
+    /// What that has cost.
+    pub figures: Figures,
 }
 
 impl Progress {
     /// Shows nothing before something happens.
-    pub fn new() -> Self {
+    pub fn new(is_verbose: bool) -> Self {
         let spinner = io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner} {elapsed_precise} {wide_msg}");
             let spinner = ProgressBar::new_spinner().with_style(style.expect("the template is well formed"));
             spinner.enable_steady_tick(Duration::from_millis(100));
             spinner
         });
-        Self { spinner, seen: Mutex::default() }
+        Self { spinner, is_verbose, seen: Mutex::default() }
     }
 
     /// What was reported so far.
@@ -78,7 +86,9 @@ impl Progress {
             Step::AttemptStarted { attempt, restored: Some(restored) } => {
                 Some(format!("attempt {attempt} goes on from checkpoint {restored}"))
             }
-            Step::CheckpointCompleted if self.spinner.is_none() => Some(format!("checkpoint {checkpoint} completed")),
+            Step::CheckpointCompleted if self.spinner.is_none() && !self.is_verbose => {
+                Some(format!("checkpoint {checkpoint} completed"))
+            }
             Step::CheckpointAborted { reason } => Some(format!("checkpoint {checkpoint} aborted: {reason}")),
             Step::TaskManagerLost { task_manager, reason } => {
                 Some(format!("task manager {task_manager} is lost: {reason}"))
@@ -120,11 +130,20 @@ impl Probe for Progress {
             if let Some(spinner) = &self.spinner {
                 spinner.set_message(seen.message());
             }
+            let figures = seen.figures.note(fact);
             drop(seen);
-            if let Some(line) = self.line_for(fact) {
-                self.line(&line);
-            }
+            self.line_for(fact).into_iter().chain(figures).for_each(|line| self.line(&line));
         }
         Reached::Continue
+    }
+
+    fn measure(&self, measurement: &Measurement) {
+        let said = self.lock().figures.measure(measurement);
+        if let Some(line) = said {
+            self.line(&line);
+        }
+        if let (true, Measurement::Checkpoint { checkpoint, duration_us, metrics }) = (self.is_verbose, *measurement) {
+            self.line(&format!("checkpoint {checkpoint} completed in {}: {}", duration(duration_us), cost(&metrics)));
+        }
     }
 }

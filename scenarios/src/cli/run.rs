@@ -51,6 +51,9 @@ struct ClusterArgs {
     /// Where to start: from the latest checkpoint, from none, or from this one (the path of a directory `chk-<id>`)
     #[arg(long, default_value = "latest", value_name = "latest|none|PATH", value_parser = parse_restore)]
     restore: RestoreMode,
+    /// Tell what each checkpoint has cost
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 /// A directory that is called `none` can be given as `./none`.
@@ -75,10 +78,11 @@ pub(crate) fn run(args: &RunArgs) -> u8 {
         }
     };
     let name = graph.name.clone();
-    let progress = Arc::new(Progress::new());
+    let progress = Arc::new(Progress::new(cluster.verbose));
     let result = real::block_on(run_cluster(graph, &job, cluster, &progress));
     progress.end();
     let seen = progress.seen();
+    seen.figures.summary().iter().for_each(|summary| complain(summary));
     let command = || shell_command(&resume_arguments(&job, cluster, &seen));
     match result {
         Ok(JobStatus::Finished) => {
@@ -121,6 +125,9 @@ fn resume_arguments(job: &JobArgs, cluster: &ClusterArgs, seen: &Seen) -> Vec<Os
     }
     if !cluster.listen.is_loopback() {
         arguments.extend(["--listen".into(), cluster.listen.to_string().into()]);
+    }
+    if cluster.verbose {
+        arguments.push("--verbose".into());
     }
     if let (RestoreMode::Path(path), None) = (&cluster.restore, seen.completed) {
         arguments.extend(["--restore".into(), path.into()]);

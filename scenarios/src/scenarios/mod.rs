@@ -12,6 +12,7 @@ pub mod disk_full;
 mod draws;
 mod entries;
 pub mod failing_checkpoints;
+pub mod large_state;
 pub mod late_producers;
 pub mod ledger;
 pub mod lost_messages;

@@ -172,7 +172,8 @@ mod tests {
 
     fn manifest() -> Vec<u8> {
         let handle = SnapshotHandle { files: vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())] };
-        let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle] };
+        let metrics = tidegate::metrics::CheckpointMetrics::default();
+        let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle], metrics };
         encode_manifest(&Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(1),

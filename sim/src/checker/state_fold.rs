@@ -78,7 +78,12 @@ mod tests {
     fn manifest(checkpoint: u64, files: &[&str]) -> Event {
         let snapshot = |name: &&str| SnapshotHandle { files: vec![snapshot_file(1, name, &[0; 64])] };
         let snapshots = files.iter().map(snapshot).collect();
-        let vertex = VertexManifest { name: "all".into(), operators: Vec::new(), snapshots };
+        let vertex = VertexManifest {
+            name: "all".into(),
+            operators: Vec::new(),
+            snapshots,
+            metrics: tidegate::metrics::CheckpointMetrics::default(),
+        };
         let manifest = Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(checkpoint),

@@ -194,7 +194,12 @@ pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) ->
         }
         let alone = |file: &SnapshotFile| SnapshotHandle { files: vec![file.clone()] };
         let (name, snapshots) = ((*name).to_owned(), files[first..].iter().map(alone).collect());
-        manifest.push(VertexManifest { name, operators: Vec::new(), snapshots });
+        manifest.push(VertexManifest {
+            name,
+            operators: Vec::new(),
+            snapshots,
+            metrics: tidegate::metrics::CheckpointMetrics::default(),
+        });
     }
     events.push(write(&format!("/chk/chk-{id}/manifest"), encode_manifest(&manifest_of(id, manifest))));
     (files, events)

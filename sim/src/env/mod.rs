@@ -33,6 +33,8 @@ pub use disk::{DiskOp, DiskSettings, SimDisk};
 pub use incarnation::Incarnation;
 pub use network::{ControlTap, NetworkSettings, SimNetwork};
 
+use crate::cost::Ledger;
+
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -78,6 +80,8 @@ pub struct World {
     pub network: Arc<SimNetwork>,
     /// The one file system that all nodes see.
     pub disk: Arc<SimDisk>,
+    /// What both are used for.
+    pub(crate) ledger: Arc<Ledger>,
     entropy: Arc<entropy::SimEntropy>,
     wall_clocks: Arc<clock::WallClocks>,
     nodes: Arc<Mutex<BTreeMap<String, Incarnation>>>,
@@ -87,9 +91,11 @@ impl World {
     /// A world without nodes.
     #[must_use]
     pub fn new(streams: WorldStreams, settings: WorldSettings) -> Self {
+        let ledger = Arc::new(Ledger::default());
         Self {
-            network: Arc::new(SimNetwork::new(streams.network, settings.network)),
-            disk: Arc::new(SimDisk::new(streams.disk, settings.disk)),
+            network: Arc::new(SimNetwork::new(streams.network, settings.network, ledger.clone())),
+            disk: Arc::new(SimDisk::new(streams.disk, settings.disk, ledger.clone())),
+            ledger,
             entropy: Arc::new(entropy::SimEntropy::new(streams.entropy, streams.sites, settings.sites)),
             wall_clocks: Arc::new(clock::WallClocks::new(streams.clock, settings.clock)),
             nodes: Arc::default(),

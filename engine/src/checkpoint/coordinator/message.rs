@@ -4,6 +4,7 @@ use crate::{
     checkpoint::{Manifest, SnapshotHandle},
     error::Error,
     id::{AttemptId, CheckpointId, TaskId},
+    metrics::SubtaskCheckpointMetrics,
     probe::Step,
     stream::CheckpointBarrier,
 };
@@ -46,6 +47,8 @@ pub enum CoordinatorEvent {
         checkpoint: CheckpointId,
         /// Where the snapshot rests.
         handle: SnapshotHandle,
+        /// What it has cost.
+        metrics: SubtaskCheckpointMetrics,
     },
     /// The task has no snapshot.
     Declined {
@@ -139,6 +142,12 @@ pub enum CoordinatorCommand {
     AllCommitted {
         /// The checkpoint.
         checkpoint: CheckpointId,
+    },
+    /// Tell that so many checkpoints were wanted while an earlier one was under way, or in the pause after it, and are not
+    /// made up for.
+    Skipped {
+        /// How many; not zero.
+        checkpoints: u64,
     },
     /// Report this step of the checkpoint.
     Report {

@@ -24,6 +24,7 @@ use crate::{
     error::Error,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     instant::Instant,
+    metrics::SubtaskCheckpointMetrics,
     probe::Step,
     stream::CheckpointBarrier,
 };
@@ -64,6 +65,8 @@ pub struct Coordinator {
     ended: Option<(AttemptId, BTreeSet<SubtaskId>)>,
     /// When the next checkpoint is due.
     due: Instant,
+    /// When it would be, if the one before it took no time and needed no pause after it.
+    wanted: Instant,
     pending: Option<PendingCheckpoint>,
     publication: Option<Publication>,
     final_commit: Option<FinalCommit>,
@@ -95,6 +98,7 @@ impl Coordinator {
             base: None,
             ended: None,
             due: Instant(0),
+            wanted: Instant(0),
             pending: None,
             publication: None,
             final_commit: None,
@@ -146,6 +150,7 @@ impl Coordinator {
                 self.attempt = Some(attempt);
                 self.base = None;
                 self.due = now + self.options.interval;
+                self.wanted = self.due;
                 self.begin_if_all_ended(now, out);
             }
             CoordinatorEvent::AttemptEnded { attempt } => self.attempt_ended(attempt, out),
@@ -156,8 +161,8 @@ impl Coordinator {
                     self.abort_pending(now, &error, out);
                 }
             }
-            CoordinatorEvent::Acknowledged { task, checkpoint, handle } => {
-                self.acknowledged(now, task, checkpoint, handle, out);
+            CoordinatorEvent::Acknowledged { task, checkpoint, handle, metrics } => {
+                self.acknowledged(now, task, checkpoint, (handle, metrics), out);
             }
             CoordinatorEvent::Declined { task, .. } if planted!(MissingCountsAsCollected) => {
                 self.pending.iter_mut().for_each(|p| p.owing.retain(|owing| *owing != task.subtask)); // RisingWave 22384
@@ -216,7 +221,12 @@ impl Coordinator {
         let attempt = self.attempt.expect("checkpoints begin only while an attempt runs");
         let id = self.next_id;
         self.next_id = id.next();
+        // The first that was wanted is begun now; those that were wanted since are not made up for.
+        let skipped = now.since(self.wanted).as_nanos() / self.options.interval.as_nanos();
+        let checkpoints = u64::try_from(skipped).unwrap_or(u64::MAX);
+        out.extend((checkpoints > 0).then_some(CoordinatorCommand::Skipped { checkpoints }));
         self.due = now + self.options.interval;
+        self.wanted = self.due;
         self.pending = Some(PendingCheckpoint::new(id, attempt, now, self.all_ended(), self.tasks.clone()));
         out.push(CoordinatorCommand::CreateDirectory { checkpoint: id });
     }
@@ -241,12 +251,12 @@ impl Coordinator {
         now: Instant,
         task: TaskId,
         checkpoint: CheckpointId,
-        handle: SnapshotHandle,
+        part: (SnapshotHandle, SubtaskCheckpointMetrics),
         out: &mut Vec<CoordinatorCommand>,
     ) {
         let owed = |p: &&mut PendingCheckpoint| p.id == checkpoint && p.is_owed_by(task);
         let Some(pending) = self.pending.as_mut().filter(owed) else { return };
-        pending.acknowledge(task.subtask, handle);
+        pending.acknowledge(task.subtask, part);
         out.push(CoordinatorCommand::Report { checkpoint, step: Step::AcknowledgementReceived { task } });
         if pending.is_acknowledged() {
             let manifest = pending.manifest(&self.job, now);

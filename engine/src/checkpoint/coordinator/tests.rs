@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     checkpoint::{CheckpointedVertex, SnapshotFile},
     id::{SubtaskId, VertexId},
+    metrics::SubtaskCheckpointMetrics,
     stream::CheckpointMode,
 };
 
@@ -88,7 +89,12 @@ impl Play {
             let (name, written_for) = (format!("{subtask}"), CheckpointId(id));
             let handle = SnapshotHandle { files: vec![SnapshotFile { name, written_for, len: 1, digest: 2 }] };
             let task = TaskId { subtask: *subtask, attempt };
-            self.tell(CoordinatorEvent::Acknowledged { task, checkpoint: CheckpointId(id), handle });
+            self.tell(CoordinatorEvent::Acknowledged {
+                task,
+                checkpoint: CheckpointId(id),
+                handle,
+                metrics: SubtaskCheckpointMetrics::default(),
+            });
         }
         self
     }
@@ -160,6 +166,7 @@ fn describe_command(command: &CoordinatorCommand) -> String {
         C::NotifyAborted { checkpoint, attempt, .. } => format!("notify {checkpoint}@{attempt} aborted"),
         C::Retire { checkpoint } => format!("retire {checkpoint}"),
         C::FailAttempt { error } => format!("fail the attempt: {error}"),
+        C::Skipped { checkpoints } => format!("skipped {checkpoints}"),
         C::AllCommitted { checkpoint } => format!("all committed {checkpoint}"),
         C::Report { step: Step::CheckpointAborted { reason }, .. } => format!("aborted: {reason}"),
         C::Report { step: Step::AcknowledgementReceived { .. }, .. } => "counts".into(),
@@ -268,6 +275,36 @@ fn more_failures_in_a_row_than_are_tolerated_fail_the_attempt() {
     400 ms -> create directory 9
     no directory 9 -> aborted: disk gone; notify 9@1.1 aborted; fail the attempt: checkpoint 9 (2 failed in a row): disk gone
     500 ms
+    ");
+}
+
+/// A disk that is slower than the interval: the times that are missed are told, and not made up for.
+#[test]
+fn what_is_due_while_one_is_under_way_is_skipped() {
+    let mut play = Play::new();
+    play.coordinator.options.timeout = Duration::from_secs(10);
+    play.at(100).directory(6).at(200).at(300).at(449).acknowledge(6, FIRST, &ALL).published(6).at(468).at(469);
+    play.directory(7).acknowledge(7, FIRST, &ALL).published(7).at(569).directory(8);
+    insta::assert_snapshot!(play.text(), @r"
+    attempt 1.1 runs
+    100 ms -> create directory 6
+    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    200 ms
+    300 ms
+    449 ms
+    v0/0@1.1 acknowledges 6 -> counts
+    v0/1@1.1 acknowledges 6 -> counts
+    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
+    manifest 6 -> notify 6@1.1 complete; retire 4; retire 5
+    468 ms
+    469 ms -> skipped 2; create directory 7
+    directory 7 -> trigger 7 on 6 at v0/0@1.1 v0/1@1.1
+    v0/0@1.1 acknowledges 7 -> counts
+    v0/1@1.1 acknowledges 7 -> counts
+    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0
+    manifest 7 -> notify 7@1.1 complete; retire 6
+    569 ms -> create directory 8
+    directory 8 -> trigger 8 on 7 at v0/0@1.1 v0/1@1.1
     ");
 }
 

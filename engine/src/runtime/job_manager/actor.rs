@@ -19,6 +19,7 @@ use crate::{
     id::{AttemptId, CheckpointId, SubtaskId, TaskId, TaskManagerId},
     instant::Instant,
     job::{Lifecycle, LifecycleCommand, LifecycleEvent},
+    metrics::Measurement,
     probe::{JobStatus, Reporter, Step},
     runtime::{
         options::{ClusterOptions, JobManagerConfig},
@@ -246,8 +247,9 @@ impl JobManager {
                 self.lifecycle_event(LifecycleEvent::TaskFailed { task, error }).await;
             }
             ToJobManager::InputEnded { task } => self.coordinator_event(CoordinatorEvent::InputEnded { task }).await,
-            ToJobManager::Acknowledge { task, checkpoint, handle } => {
-                self.coordinator_event(CoordinatorEvent::Acknowledged { task, checkpoint, handle }).await;
+            ToJobManager::Acknowledge { task, checkpoint, handle, metrics } => {
+                let event = CoordinatorEvent::Acknowledged { task, checkpoint, handle, metrics };
+                self.coordinator_event(event).await;
             }
             ToJobManager::Decline { task, checkpoint, error } => {
                 self.coordinator_event(CoordinatorEvent::Declined { task, checkpoint, error }).await;
@@ -357,6 +359,9 @@ impl JobManager {
                 CoordinatorCommand::AllCommitted { checkpoint } => {
                     self.committed = Some(checkpoint);
                     Box::pin(self.lifecycle_event(LifecycleEvent::AllCommitted)).await;
+                }
+                CoordinatorCommand::Skipped { checkpoints } => {
+                    self.reporter.measure(&Measurement::Skipped { checkpoints });
                 }
                 CoordinatorCommand::Report { checkpoint, step } => self.reporter.report_for(checkpoint, step).await,
             }

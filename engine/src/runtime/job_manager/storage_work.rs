@@ -6,6 +6,7 @@ use super::actor::{Event, JobManager};
 use crate::{
     checkpoint::{CoordinatorEvent, Manifest},
     id::CheckpointId,
+    metrics::{Measurement, micros},
     probe::Step,
     runtime::restore_point::{clean_up, prepare},
     storage::{CheckpointStore, PublishError, StaleFiles},
@@ -65,8 +66,12 @@ impl JobManager {
         self.start_work("publish manifest", async move {
             let checkpoint = manifest.checkpoint;
             manifest.completed_at_ms = clock.wall_clock_ms();
+            let since = clock.now();
             Some(Event::Coordinator(match store.publish_manifest(&manifest, &reporter).await {
                 Ok(()) => {
+                    let duration_us = manifest.duration_us + micros(clock.now().since(since));
+                    let metrics = manifest.metrics();
+                    reporter.measure(&Measurement::Checkpoint { checkpoint, duration_us, metrics });
                     reporter.report_for(checkpoint, Step::CheckpointCompleted).await;
                     CoordinatorEvent::ManifestPublished { checkpoint }
                 }

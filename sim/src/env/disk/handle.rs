@@ -20,8 +20,10 @@ use super::{
     file_name,
     inode::Inode,
     kind_of,
+    kinds::kind_of_written,
 };
 use crate::{
+    cost::FileOp,
     env::{Incarnation, clock::SimSleep},
     fault::DiskError,
 };
@@ -36,21 +38,23 @@ impl NodeDisk {
     /// Waits as long as the operation takes, then does it, all or nothing.
     async fn operate<T>(
         &self,
-        op: DiskOp,
+        work: Work<'_>,
         act: impl FnOnce(&mut State, &str) -> io::Result<T> + Send,
     ) -> io::Result<T> {
-        self.attempt(op, act, |_, _| {}).await
+        self.attempt(work, act, |_, _| {}).await
     }
 
     /// Waits as long as the operation takes, then does it; or, if it is to fail, what a failing one does.
     async fn attempt<T>(
         &self,
-        op: DiskOp,
+        work: Work<'_>,
         act: impl FnOnce(&mut State, &str) -> io::Result<T> + Send,
         fail: impl FnOnce(&mut State, &str) + Send,
     ) -> io::Result<T> {
         let mut under_way = UnderWay { disk: self, act: Some(act), result: PhantomData, is_late: self.disk.outlives() };
+        let op = work.op.into();
         self.wait(op).await;
+        self.disk.ledger.file(work.path, kind_of_written(work.path), work.op, work.bytes);
         let act = under_way.act.take().expect("it is taken here only");
         let node = self.incarnation.node();
         let mut state = self.disk.lock();
@@ -78,6 +82,31 @@ impl NodeDisk {
                 Some(until) => end = until,
                 None => return,
             }
+        }
+    }
+}
+
+/// What an operation does, and how many bytes it writes.
+struct Work<'a> {
+    op: FileOp,
+    path: &'a Path,
+    bytes: usize,
+}
+
+fn work(op: FileOp, path: &Path) -> Work<'_> {
+    Work { op, path, bytes: 0 }
+}
+
+impl From<FileOp> for DiskOp {
+    fn from(op: FileOp) -> Self {
+        match op {
+            FileOp::Open => Self::Open,
+            FileOp::Read => Self::Read,
+            FileOp::Write => Self::Write,
+            FileOp::Sync => Self::Sync,
+            FileOp::Rename => Self::Rename,
+            FileOp::SyncDirectory => Self::SyncDir,
+            FileOp::Remove | FileOp::CreateDirectory | FileOp::RemoveDirectory | FileOp::Look => Self::Other,
         }
     }
 }
@@ -120,7 +149,7 @@ fn change(state: &mut State, node: &str, path: &Path, change: Change) -> io::Res
 #[async_trait]
 impl Disk for NodeDisk {
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        let opened = self.operate(DiskOp::Open, |state, node| match (state.entry(path), mode) {
+        let opened = self.operate(work(FileOp::Open, path), |state, node| match (state.entry(path), mode) {
             (Ok(Entry::Directory), _) => Err(io::ErrorKind::IsADirectory.into()),
             (Ok(_), OpenMode::CreateNew) => Err(io::ErrorKind::AlreadyExists.into()),
             (Ok(Entry::File(ino)), OpenMode::Create) => {
@@ -142,7 +171,7 @@ impl Disk for NodeDisk {
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let rename = self.operate(DiskOp::Rename, |state, node| {
+        let rename = self.operate(work(FileOp::Rename, to), |state, node| {
             if parent(from)? != parent(to)? {
                 return Err(io::Error::new(io::ErrorKind::CrossesDevices, "renames stay within a directory"));
             }
@@ -156,7 +185,7 @@ impl Disk for NodeDisk {
     }
 
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let remove = self.operate(DiskOp::Other, |state, node| {
+        let remove = self.operate(work(FileOp::Remove, path), |state, node| {
             state.file(path)?;
             change(state, node, path, Change::Remove { name: file_name(path)? })
         });
@@ -164,7 +193,7 @@ impl Disk for NodeDisk {
     }
 
     async fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let create = self.operate(DiskOp::Other, |state, node| {
+        let create = self.operate(work(FileOp::CreateDirectory, path), |state, node| {
             if state.entry(path).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
@@ -176,7 +205,7 @@ impl Disk for NodeDisk {
     }
 
     async fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        let remove = self.operate(DiskOp::Other, |state, node| {
+        let remove = self.operate(work(FileOp::RemoveDirectory, path), |state, node| {
             if !state.directory(path)?.visible.is_empty() {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
@@ -186,7 +215,7 @@ impl Disk for NodeDisk {
     }
 
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let list = self.operate(DiskOp::Other, |state, _| {
+        let list = self.operate(work(FileOp::Look, path), |state, _| {
             let names = state.directory(path)?.visible.iter();
             Ok(names.map(|(name, entry)| DirEntry { name: name.clone(), kind: kind_of(*entry) }).collect())
         });
@@ -194,7 +223,7 @@ impl Disk for NodeDisk {
     }
 
     async fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        let look = self.operate(DiskOp::Other, |state, _| match state.entry(path)? {
+        let look = self.operate(work(FileOp::Look, path), |state, _| match state.entry(path)? {
             Entry::File(ino) => Ok(Metadata { kind: EntryKind::File, len: state.inodes[&ino].contents().len() as u64 }),
             Entry::Directory => Ok(Metadata { kind: EntryKind::Directory, len: 0 }),
         });
@@ -202,7 +231,7 @@ impl Disk for NodeDisk {
     }
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let sync = self.operate(DiskOp::SyncDir, |state, node| {
+        let sync = self.operate(work(FileOp::SyncDirectory, path), |state, node| {
             let lies = state.faults.lies(node);
             let directory = state.directory_mut(path)?;
             if !lies {
@@ -214,7 +243,7 @@ impl Disk for NodeDisk {
     }
 
     async fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        let locked = self.operate(DiskOp::Other, |state, node| {
+        let locked = self.operate(work(FileOp::Look, path), |state, node| {
             if state.locks.get(path).is_some_and(|(holder, _)| holder.is_alive()) {
                 return Ok(None);
             }
@@ -244,7 +273,7 @@ struct SimFile {
 impl DiskFile for SimFile {
     async fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Bytes> {
         let (ino, short_reads) = (self.ino, self.node.disk.settings.short_reads);
-        let read = self.node.operate(DiskOp::Read, |state, _| {
+        let read = self.node.operate(work(FileOp::Read, &self.path), |state, _| {
             let offset = usize::try_from(offset).unwrap_or(usize::MAX);
             let left = state.inode(ino).contents().len().saturating_sub(offset).min(len);
             let len = if short_reads > 0 { shorten(left, short_reads, &mut state.random) } else { left };
@@ -257,7 +286,7 @@ impl DiskFile for SimFile {
         let Self { path, ino, writable, .. } = &*self;
         let half = data.slice(..data.len() / 2);
         let write = self.node.attempt(
-            DiskOp::Write,
+            Work { op: FileOp::Write, path, bytes: data.len() },
             |state, node| {
                 if !writable {
                     return Err(io::ErrorKind::PermissionDenied.into());
@@ -277,7 +306,7 @@ impl DiskFile for SimFile {
     async fn sync(&mut self) -> io::Result<()> {
         let ino = self.ino;
         let sync = self.node.attempt(
-            DiskOp::Sync,
+            work(FileOp::Sync, &self.path),
             |state, node| {
                 if !state.faults.lies(node) {
                     state.inode(ino).sync();
@@ -291,7 +320,7 @@ impl DiskFile for SimFile {
 
     async fn length(&mut self) -> io::Result<u64> {
         let ino = self.ino;
-        self.node.operate(DiskOp::Other, |state, _| Ok(state.inode(ino).contents().len() as u64)).await
+        self.node.operate(work(FileOp::Look, &self.path), |state, _| Ok(state.inode(ino).contents().len() as u64)).await
     }
 }
 

@@ -52,6 +52,7 @@ use self::{
     inode::Inode,
 };
 use super::{Incarnation, clock::now};
+use crate::cost::Ledger;
 
 /// The disk when nothing is broken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,11 +126,12 @@ struct State {
 pub struct SimDisk {
     time: TimeHandle,
     settings: DiskSettings,
+    ledger: Arc<Ledger>,
     state: Mutex<State>,
 }
 
 impl SimDisk {
-    pub(super) fn new(random: ChaCha8Rng, settings: DiskSettings) -> Self {
+    pub(super) fn new(random: ChaCha8Rng, settings: DiskSettings, ledger: Arc<Ledger>) -> Self {
         let state = State {
             random,
             inodes: BTreeMap::new(),
@@ -141,7 +143,7 @@ impl SimDisk {
             writes: 0,
             capacity: settings.capacity,
         };
-        Self { time: TimeHandle::current(), settings, state: Mutex::new(state) }
+        Self { time: TimeHandle::current(), settings, ledger, state: Mutex::new(state) }
     }
 
     /// The file system as one incarnation sees it.

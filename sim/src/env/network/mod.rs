@@ -31,7 +31,6 @@ use serde::{Deserialize, Serialize};
 use tidegate::{
     env::{Address, ByteStream, Network},
     instant::Instant,
-    runtime::ControlDirection,
 };
 use tokio::sync::mpsc;
 
@@ -44,6 +43,7 @@ use self::{
     stream::{PipeReader, PipeWriter},
 };
 use super::{Crash, Incarnation, clock::now};
+use crate::cost::{Content, Ledger, WireMeter};
 
 /// The network when nothing is broken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,11 +102,12 @@ struct State {
 pub struct SimNetwork {
     time: TimeHandle,
     settings: NetworkSettings,
+    ledger: Arc<Ledger>,
     state: Mutex<State>,
 }
 
 impl SimNetwork {
-    pub(super) fn new(random: ChaCha8Rng, settings: NetworkSettings) -> Self {
+    pub(super) fn new(random: ChaCha8Rng, settings: NetworkSettings, ledger: Arc<Ledger>) -> Self {
         let state = State {
             random,
             listeners: BTreeMap::new(),
@@ -116,7 +117,7 @@ impl SimNetwork {
             next_port: 40_000,
             tap: None,
         };
-        Self { time: TimeHandle::current(), settings, state: Mutex::new(state) }
+        Self { time: TimeHandle::current(), settings, ledger, state: Mutex::new(state) }
     }
 
     /// The network as one incarnation sees it.
@@ -258,24 +259,30 @@ impl SimNetwork {
         if random.is_multiple_of(8) { 1 + (random >> 8) as usize % available } else { available }
     }
 
-    /// One direction of a connection to `address`; `direction` is meant if control messages go there.
+    /// What counts the two directions of a connection to `address`: there and back.
+    fn meters(&self, address: &Address) -> [WireMeter; 2] {
+        let is_control = self.lock().tap.as_ref().is_some_and(|(tapped, _)| **tapped == *address.0);
+        WireMeter::pair(&self.ledger, if is_control { Content::Messages } else { Content::Frames })
+    }
+
+    /// One direction of a connection to `address`.
     fn pipe(
         self: &Arc<Self>,
         address: &Address,
-        direction: ControlDirection,
+        meter: WireMeter,
         writer: &Incarnation,
         reader: &Incarnation,
     ) -> (PipeWriter, PipeReader) {
         let window = self.settings.window;
         let mut state = self.lock();
         let tap = state.tap.as_ref().filter(|(tapped, _)| **tapped == *address.0);
-        let control = tap.map(|(_, tap)| ControlSplitter::new(direction, tap.clone(), window));
+        let control = tap.map(|(_, tap)| ControlSplitter::new(meter.direction(), tap.clone(), window));
         let pipe = Arc::new(Mutex::new(Pipe::new(writer.clone(), reader.clone(), window, control)));
         if state.pipes.len() >= 64 && state.pipes.len().is_power_of_two() {
             state.pipes.retain(|p| p.strong_count() > 0);
         }
         state.pipes.push(Arc::downgrade(&pipe));
-        (PipeWriter::new(self.clone(), pipe.clone()), PipeReader::new(self.clone(), pipe))
+        (PipeWriter::new(self.clone(), pipe.clone(), meter), PipeReader::new(self.clone(), pipe))
     }
 }
 

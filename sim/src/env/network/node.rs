@@ -6,7 +6,6 @@ use async_trait::async_trait;
 use tidegate::{
     env::{Address, ByteStream, Listener, Network},
     instant::Instant,
-    runtime::ControlDirection,
 };
 use tokio::sync::mpsc;
 
@@ -81,8 +80,9 @@ impl Network for NodeNetwork {
             self.wait_until(answered).await;
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
-        let (there_in, there_out) = network.pipe(address, ControlDirection::ToJobManager, &self.incarnation, &peer);
-        let (back_in, back_out) = network.pipe(address, ControlDirection::ToTaskManager, &peer, &self.incarnation);
+        let [there, back] = network.meters(address);
+        let (there_in, there_out) = network.pipe(address, there, &self.incarnation, &peer);
+        let (back_in, back_out) = network.pipe(address, back, &peer, &self.incarnation);
         let theirs = ByteStream { reader: Box::new(there_out), writer: Box::new(back_in) };
         arrivals.send((now(&network.time), theirs)).map_err(|_| io::ErrorKind::ConnectionRefused)?;
         self.wait_until(answered).await;

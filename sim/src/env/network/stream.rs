@@ -11,16 +11,20 @@ use tidegate::instant::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{SimNetwork, locked, pipe::Pipe};
-use crate::env::clock::{SimSleep, now};
+use crate::{
+    cost::WireMeter,
+    env::clock::{SimSleep, now},
+};
 
 pub(super) struct PipeWriter {
     network: Arc<SimNetwork>,
     pipe: Arc<Mutex<Pipe>>,
+    meter: WireMeter,
 }
 
 impl PipeWriter {
-    pub(super) fn new(network: Arc<SimNetwork>, pipe: Arc<Mutex<Pipe>>) -> Self {
-        Self { network, pipe }
+    pub(super) fn new(network: Arc<SimNetwork>, pipe: Arc<Mutex<Pipe>>, meter: WireMeter) -> Self {
+        Self { network, pipe, meter }
     }
 
     fn end(&self) {
@@ -37,7 +41,7 @@ impl PipeWriter {
 }
 
 impl AsyncWrite for PipeWriter {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let (writer, reader, taken) = {
             let mut pipe = locked(&self.pipe);
             if !pipe.writer.is_alive() {
@@ -66,6 +70,7 @@ impl AsyncWrite for PipeWriter {
         };
         let transit = self.network.transit(writer.node(), reader.node(), taken);
         locked(&self.pipe).send(&bytes[..taken], transit);
+        self.meter.take(&bytes[..taken]);
         Poll::Ready(Ok(taken))
     }
 

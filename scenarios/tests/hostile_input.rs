@@ -1,0 +1,83 @@
+//! Input that is as bad as it may be: the result is right, memory stays bounded, and what cannot be has a reason.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "these tests run real processes in real time")]
+
+mod support;
+
+use std::{fmt::Write as _, fs, process::Command, thread, time::Duration};
+
+use support::{Place, assert_exactly_once, count, run};
+
+/// The most memory that the process has had at any time, in MiB, and what it said.
+fn peak_memory(mut command: Command, place: &Place) -> (u64, String) {
+    let log = fs::File::create(place.path("log")).unwrap();
+    let mut child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        // A process that has ended and was not waited for has no memory any more.
+        let high_water = fs::read_to_string(&status).unwrap_or_default();
+        let line = high_water.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0) / 1024);
+        thread::sleep(Duration::from_millis(1));
+    };
+    let said = fs::read_to_string(place.path("log")).unwrap();
+    assert!(ended.success(), "{said}");
+    (peak, said)
+}
+
+/// Words of 10 MB, each in a line of its own: 600 MB of input, of which few are in memory at a time.
+#[test]
+fn values_of_ten_megabytes() {
+    const WORD: usize = 10 << 20;
+    let place = Place::new();
+    let words = ["a", "b", "c"].map(|letter| letter.repeat(WORD));
+    let mut text = String::with_capacity(61 * WORD);
+    (0..60).for_each(|i| writeln!(text, "{}", words[i % 3]).unwrap());
+    place.write("in", &text);
+    drop(text);
+    let (peak, said) = peak_memory(place.word_count(&["--checkpoint-interval", "200ms"]), &place);
+    assert!(peak < 400, "{peak} MiB");
+    assert!(said.contains("completed"), "{said}");
+    let mut updates: Vec<(String, String)> = Vec::new();
+    for entry in fs::read_dir(place.path("out")).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_str().unwrap().starts_with("part-") {
+            for line in fs::read_to_string(entry.path()).unwrap().lines() {
+                let (word, n) = line.split_once('\t').unwrap();
+                assert!(words.iter().any(|known| known == word), "a word of {} bytes", word.len());
+                updates.push((word[..1].to_owned(), n.to_owned()));
+            }
+        }
+    }
+    updates.sort();
+    let mut expected: Vec<_> =
+        ["a", "b", "c"].iter().flat_map(|w| (1..=20).map(|n| (w.to_string(), n.to_string()))).collect();
+    expected.sort();
+    assert_eq!(updates, expected);
+}
+
+/// Checkpoints cannot be taken as often as they are wanted. That is no reason to fail, but one to say so.
+#[test]
+fn an_interval_that_no_disk_can_keep() {
+    let place = Place::new();
+    let text = support::text(4 << 20);
+    place.write("in", &text);
+    let ended = run(&mut place.word_count(&["--checkpoint-interval", "1us"]));
+    ended.assert(0, &["checkpoints take longer than the interval", "skipped: the interval was over before"]);
+    assert_eq!(ended.stderr.matches("checkpoints take longer").count(), 1, "{}", ended.stderr);
+    assert_exactly_once(&place.path("out"), &count(text.as_bytes()));
+}
+
+#[test]
+fn an_interval_of_zero() {
+    let place = Place::new();
+    place.write("in", "to be");
+    let ended = run(&mut place.word_count(&["--checkpoint-interval", "0s"]));
+    ended.assert(2, &["the checkpoint interval is zero: choose one, such as 5 s"]);
+    assert!(!place.path("out").exists() && !place.path("chk").exists());
+}
