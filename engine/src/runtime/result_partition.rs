@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::{abort_on_drop::AbortOnDrop, input_gate::GateSender, recycler::Recycler, stream_task::yield_now};
 use crate::{
-    env::{Env, Site},
+    env::{Clock, Entropy, Env, Site},
     error::{Context, Error, Result},
     exchange::{BatchSizer, FrameKind, begin_frame},
     id::{ChannelId, CheckpointId},
@@ -106,7 +106,8 @@ pub(crate) struct ResultPartition {
     outbox: Outbox,
     /// The batches being sent; empty in between.
     sending: Vec<OutBatch>,
-    env: Env,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     sizer: BatchSizer,
     buffer_timeout: Duration,
     /// When the oldest of the records that are held back was seen first.
@@ -124,13 +125,23 @@ impl ResultPartition {
     pub(crate) fn new(
         edges: Vec<Vec<OutputChannel>>,
         connections: Vec<AbortOnDrop>,
-        env: Env,
+        env: &Env,
         batch_size: usize,
         buffer_timeout: Duration,
     ) -> Self {
         let sizer = batch_sizer(batch_size, buffer_timeout);
         let outbox = Outbox::new(sizer.size());
-        Self { edges, connections, outbox, sending: Vec::new(), env, sizer, buffer_timeout, held_since: None }
+        Self {
+            edges,
+            connections,
+            outbox,
+            sending: Vec::new(),
+            clock: env.clock.clone(),
+            entropy: env.entropy.clone(),
+            sizer,
+            buffer_timeout,
+            held_since: None,
+        }
     }
 
     /// Where the task's chain leaves its output.
@@ -140,7 +151,7 @@ impl ResultPartition {
 
     /// The time, for [`ResultPartition::send`].
     pub(crate) fn now(&self) -> Instant {
-        self.env.clock.now()
+        self.clock.now()
     }
 
     /// Waits until all that was sent has left this process, and closes the channels.
@@ -166,7 +177,7 @@ impl ResultPartition {
             return Ok(());
         }
         let since = *self.held_since.get_or_insert(now);
-        if now.since(since) >= self.buffer_timeout || self.env.entropy.perturbs(Site::EarlySend) {
+        if now.since(since) >= self.buffer_timeout || self.entropy.perturbs(Site::EarlySend) {
             self.flush().await?;
         }
         Ok(())
@@ -217,4 +228,167 @@ impl ResultPartition {
 async fn report_forwarded(reporter: &Reporter, checkpoint: CheckpointId, channel: &OutputChannel) {
     let step = Step::BarrierForwarded { channel: channel.id, records: channel.records };
     reporter.report_for(checkpoint, step).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::{
+        env::{BoxFuture, entropy::NoEntropy},
+        id::{AttemptId, SubtaskId, TaskId, VertexId},
+        probe::{Actor, NoProbe},
+        runtime::input_gate::{CreditReturn, InputGate},
+        stream::CheckpointMode,
+    };
+
+    const TIMEOUT: Duration = Duration::from_millis(8);
+
+    /// A clock that is set by hand, in milliseconds.
+    #[derive(Default)]
+    struct HandClock(AtomicU64);
+
+    impl Clock for HandClock {
+        fn now(&self) -> Instant {
+            Instant::default() + Duration::from_millis(self.0.load(Ordering::SeqCst))
+        }
+
+        fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+            panic!("a partition sets no timers")
+        }
+
+        fn wall_clock_ms(&self) -> u64 {
+            0
+        }
+    }
+
+    /// Sends always early.
+    struct Early;
+
+    impl Entropy for Early {
+        fn next_u64(&self) -> u64 {
+            0
+        }
+
+        fn perturbs(&self, site: Site) -> bool {
+            site == Site::EarlySend
+        }
+    }
+
+    struct Scene {
+        clock: Arc<HandClock>,
+        output: ResultPartition,
+        gates: Vec<InputGate>,
+    }
+
+    /// One task with one edge to two others, of which each grants so many credits.
+    fn scene(entropy: Arc<dyn Entropy>, credits: usize) -> Scene {
+        let clock = Arc::new(HandClock::default());
+        let env = Env { clock: clock.clone(), entropy, ..crate::env::real::env() };
+        let subtask = |vertex, index| SubtaskId { vertex: VertexId(vertex), index };
+        let (mut gates, mut channels) = (Vec::new(), Vec::new());
+        for index in 0..2 {
+            let id = ChannelId { from: subtask(0, 0), to: subtask(1, index) };
+            let (gate, mut senders) = InputGate::new(&[id]);
+            let (credits, sender) = (Arc::new(Semaphore::new(credits)), senders.remove(0));
+            sender.attach(CreditReturn::Local(credits.clone())).unwrap();
+            gates.push(gate);
+            channels.push(OutputChannel { id, credits, route: Route::Local(sender), records: 0 });
+        }
+        let mut output = ResultPartition::new(vec![channels], Vec::new(), &env, 100, TIMEOUT);
+        output.outbox().set_limit(100);
+        // Batches have their full size once they have been seen to be fast.
+        (0..20).for_each(|_| output.sizer.observe(100, Duration::ZERO));
+        Scene { clock, output, gates }
+    }
+
+    impl Scene {
+        /// A chain leaves records of which each names its channel; the work takes so many milliseconds.
+        fn leave(&mut self, records: &[(usize, u64)], ms: u64) {
+            let began = self.output.now();
+            self.output.outbox().edge(0, 2).route(records.iter().copied());
+            self.clock.0.fetch_add(ms, Ordering::SeqCst);
+            self.output.send(began).now_or_never().expect("there is credit").unwrap();
+        }
+
+        /// What a consumer finds: records, or a letter for a mark.
+        fn arrived(&mut self, consumer: usize) -> Vec<String> {
+            let gate = &mut self.gates[consumer];
+            let next = || gate.next(|_| false).now_or_never().map(|next| next.unwrap().1);
+            std::iter::from_fn(next)
+                .map(|element| match element {
+                    StreamElement::Batch(batch) => format!("{:?}", batch.as_slice::<u64>()),
+                    StreamElement::Barrier(barrier) => format!("barrier {}", barrier.checkpoint),
+                    StreamElement::EndOfInput => "end".to_owned(),
+                })
+                .collect()
+        }
+    }
+
+    fn reporter() -> Reporter {
+        let subtask = SubtaskId { vertex: VertexId(0), index: 0 };
+        let task = TaskId { subtask, attempt: AttemptId { term: 1, number: 1 } };
+        Reporter::new(Arc::new(NoProbe), Actor::Task(task))
+    }
+
+    /// I3: a barrier overtakes no record, also none that is held back.
+    #[test]
+    fn marks_come_behind_what_was_held_back() {
+        let mut scene = scene(Arc::new(NoEntropy), 4);
+        scene.leave(&[(0, 1), (1, 10)], 0);
+        assert_eq!((scene.arrived(0), scene.arrived(1)), (vec![], vec![]));
+        let barrier =
+            CheckpointBarrier { checkpoint: CheckpointId(7), mode: CheckpointMode::ExactlyOnce, is_final: false };
+        scene.output.send_barrier(barrier, &reporter()).now_or_never().unwrap().unwrap();
+        scene.leave(&[(0, 2)], 0);
+        scene.output.send_end_of_input().now_or_never().unwrap().unwrap();
+        assert_eq!(scene.arrived(0), ["[1]", "barrier 7", "[2]", "end"]);
+        assert_eq!(scene.arrived(1), ["[10]", "barrier 7", "end"]);
+    }
+
+    #[test]
+    fn a_busy_task_holds_records_back_for_the_timeout_and_no_longer() {
+        let mut scene = scene(Arc::new(NoEntropy), 4);
+        scene.leave(&[(0, 1)], 0);
+        scene.leave(&[(0, 2), (1, 10)], 7);
+        assert_eq!((scene.arrived(0), scene.arrived(1)), (vec![], vec![]));
+        scene.leave(&[(0, 3)], 1);
+        assert_eq!(scene.arrived(0), ["[1, 2, 3]"]);
+        assert_eq!(scene.arrived(1), ["[10]"]);
+        // The time counts anew from here.
+        scene.leave(&[(0, 4)], 1);
+        scene.leave(&[(0, 5)], 7);
+        assert_eq!(scene.arrived(0), [""; 0]);
+    }
+
+    #[test]
+    fn the_simulated_world_may_send_early() {
+        let mut scene = scene(Arc::new(Early), 4);
+        scene.leave(&[(0, 1)], 0);
+        assert_eq!(scene.arrived(0), ["[1]"]);
+    }
+
+    #[test]
+    fn slow_records_are_not_held_for_long_batches() {
+        let mut scene = scene(Arc::new(NoEntropy), 100);
+        (0..60).for_each(|n| scene.leave(&[(0, n)], 3));
+        scene.arrived(0);
+        assert_eq!(scene.output.outbox().limit(), 1);
+        scene.leave(&[(0, 1), (0, 2)], 0);
+        assert_eq!(scene.arrived(0), ["[1]", "[2]"]);
+    }
+
+    #[test]
+    fn a_full_batch_waits_for_credit_and_nothing_else() {
+        let mut scene = scene(Arc::new(NoEntropy), 1);
+        let hundred: Vec<_> = (0..100).map(|n| (1, n)).collect();
+        scene.leave(&hundred, 0);
+        let began = scene.output.now();
+        scene.output.outbox().edge(0, 2).route(hundred.iter().copied());
+        assert!(scene.output.send(began).now_or_never().is_none(), "the one credit is spent");
+        assert_eq!(scene.arrived(1).len(), 1);
+    }
 }

@@ -162,7 +162,7 @@ impl Host {
             edges.push(channels);
         }
         let ClusterOptions { batch_size, buffer_timeout, .. } = self.options;
-        Ok(ResultPartition::new(edges, connections, self.env.clone(), batch_size, buffer_timeout))
+        Ok(ResultPartition::new(edges, connections, &self.env, batch_size, buffer_timeout))
     }
 
     async fn connect(
