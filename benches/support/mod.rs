@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidegate::graph::{DataStream, StreamExecutionEnvironment};
+use serde::{Deserialize, Serialize};
+use tidegate::{connector::Sink, graph::StreamExecutionEnvironment};
 
 use range_source::RangeSource;
 pub use totals_sink::Totals;
@@ -26,11 +27,11 @@ pub fn is_test() -> bool {
 }
 
 /// What is done with each record.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Work {
     /// Record `i` is the line `w<key>`. It is split on blanks, and its words are counted.
     WordCount,
-    /// Record `i` is `(key, key)`, and the second is summed by the first. No strings.
+    /// Record `i` is `(key, i)`, and the second is summed by the first. No strings.
     KeyedSum,
 }
 
@@ -87,13 +88,15 @@ impl Job {
         if let Checkpoints::Every(interval) = checkpoints {
             env.enable_checkpointing(interval).set_checkpoint_directory(directory.path());
         }
-        let totals = self.build(&env);
+        let totals = Arc::new(TotalsSink::default());
+        self.build(&env, totals_sink::Shared(totals.clone()));
         let started = Instant::now();
         env.execute("bench").expect("the job finishes");
         (started.elapsed(), totals.get())
     }
 
-    fn build(&self, env: &StreamExecutionEnvironment) -> Arc<TotalsSink> {
+    /// Adds the job to the environment, with this sink.
+    pub fn build(&self, env: &StreamExecutionEnvironment, sink: impl Sink<(String, u64)> + Sink<(u64, u64)>) {
         let keys = self.keys;
         let source = env.from_source(RangeSource { records: self.records });
         match self.work {
@@ -101,11 +104,11 @@ impl Job {
                 let words = source
                     .map(move |i| format!("w{}", key(i, keys)))
                     .flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-                into_totals(words.key_by(|word| word.clone()).sum(|_| 1_u64))
+                words.key_by(|word| word.clone()).sum(|_| 1_u64).sink_to(sink);
             }
             Work::KeyedSum => {
-                let pairs = source.map(move |i| (key(i, keys), key(i, keys)));
-                into_totals(pairs.key_by(|(key, _)| *key).sum(|(_, value)| *value))
+                let pairs = source.map(move |i| (key(i, keys), i));
+                pairs.key_by(|(key, _)| *key).reduce(|sum, (key, value)| (key, sum.1.wrapping_add(value))).sink_to(sink);
             }
         }
     }
@@ -122,14 +125,8 @@ impl Job {
     }
 }
 
-fn into_totals<K: tidegate::stream::Key>(updates: DataStream<(K, u64)>) -> Arc<TotalsSink> {
-    let totals = Arc::new(TotalsSink::default());
-    updates.sink_to(totals_sink::Shared(totals.clone()));
-    totals
-}
-
 /// The key of record `i`: drawn with SplitMix64, so that any piece of the input can be made on its own.
-fn key(i: u64, keys: u64) -> u64 {
+pub fn key(i: u64, keys: u64) -> u64 {
     let mut z = i.wrapping_add(42).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
