@@ -2,7 +2,10 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
+import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -31,6 +34,7 @@ public final class Peer {
     private final Path scratch;
     private final int slots;
     private final MiniCluster cluster;
+    private int jobs;
 
     private Peer(Path scratch, int slots) throws Exception {
         this.scratch = scratch;
@@ -61,15 +65,21 @@ public final class Peer {
         PrintStream answers = System.out;
         // Whoever else prints must not get between the answers.
         System.setOut(System.err);
-        Peer peer = new Peer(Path.of(arguments[0]), Integer.parseInt(arguments[1]));
-        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
-        for (String line; (line = commands.readLine()) != null; ) {
-            answers.println(peer.run(new Command(line)));
-            answers.flush();
+        try {
+            Peer peer = new Peer(Path.of(arguments[0]), Integer.parseInt(arguments[1]));
+            BufferedReader commands = new BufferedReader(new InputStreamReader(System.in));
+            for (String line; (line = commands.readLine()) != null; ) {
+                answers.println(peer.run(new Command(line)));
+                answers.flush();
+            }
+            peer.cluster.close();
+            delete(peer.scratch);
+            System.exit(0);
+        } catch (Throwable error) {
+            // The cluster's threads would keep the process alive, and the reader of the answers waiting.
+            error.printStackTrace();
+            System.exit(1);
         }
-        peer.cluster.close();
-        delete(peer.scratch);
-        System.exit(0);
     }
 
     /** What a line asks for. */
@@ -101,7 +111,8 @@ public final class Peer {
     private String run(Command command) throws Exception {
         long records = command.number("records");
         boolean fails = command.flag("fail");
-        delete(scratch.resolve("checkpoints"));
+        delete(checkpoints());
+        jobs++;
         System.gc();
         Board.clear(fails ? records / 2 / slots : 0);
         JobID job = cluster.submitJob(graph(command)).get().getJobID();
@@ -121,7 +132,7 @@ public final class Peer {
             settings.setString("execution.checkpointing.interval", interval + " ms");
             settings.setString("execution.checkpointing.mode", "EXACTLY_ONCE");
             settings.setString("execution.checkpointing.storage", "filesystem");
-            settings.setString("execution.checkpointing.dir", scratch.resolve("checkpoints").toUri().toString());
+            settings.setString("execution.checkpointing.dir", checkpoints().toUri().toString());
             settings.setString("execution.checkpointing.snapshot-compression", command.text("compress"));
         }
         boolean fails = command.flag("fail");
@@ -203,10 +214,19 @@ public final class Peer {
         return numbers.mapToObj(Long::toString).collect(Collectors.joining(",", "[", "]"));
     }
 
+    /** Of the newest job. Each has a directory of its own: those before it may still delete some files. */
+    private Path checkpoints() {
+        return scratch.resolve("checkpoints-" + jobs);
+    }
+
     private static void delete(Path tree) throws IOException {
         if (!Files.exists(tree)) return;
         try (Stream<Path> paths = Files.walk(tree)) {
-            for (Path path : (Iterable<Path>) paths.sorted(Comparator.reverseOrder())::iterator) Files.delete(path);
+            for (Path path : (Iterable<Path>) paths.sorted(Comparator.reverseOrder())::iterator) {
+                Files.deleteIfExists(path);
+            }
+        } catch (UncheckedIOException | DirectoryNotEmptyException | NoSuchFileException e) {
+            // Somebody is at work there; the next start of this program removes the rest.
         }
     }
 }
