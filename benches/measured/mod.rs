@@ -1,14 +1,11 @@
 //! One job, run in the real world under observation: what benches that need more than the time of the whole run share.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
-mod board;
 mod machine;
 mod run;
-mod sink;
 mod spread;
 mod watcher;
 
-pub use board::Board;
 pub use machine::peak_resident;
-pub use run::{CheckpointFigures, Measured, Totals, Trial, Window};
+pub use run::{CheckpointFigures, Measured, Trial, Window};
 pub use spread::{Spread, quantile};

@@ -22,50 +22,21 @@ use tidegate::{
 };
 
 use super::{
-    board::Board,
     machine::{Snapshot, peak_resident},
-    sink::MeasuredSink,
     watcher::Watcher,
 };
-use crate::support::Job;
+use crate::support::{Job, Totals, TotalsBoard};
 
 /// What is to be run.
 #[derive(Clone, Copy)]
 pub struct Trial {
     pub job: Job,
-    /// Of every stage.
-    pub parallelism: u32,
     /// Without it, no checkpoints are taken.
     pub interval: Option<Duration>,
     /// With more than one, records between them cross TCP connections.
     pub task_managers: u32,
     /// Whether the first subtask of the sink fails once, when half of its records have come.
     pub fails: bool,
-}
-
-/// What a sink has seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// How many updates.
-    pub records: u64,
-    /// The sum of the updated values, wrapping.
-    pub sum: u64,
-}
-
-impl Totals {
-    pub fn add(&mut self, records: u64, sum: u64) {
-        self.records += records;
-        self.sum = self.sum.wrapping_add(sum);
-    }
-
-    pub(super) fn encode(self) -> Vec<u8> {
-        [self.records.to_le_bytes(), self.sum.to_le_bytes()].concat()
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (records, sum) = bytes.split_first_chunk()?;
-        Some(Self { records: u64::from_le_bytes(*records), sum: u64::from_le_bytes(sum.try_into().ok()?) })
-    }
 }
 
 /// The steady part of a run: from a quarter of the records to the last one. Start-up and most insertions of keys are before.
@@ -90,12 +61,12 @@ impl Window {
 
     /// Waits until the board shows that so many records have come, or that the run has ended. Gives also when it began and
     /// when it was over.
-    pub fn watch(board: &Board, records: u64, has_ended: impl Fn() -> bool) -> (Self, Instant, Instant) {
+    pub fn watch(board: &TotalsBoard, records: u64, has_ended: impl Fn() -> bool) -> (Self, Instant, Instant) {
         let await_records = |records| {
-            while board.totals().records < records && !has_ended() {
+            while board.get().records < records && !has_ended() {
                 thread::sleep(Duration::from_millis(1));
             }
-            (board.totals().records, Snapshot::now())
+            (board.get().records, Snapshot::now())
         };
         let (first, begin) = await_records(records / 4);
         let (last, end) = await_records(records);
@@ -158,8 +129,9 @@ impl Trial {
     /// # Panics
     /// If the job fails.
     pub fn run(&self, directory: &Path) -> Measured {
-        let fail_at = if self.fails { (self.job.records / 2 / u64::from(self.parallelism)).max(1) } else { 0 };
-        let board = Arc::new(Board::failing_at(fail_at));
+        let half = self.job.records / 2 / u64::from(self.job.parallelism);
+        let fail_at = self.fails.then_some(half);
+        let board = Arc::new(TotalsBoard::new(self.job.parallelism).failing_at(fail_at));
         let watcher = Watcher::new();
         let cluster = self.cluster(&board, directory);
         let job = thread::spawn({
@@ -171,25 +143,26 @@ impl Trial {
         assert_eq!(status, JobStatus::Finished, "the job of the bench must finish");
         Measured {
             window,
-            totals: board.totals(),
+            totals: board.get(),
             peak_resident: peak_resident().unwrap_or(0),
             checkpoints: watcher.checkpoints(begin, end),
             recovery: recovery(&board, &watcher),
         }
     }
 
-    fn cluster(&self, board: &Arc<Board>, directory: &Path) -> LocalCluster {
+    fn cluster(&self, board: &Arc<TotalsBoard>, directory: &Path) -> LocalCluster {
         let mut env = StreamExecutionEnvironment::new();
-        env.set_parallelism(self.parallelism);
+        env.set_parallelism(self.job.parallelism);
         if let Some(interval) = self.interval {
             env.enable_checkpointing(interval).set_checkpoint_directory(directory);
         }
         if self.fails {
             env.set_restart_strategy(RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO });
         }
-        self.job.build(&env, MeasuredSink(board.clone()));
+        self.job.build(&env, board);
         let mut options = ClusterOptions::new(Secret([7; 32]));
         options.batch_size = env.batch_size();
+        options.buffer_timeout = env.buffer_timeout();
         LocalCluster {
             graph: Arc::new(env.job_graph("bench").expect("the job is valid")),
             checkpoint_directory: self.interval.map(|_| directory.to_owned()),
@@ -202,7 +175,7 @@ impl Trial {
     }
 }
 
-fn recovery(board: &Board, watcher: &Watcher) -> Option<Recovery> {
+fn recovery(board: &TotalsBoard, watcher: &Watcher) -> Option<Recovery> {
     let ms_since = |at: &Instant| Some(board.first_after.get()?.duration_since(*at).as_secs_f64() * 1e3);
     let from_detection_ms = watcher.detected().and_then(|at| ms_since(&at));
     Some(Recovery { from_failure_ms: ms_since(board.failed.get()?)?, from_detection_ms })

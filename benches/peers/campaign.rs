@@ -6,7 +6,7 @@ use super::{
     Contender, Result, child,
     contender::{Cell, Setup},
     flink::{Flink, FlinkProcess},
-    reference::{Reference, assert_it_bites},
+    reference::Reference,
     samples::{Campaigned, Pair, Sample},
     scratch,
     timely::Timely,
@@ -219,7 +219,7 @@ impl Turn<'_, '_> {
     fn all(&mut self, off: &Setup) -> Result<()> {
         let alone = self.sample(off, None)?;
         if self.round == 0 {
-            assert_it_bites(&mut self.measuring.reference, off, alone.totals);
+            self.measuring.reference.assert_it_bites(off, alone.totals);
         }
         let with_checkpoints = matches!(off.contender, Contender::Tidegate | Contender::Flink { reuse: true });
         if !with_checkpoints {

@@ -10,10 +10,7 @@ use super::{
     contender::{Contender, Setup},
     limit, scratch,
 };
-use crate::{
-    measured::{Measured, Trial},
-    support::Job,
-};
+use crate::measured::{Measured, Trial};
 
 /// Starts a process for the run and waits for what came of it.
 pub fn start(setup: &Setup) -> Result<Measured> {
@@ -42,8 +39,7 @@ fn tidegate(setup: &Setup) -> Measured {
     let checkpoints = scratch::directory("checkpoints").expect("the target directory is writable");
     let directory = tempfile::tempdir_in(checkpoints).expect("the target directory is writable");
     let trial = Trial {
-        job: Job { work: setup.cell.work, keys: setup.cell.keys, records: setup.records },
-        parallelism: setup.cell.parallelism,
+        job: setup.job(),
         interval: setup.interval_ms.map(Duration::from_millis),
         task_managers: 1,
         fails: setup.fails,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::support::Work;
+use crate::support::{Job, Work};
 
 /// Who does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,4 +88,12 @@ pub struct Setup {
     pub interval_ms: Option<u64>,
     /// Whether one subtask fails once, half-way.
     pub fails: bool,
+}
+
+impl Setup {
+    /// The job without its checkpoints.
+    pub fn job(&self) -> Job {
+        let Cell { work, keys, parallelism } = self.cell;
+        Job { work, keys, records: self.records, parallelism }
+    }
 }

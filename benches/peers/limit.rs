@@ -13,8 +13,8 @@ use std::{
 
 use super::contender::{Contender, Setup};
 use crate::{
-    measured::{Board, CheckpointFigures, Measured, Totals, Window, peak_resident},
-    support::{Work, key},
+    measured::{CheckpointFigures, Measured, Window, peak_resident},
+    support::{Totals, TotalsBoard, Work, key},
 };
 
 /// Records in a batch, and batches under way between two threads.
@@ -23,7 +23,7 @@ const DEPTH: usize = 16;
 
 /// Runs the setup's loop in threads of its own.
 pub fn run(setup: &Setup) -> Measured {
-    let board = Arc::new(Board::default());
+    let board = Arc::new(TotalsBoard::new(2));
     let input = Input { work: setup.cell.work, keys: setup.cell.keys, from: 0, to: setup.records };
     let threads: Vec<_> = match (setup.contender, setup.cell.parallelism) {
         (Contender::TwoThreads, 1) => pipe(input, &board),
@@ -38,7 +38,7 @@ pub fn run(setup: &Setup) -> Measured {
     threads.into_iter().for_each(|thread| thread.join().expect("a loop does not panic"));
     Measured {
         window,
-        totals: board.totals(),
+        totals: board.get(),
         peak_resident: peak_resident().unwrap_or(0),
         checkpoints: CheckpointFigures::default(),
         recovery: None,
@@ -138,13 +138,13 @@ impl Counter {
     fn count(&mut self, word: u128) {
         let count = self.words.entry(word).or_default();
         *count += 1;
-        self.totals.add(1, *count);
+        self.totals = self.totals.and(Totals { records: 1, sum: *count });
     }
 
     fn add(&mut self, key: u64, value: u64) {
         let sum = self.sums.entry(key).or_default();
         *sum = sum.wrapping_add(value);
-        self.totals.add(1, *sum);
+        self.totals = self.totals.and(Totals { records: 1, sum: *sum });
     }
 
     fn take(&mut self, batch: &Batch) {
@@ -158,7 +158,7 @@ impl Counter {
 }
 
 /// First all keys of a batch, then the table: a look-up that misses the cache does not wait for the making of the next key.
-fn two_passes(input: Input, board: &Board) {
+fn two_passes(input: Input, board: &TotalsBoard) {
     let (mut counter, mut line, mut made) = (Counter::new(), Vec::new(), Vec::with_capacity(BATCH as usize));
     for batch in input.batches() {
         if input.work == Work::WordCount {
@@ -170,7 +170,7 @@ fn two_passes(input: Input, board: &Board) {
         } else {
             (batch.from..batch.to).for_each(|i| counter.add(key(i, input.keys), i));
         }
-        board.show(0, counter.totals);
+        board.set(0, counter.totals);
     }
 }
 
@@ -200,7 +200,7 @@ impl Batch {
 }
 
 /// One thread makes the records, the other one counts them. Emptied batches go back.
-fn pipe(input: Input, board: &Arc<Board>) -> Vec<thread::JoinHandle<()>> {
+fn pipe(input: Input, board: &Arc<TotalsBoard>) -> Vec<thread::JoinHandle<()>> {
     let (full, to_count) = sync_channel::<Batch>(DEPTH);
     let (emptied, to_fill) = sync_channel::<Batch>(2 * DEPTH);
     let source = thread::spawn(move || {
@@ -224,7 +224,7 @@ fn pipe(input: Input, board: &Arc<Board>) -> Vec<thread::JoinHandle<()>> {
         let mut counter = Counter::new();
         for batch in to_count {
             counter.take(&batch);
-            board.show(0, counter.totals);
+            board.set(0, counter.totals);
             // The source has ended, or has enough of them.
             let _ = emptied.try_send(batch);
         }
@@ -233,7 +233,7 @@ fn pipe(input: Input, board: &Arc<Board>) -> Vec<thread::JoinHandle<()>> {
 }
 
 /// Two threads make half of the records each, keep those whose keys are theirs and send each other the rest.
-fn exchange(input: Input, board: &Arc<Board>) -> Vec<thread::JoinHandle<()>> {
+fn exchange(input: Input, board: &Arc<TotalsBoard>) -> Vec<thread::JoinHandle<()>> {
     let half = input.from.midpoint(input.to);
     let (to_first, from_second) = sync_channel(DEPTH);
     let (to_second, from_first) = sync_channel(DEPTH);
@@ -256,7 +256,7 @@ struct Worker {
     input: Input,
     outgoing: SyncSender<Batch>,
     incoming: Receiver<Batch>,
-    board: Arc<Board>,
+    board: Arc<TotalsBoard>,
     counter: Counter,
     spare: Vec<Batch>,
 }
@@ -286,7 +286,7 @@ impl Worker {
                 self.send(std::mem::replace(&mut theirs, empty));
             }
             while self.receive() {}
-            self.board.show(self.number, self.counter.totals);
+            self.board.set(self.number, self.counter.totals);
         }
         self.finish();
     }
@@ -321,7 +321,7 @@ impl Worker {
         drop(outgoing);
         for batch in incoming {
             counter.take(&batch);
-            board.show(number, counter.totals);
+            board.set(number, counter.totals);
         }
     }
 }

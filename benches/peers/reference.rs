@@ -3,58 +3,35 @@
 use std::collections::BTreeMap;
 
 use super::contender::Setup;
-use crate::{
-    measured::Totals,
-    support::{Work, key},
-};
+use crate::support::{Job, Totals, Work};
 
-/// Sums that have been computed, by work, keys and records: a loop takes as long as a run.
+/// Totals that have been computed, by work, keys and records: a loop takes as long as a run.
 #[derive(Default)]
-pub struct Reference(BTreeMap<(Work, u64, u64), u64>);
+pub struct Reference(BTreeMap<(Work, u64, u64), Totals>);
 
 impl Reference {
     /// Whether these are the totals of such a run.
     ///
     /// # Errors
-    /// What is wrong with them.
+    /// What they are, and what they should be.
     pub fn check(&mut self, setup: &Setup, totals: Totals) -> Result<(), String> {
-        if totals.records != setup.records {
-            return Err(format!("the sink has {} records of {}", totals.records, setup.records));
-        }
-        // Which of several sources is ahead decides what W2 emits; W1 emits the same numbers in any order.
-        if setup.cell.work == Work::KeyedSum && setup.cell.parallelism > 1 {
-            return Ok(());
-        }
-        let expected = self.sum(setup);
-        if totals.sum == expected {
-            return Ok(());
-        }
-        Err(format!("the updates sum up to {}, and to {expected} in the reference", totals.sum))
+        let job = setup.job();
+        let expected = *self.0.entry((job.work, job.keys, job.records)).or_insert_with(|| job.expected());
+        if job.is_exact(totals, expected) { Ok(()) } else { Err(format!("{totals:?} instead of {expected:?}")) }
     }
 
-    /// The wrapping sum of all updates of one record after the other.
-    fn sum(&mut self, setup: &Setup) -> u64 {
-        let (work, keys, records) = (setup.cell.work, setup.cell.keys, setup.records);
-        *self.0.entry((work, keys, records)).or_insert_with(|| {
-            let mut values = vec![0_u64; usize::try_from(keys).expect("a table of all keys fits into memory")];
-            (0..records).fold(0, |sum: u64, i| {
-                let value = &mut values[key(i, keys) as usize];
-                let summand = if work == Work::WordCount { 1 } else { i };
-                *value = value.wrapping_add(summand);
-                sum.wrapping_add(*value)
-            })
-        })
-    }
-}
-
-/// A reference that accepts anything is none.
-///
-/// # Panics
-/// If it accepts what is wrong.
-pub fn assert_it_bites(reference: &mut Reference, setup: &Setup, right: Totals) {
-    let wrong = [Totals { records: right.records - 1, ..right }, Totals { sum: right.sum ^ 1, ..right }];
-    let sum_is_checked = setup.cell.work == Work::WordCount || setup.cell.parallelism == 1;
-    for totals in &wrong[..if sum_is_checked { 2 } else { 1 }] {
-        assert!(reference.check(setup, *totals).is_err(), "wrong totals are taken for right ones: {totals:?}");
+    /// A reference that accepts anything is none.
+    ///
+    /// # Panics
+    /// If it accepts what is wrong.
+    pub fn assert_it_bites(&mut self, setup: &Setup, right: Totals) {
+        let Job { work, parallelism, .. } = setup.job();
+        let lost = Totals { records: right.records - 1, ..right };
+        assert!(self.check(setup, lost).is_err(), "a lost record is not noticed: {lost:?}");
+        // Two sources race, and which one is ahead decides what W2 emits; W1 emits the same numbers in any order.
+        if work == Work::WordCount || parallelism == 1 {
+            let wrong = Totals { sum: right.sum ^ 1, ..right };
+            assert!(self.check(setup, wrong).is_err(), "a wrong sum is not noticed: {wrong:?}");
+        }
     }
 }

@@ -1,24 +1,26 @@
 //! What the benches of the real world share: two jobs, and a way to run them that also checks what came out.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
-mod range_source;
+mod board;
+mod generator_source;
 mod totals_sink;
 
 use std::{
     fmt,
+    num::Wrapping,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
-use tidegate::{connector::Sink, graph::StreamExecutionEnvironment};
+use tidegate::{
+    graph::{DataStream, StreamExecutionEnvironment},
+    stream::{Data, SmallString},
+};
 
-use range_source::RangeSource;
-pub use totals_sink::Totals;
+pub use board::{Totals, TotalsBoard};
+use generator_source::GeneratorSource;
 use totals_sink::TotalsSink;
-
-/// Of sources, of operators and of sinks: one subtask for each of two cores.
-const PARALLELISM: u32 = 2;
 
 /// Whether to run everything once on little input, as criterion does: `cargo bench` without `--test` measures.
 pub fn is_test() -> bool {
@@ -29,9 +31,9 @@ pub fn is_test() -> bool {
 /// What is done with each record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Work {
-    /// Record `i` is the line `w<key>`. It is split on blanks, and its words are counted.
+    /// Record `i` is the line `w<key>`. It is split on blanks, and its words are counted: one update for each.
     WordCount,
-    /// Record `i` is `(key, i)`, and the second is summed by the first. No strings.
+    /// Record `i` is `(key, i)`, and the second is summed by the first, wrapping: one update for each. No strings.
     KeyedSum,
 }
 
@@ -72,6 +74,8 @@ pub struct Job {
     pub work: Work,
     pub keys: u64,
     pub records: u64,
+    /// Of sources, of operators and of sinks.
+    pub parallelism: u32,
 }
 
 impl Job {
@@ -84,45 +88,62 @@ impl Job {
         // Beside the build, where a real disk is: the system's temporary directory may be in memory.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target directory is writable");
         let mut env = StreamExecutionEnvironment::new();
-        env.set_parallelism(PARALLELISM);
+        env.set_parallelism(self.parallelism);
         if let Checkpoints::Every(interval) = checkpoints {
             env.enable_checkpointing(interval).set_checkpoint_directory(directory.path());
         }
-        let totals = Arc::new(TotalsSink::default());
-        self.build(&env, totals_sink::Shared(totals.clone()));
+        let totals = Arc::new(TotalsBoard::new(self.parallelism));
+        self.build(&env, &totals);
         let started = Instant::now();
         env.execute("bench").expect("the job finishes");
         (started.elapsed(), totals.get())
     }
 
-    /// Adds the job to the environment, with this sink.
-    pub fn build(&self, env: &StreamExecutionEnvironment, sink: impl Sink<(String, u64)> + Sink<(u64, u64)>) {
+    /// Adds the job's streams to an environment. The board shows what the sink has seen, while the job runs and after it.
+    pub fn build(&self, env: &StreamExecutionEnvironment, board: &Arc<TotalsBoard>) {
         let keys = self.keys;
-        let source = env.from_source(RangeSource { records: self.records });
         match self.work {
             Work::WordCount => {
-                let words = source
-                    .map(move |i| format!("w{}", key(i, keys)))
-                    .flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
-                words.key_by(|word| word.clone()).sum(|_| 1_u64).sink_to(sink);
+                let lines = env.from_source(GeneratorSource::new(self.records, move |i| line(key(i, keys))));
+                let words = lines.flat_map_with(|line, words| words.extend(line.split(' ').map(SmallString::from)));
+                into_totals(words.key_by(SmallString::clone).sum(|_| 1_u64), board, |(_, n)| *n);
             }
             Work::KeyedSum => {
-                let pairs = source.map(move |i| (key(i, keys), i));
-                pairs.key_by(|(key, _)| *key).reduce(|sum, (key, value)| (key, sum.1.wrapping_add(value))).sink_to(sink);
+                let pairs = env.from_source(GeneratorSource::new(self.records, move |i| (key(i, keys), Wrapping(i))));
+                into_totals(pairs.key_by(|(key, _)| *key).sum(|(_, i)| *i), board, |(_, sum)| sum.0);
             }
         }
     }
 
-    /// What the sink must have seen at the end, by a plain loop: for a key with value v and c records, the updates are v,
-    /// 2v, … cv. Their sum hangs on no order, and tells of each record that is lost or counted twice.
+    /// What the sink must have seen at the end, by a plain loop. A word that comes c times gives the updates 1, 2, … c, in
+    /// whatever order: the sum tells of each record that is lost or counted twice. The sums of several subtasks' records,
+    /// however, hang on the order in which they come, so of them only the number can be foretold.
     #[must_use]
     pub fn expected(&self) -> Totals {
-        let mut counts = vec![0_u64; self.keys as usize];
-        (0..self.records).for_each(|i| counts[key(i, self.keys) as usize] += 1);
-        let value = |key: usize| if self.work == Work::WordCount { 1 } else { key as u64 };
-        let sum = counts.iter().enumerate().map(|(key, c)| value(key) * (c * (c + 1) / 2)).fold(0, u64::wrapping_add);
+        let mut state = vec![0_u64; self.keys as usize];
+        let mut sum = 0_u64;
+        for i in 0..self.records {
+            let value = &mut state[key(i, self.keys) as usize];
+            *value = value.wrapping_add(if self.work == Work::WordCount { 1 } else { i });
+            sum = sum.wrapping_add(*value);
+        }
         Totals { records: self.records, sum }
     }
+
+    /// Whether these are the totals of a run in which each record counted exactly once.
+    #[must_use]
+    pub fn is_exact(&self, totals: Totals, expected: Totals) -> bool {
+        let hangs_on_order = self.work == Work::KeyedSum && self.parallelism > 1;
+        totals.records == expected.records && (hangs_on_order || totals.sum == expected.sum)
+    }
+}
+
+fn into_totals<T: Data>(
+    updates: DataStream<T>,
+    board: &Arc<TotalsBoard>,
+    number: impl Fn(&T) -> u64 + Send + Sync + 'static,
+) {
+    updates.sink_to(TotalsSink::new(board.clone(), number));
 }
 
 /// The key of record `i`: drawn with SplitMix64, so that any piece of the input can be made on its own.
@@ -131,4 +152,11 @@ pub fn key(i: u64, keys: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     (z ^ (z >> 31)) % keys
+}
+
+/// A `w` and the key in decimal: what `format!` would give, at a fraction of its cost.
+fn line(key: u64) -> SmallString {
+    let mut line = SmallString::from("w");
+    line.push_str(itoa::Buffer::new().format(key));
+    line
 }

@@ -21,6 +21,8 @@ pub trait Entropy: Send + Sync {
 pub enum Site {
     /// A source reads a batch of one record.
     SmallBatch,
+    /// A task sends what it holds back, however little.
+    EarlySend,
     /// A sink writes out what it has, however little.
     EarlyFlush,
     /// A sink closes its part and begins another.
@@ -37,6 +39,7 @@ impl Site {
     /// All sites.
     pub const ALL: &[Self] = &[
         Self::SmallBatch,
+        Self::EarlySend,
         Self::EarlyFlush,
         Self::EarlyRoll,
         Self::CreditByCredit,

@@ -60,12 +60,12 @@ pub struct FrameHeader {
 }
 
 /// A frame as received.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
     /// Its header.
     pub header: FrameHeader,
-    /// Its payload.
-    pub payload: Vec<u8>,
+    /// Its payload, where it was read to.
+    pub payload: &'a [u8],
 }
 
 /// Why bytes are not a frame.
@@ -85,10 +85,12 @@ pub enum FrameError {
     },
 }
 
-/// Starts a frame: the returned buffer has room for the header, and the payload is to be appended to it.
+/// Starts a frame in the memory of `buffer`: it gets room for the header, and the payload is to be appended to it.
 #[must_use]
-pub fn begin_frame() -> Vec<u8> {
-    vec![0; HEADER_LEN]
+pub fn begin_frame(mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer.resize(HEADER_LEN, 0);
+    buffer
 }
 
 /// Fills in the header of a frame that `begin_frame` started.
@@ -120,14 +122,14 @@ pub fn payload_len(header: &[u8; HEADER_LEN]) -> Result<usize, FrameError> {
     if len > MAX_PAYLOAD { Err(FrameError::TooLong(len)) } else { Ok(len) }
 }
 
-impl Frame {
+impl<'a> Frame<'a> {
     /// The frame of which header and payload were received.
     ///
     /// # Errors
     /// `UnknownKind` or `Checksum`.
-    pub fn check(header: &[u8; HEADER_LEN], payload: Vec<u8>) -> Result<Self, FrameError> {
+    pub fn check(header: &[u8; HEADER_LEN], payload: &'a [u8]) -> Result<Self, FrameError> {
         let sequence = u64::from_le_bytes(array(&header[13..21]));
-        if checksum(&header[..25], &payload) != u32::from_le_bytes(array(&header[25..29])) {
+        if checksum(&header[..25], payload) != u32::from_le_bytes(array(&header[25..29])) {
             return Err(FrameError::Checksum { sequence });
         }
         let kind = FrameKind::of_code(header[4]).ok_or(FrameError::UnknownKind(header[4]))?;
@@ -159,17 +161,17 @@ mod tests {
     fn sample(payload: &[u8], sequence: u64) -> (FrameHeader, Vec<u8>) {
         let attempt = AttemptId { term: 3, number: 7 };
         let header = FrameHeader { kind: FrameKind::Batch, attempt, sequence, records: 2 };
-        let mut bytes = begin_frame();
+        let mut bytes = begin_frame(vec![9; 3]);
         bytes.extend_from_slice(payload);
         finish_frame(&mut bytes, header).unwrap();
         (header, bytes)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Frame, FrameError> {
+    fn parse(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
         let header: [u8; HEADER_LEN] = array(&bytes[..HEADER_LEN]);
         let len = payload_len(&header)?;
         let Some(payload) = bytes.get(HEADER_LEN..HEADER_LEN + len) else { return Err(FrameError::TooLong(len)) };
-        Frame::check(&header, payload.to_vec())
+        Frame::check(&header, payload)
     }
 
     #[test]
@@ -182,7 +184,7 @@ mod tests {
         #[test]
         fn a_frame_survives_the_wire(payload: Vec<u8>, sequence: u64) {
             let (header, bytes) = sample(&payload, sequence);
-            prop_assert_eq!(parse(&bytes), Ok(Frame { header, payload }));
+            prop_assert_eq!(parse(&bytes), Ok(Frame { header, payload: &payload }));
         }
 
         #[test]

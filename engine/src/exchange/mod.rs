@@ -1,4 +1,5 @@
-//! How elements move between task managers: the shape of frames and of the handshake. Pure: bytes in, values out.
+//! How elements move between task managers: the shape of frames and of the handshake, the size of batches. Pure: bytes and
+//! times in, values out.
 //!
 //! ```text
 //!  producer's task manager                          consumer's task manager
@@ -11,9 +12,11 @@
 //!
 //! Deliberately absent: sockets, queues, tasks (see `runtime`).
 
+mod batch_sizer;
 mod frame;
 mod handshake;
 
+pub use batch_sizer::BatchSizer;
 pub use frame::{
     Frame, FrameError, FrameHeader, FrameKind, HEADER_LEN, MAX_PAYLOAD, begin_frame, finish_frame, payload_len,
 };

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     connector::{PrintSink, Sink},
-    operator::{Filter, FlatMap, Map, PlainEdge, Template, ToSink, Transform},
+    operator::{Collector, Filter, FlatMap, Map, PlainEdge, Template, ToSink, Transform},
     stream::{Data, Key},
 };
 
@@ -84,12 +84,28 @@ impl<T: Data> DataStream<T> {
     where
         I: IntoIterator<Item = U> + 'static,
     {
+        self.flat_map_with(move |record, out| out.extend(f(record)))
+    }
+
+    /// Lets `f` emit any number of results for each record, in order. They may be made of pieces of the record, and need no
+    /// collection of their own:
+    ///
+    /// ```
+    /// # use tidegate::{graph::StreamExecutionEnvironment, stream::SmallString};
+    /// # let env = StreamExecutionEnvironment::new();
+    /// let words = env
+    ///     .from_elements(["to be or not to be".to_owned()])
+    ///     .flat_map_with(|line, out| line.split(' ').for_each(|word| out.collect(SmallString::from(word))));
+    /// # words.print();
+    /// # env.job_graph("words").unwrap();
+    /// ```
+    pub fn flat_map_with<U: Data>(self, f: impl Fn(T, &mut Collector<'_, U>) + Send + Sync + 'static) -> DataStream<U> {
         let f = Arc::new(f);
         self.connect(
             "flat_map",
             Transform::<T, U, _>::new(move |_| {
                 let f = f.clone();
-                FlatMap(move |record| f(record))
+                FlatMap(move |record, out: &mut Collector<'_, U>| f(record, out))
             }),
         )
     }
@@ -97,7 +113,7 @@ impl<T: Data> DataStream<T> {
     /// Partitions the stream by a key: all records of a key come to the same subtask of the next operator, in the order in
     /// which each subtask before it emits them.
     pub fn key_by<K: Key>(self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> KeyedStream<K, T> {
-        KeyedStream::new(self, Arc::new(key))
+        KeyedStream::new(self, key)
     }
 
     /// Deals the records, batch by batch, to all subtasks of the next operator in turn.

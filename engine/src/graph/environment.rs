@@ -23,6 +23,10 @@ use crate::{
 /// How many records a batch has unless told otherwise.
 pub const DEFAULT_BATCH_SIZE: usize = 1024;
 
+/// How long records are held back unless told otherwise. Not felt as a delay, and hundreds of times what a full batch of
+/// small records takes.
+pub const DEFAULT_BUFFER_TIMEOUT: Duration = Duration::from_millis(10);
+
 /// The settings of a job and the streams that it is made of.
 ///
 /// A program names its streams; `job_graph` makes a job of them, and `execute` runs it.
@@ -56,6 +60,7 @@ pub(crate) struct JobSettings {
     pub checkpoint_directory: Option<PathBuf>,
     pub restart: Option<RestartStrategy>,
     pub batch_size: usize,
+    pub buffer_timeout: Duration,
 }
 
 impl Default for StreamExecutionEnvironment {
@@ -75,6 +80,7 @@ impl StreamExecutionEnvironment {
             checkpoint_directory: None,
             restart: None,
             batch_size: DEFAULT_BATCH_SIZE,
+            buffer_timeout: DEFAULT_BUFFER_TIMEOUT,
         };
         Self { graph: SharedGraph::default(), settings }
     }
@@ -121,9 +127,17 @@ impl StreamExecutionEnvironment {
         self
     }
 
-    /// How many records a batch has at most; 1024 unless set, which measures best. At least 1.
+    /// How many records a batch has at most; 1024 unless set, which measures best. At least 1. Batches of slow or huge
+    /// records are smaller by themselves.
     pub fn set_batch_size(&mut self, records: usize) -> &mut Self {
         self.settings.batch_size = records;
+        self
+    }
+
+    /// How long a busy task may hold records back to send them in fuller batches; 10 ms unless set. An idle task holds
+    /// nothing back. Zero sends each record at once, at the price of throughput.
+    pub fn set_buffer_timeout(&mut self, timeout: Duration) -> &mut Self {
+        self.settings.buffer_timeout = timeout;
         self
     }
 
@@ -164,6 +178,12 @@ impl StreamExecutionEnvironment {
     #[must_use]
     pub fn batch_size(&self) -> usize {
         self.settings.batch_size
+    }
+
+    /// See [`StreamExecutionEnvironment::set_buffer_timeout`].
+    #[must_use]
+    pub fn buffer_timeout(&self) -> Duration {
+        self.settings.buffer_timeout
     }
 
     /// See [`StreamExecutionEnvironment::enable_checkpointing`].

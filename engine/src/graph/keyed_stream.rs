@@ -1,11 +1,11 @@
 //! A stream that is partitioned by key.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
 use super::{DataStream, Partitioning, data_stream::locked, operator_graph::NodeInput};
 use crate::{
     operator::{
-        Aggregate, KeySelector, Keyed, KeyedEdge, KeyedProcess, KeyedProcessFunction, Summand, Template, Transform,
+        Aggregate, EdgeTemplate, Keyed, KeyedEdge, KeyedProcess, KeyedProcessFunction, Summand, Template, Transform,
         TransformTemplate, add,
     },
     state::ValueStateDescriptor,
@@ -15,18 +15,23 @@ use crate::{
 /// A stream of records of type `T`, partitioned by a key of type `K`. Operators on it keep state for each key.
 pub struct KeyedStream<K, T> {
     stream: DataStream<T>,
-    key_of: KeySelector<T, K>,
+    /// Knows the function that gives a record's key.
+    edge: Arc<dyn EdgeTemplate>,
+    key: PhantomData<fn() -> K>,
 }
 
 impl<K, T> Clone for KeyedStream<K, T> {
     fn clone(&self) -> Self {
-        Self { stream: self.stream.clone(), key_of: self.key_of.clone() }
+        Self { stream: self.stream.clone(), edge: self.edge.clone(), key: PhantomData }
     }
 }
 
 impl<K: Key, T: Data> KeyedStream<K, T> {
-    pub(crate) fn new(stream: DataStream<T>, key_of: KeySelector<T, K>) -> Self {
-        Self { stream, key_of }
+    pub(crate) fn new(stream: DataStream<T>, key_of: impl Fn(&T) -> K + Send + Sync + 'static) -> Self {
+        // Shared by pointer, because a user's function need not be `Clone`; called directly nevertheless.
+        let key_of = Arc::new(key_of);
+        let edge = KeyedEdge::<T, K, _>::new(move |record: &T| key_of(record));
+        Self { stream, edge: Arc::new(edge), key: PhantomData }
     }
 
     /// The running sum of what `summand` gives for each record; every update is emitted. A sum that leaves the number's
@@ -77,9 +82,8 @@ impl<K: Key, T: Data> KeyedStream<K, T> {
     }
 
     fn connect<U: Data>(self, name: &str, transform: impl TransformTemplate + 'static) -> DataStream<U> {
-        let edge = Arc::new(KeyedEdge { key_of: self.key_of });
         let (graph, from) = self.stream.into_parts();
-        let input = NodeInput { from, partitioning: Partitioning::Hash, edge };
+        let input = NodeInput { from, partitioning: Partitioning::Hash, edge: self.edge };
         let node = locked(&graph).add(name, Some(input), Template::Transform(Arc::new(transform)));
         DataStream::new(graph, node, Partitioning::Forward)
     }

@@ -58,6 +58,7 @@ pub(crate) struct LocalCheckpoint {
 pub(crate) struct LocalJob {
     pub graph: JobGraph,
     attempt: AttemptId,
+    batch_size: usize,
     disk: MemoryDisk,
     programs: BTreeMap<SubtaskId, Box<dyn SubtaskProgram>>,
     ended: BTreeMap<SubtaskId, bool>,
@@ -106,16 +107,17 @@ impl LocalJob {
             }
         }
         let ended = graph.source_subtasks().into_iter().map(|s| (s, false)).collect();
-        Ok(Self { graph, attempt, disk: disk.clone(), programs, ended })
+        Ok(Self { graph, attempt, batch_size, disk: disk.clone(), programs, ended })
     }
 
     /// Polls each source once and lets everything run dry. Says whether there is more.
     pub fn step(&mut self) -> Result<bool> {
         let sources: Vec<_> = self.ended.iter().filter(|(_, ended)| !**ended).map(|(s, _)| *s).collect();
         for subtask in sources {
-            let mut outbox = Outbox::default();
+            let mut outbox = Outbox::new(self.batch_size);
             let program = self.programs.get_mut(&subtask).expect("it was built");
-            let status = now(program.poll_source(&mut outbox))?;
+            let status = now(program.poll_source(self.batch_size))?;
+            program.process_polled(&mut outbox)?;
             now(program.flush())?;
             self.deliver(subtask, &mut outbox)?;
             self.ended.insert(subtask, status == SourceStatus::EndOfInput);
@@ -128,7 +130,7 @@ impl LocalJob {
         while self.step()? {}
         let subtasks: Vec<_> = self.graph.subtasks().collect();
         for subtask in subtasks {
-            let mut outbox = Outbox::default();
+            let mut outbox = Outbox::new(self.batch_size);
             self.programs.get_mut(&subtask).expect("it was built").end_of_input(&mut outbox)?;
             self.deliver(subtask, &mut outbox)?;
         }
@@ -136,16 +138,21 @@ impl LocalJob {
     }
 
     fn deliver(&mut self, from: SubtaskId, outbox: &mut Outbox) -> Result<()> {
+        outbox.flush();
         let mut waiting: VecDeque<_> = outbox.drain().map(|out| (from, out)).collect();
         while let Some((from, out)) = waiting.pop_front() {
+            // An outbox is one task's.
+            let mut outbox = Outbox::new(self.batch_size);
             let edge = self.graph.outputs(from.vertex)[out.edge];
             let to = self.graph.consumers(edge, from.index)[out.channel];
             let mut bytes = Vec::new();
             edge.codec.encode(&out.batch, &mut bytes)?;
-            let batch = edge.codec.decode(&bytes)?;
+            let mut batch = edge.codec.decode(&bytes, None)?;
             let program = self.programs.get_mut(&to).expect("it was built");
-            program.process(batch, outbox)?;
+            program.process(&mut batch, &mut outbox)?;
+            assert!(batch.is_empty(), "a chain left records in its input batch");
             now(program.flush())?;
+            outbox.flush();
             waiting.extend(outbox.drain().map(|out| (to, out)));
         }
         Ok(())
@@ -199,8 +206,12 @@ pub(crate) fn sizes_of_batches(graph: JobGraph, batch_size: usize) -> Vec<usize>
     let mut sizes = Vec::new();
     for subtask in job.graph.source_subtasks() {
         let program = job.programs.get_mut(&subtask).expect("it was built");
-        let mut outbox = Outbox::default();
-        while now(program.poll_source(&mut outbox)).expect("it can be read") == SourceStatus::More {}
+        let mut outbox = Outbox::new(batch_size);
+        while now(program.poll_source(batch_size)).expect("it can be read") == SourceStatus::More {
+            program.process_polled(&mut outbox).expect("it can be processed");
+        }
+        program.process_polled(&mut outbox).expect("it can be processed");
+        outbox.flush();
         sizes.extend(outbox.drain().map(|out| out.batch.len()));
     }
     sizes

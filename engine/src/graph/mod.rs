@@ -17,7 +17,7 @@ mod tests;
 mod validation;
 
 pub use data_stream::{DataStream, DataStreamSink};
-pub use environment::{DEFAULT_BATCH_SIZE, StreamExecutionEnvironment};
+pub use environment::{DEFAULT_BATCH_SIZE, DEFAULT_BUFFER_TIMEOUT, StreamExecutionEnvironment};
 pub use job_graph::{
     JobEdge, JobGraph, JobVertex, OperatorInfo, Partitioning, PrepareContext, SplitAssignment, VertexFactory,
 };

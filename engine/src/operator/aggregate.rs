@@ -1,8 +1,11 @@
 //! A running value per key: `sum` and `reduce`.
 
+use std::{num::Wrapping, ops::Add};
+
 use super::{
+    collector::Emitter,
     keyed::Keyed,
-    stage::{Emitter, Operator, OperatorContext},
+    stage::{Operator, OperatorContext},
 };
 use crate::{
     error::{Context, Error, Result},
@@ -42,6 +45,17 @@ macro_rules! float_summands {
 }
 
 float_summands!(f32, f64);
+
+/// A sum that may leave its type's range, and then goes on at the other end.
+impl<T> Summand for Wrapping<T>
+where
+    Self: Data + Add<Output = Self>,
+{
+    #[inline]
+    fn checked_sum(&self, other: &Self) -> Option<Self> {
+        Some(self.clone() + other.clone())
+    }
+}
 
 /// Folds the records of a key into one value of type `V`, and emits something made of it after each record.
 pub(crate) struct Aggregate<K, V, First, Fold, Emit> {

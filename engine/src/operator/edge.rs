@@ -1,4 +1,4 @@
-//! The end of a chain: which record goes to which subtask of which consumer.
+//! The end of a chain: which record goes to which subtask of which consumer; `edge_writer` deals them out.
 
 use std::{marker::PhantomData, sync::Arc};
 
@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::{
     SubtaskContext, SubtaskProgram,
-    keyed::{KeySelector, Keyed, KeyedCodec},
+    edge_writer::{EdgeWriter, Forward, HashPartitioner, Rebalance},
+    keyed::{Keyed, KeyedCodec},
     program::OneInputProgram,
     stage::{Erased, ErasedStage, Stage},
 };
@@ -15,16 +16,9 @@ use crate::{
     error::Result,
     graph::Partitioning,
     id::CheckpointId,
-    key_group::KeyGroup,
     state::{RestoredState, SubtaskSnapshot},
-    stream::{AnyBatch, BatchCodec, Data, Key, Outbox, PostcardCodec},
+    stream::{BatchCodec, Data, Key, Outbox, PostcardCodec},
 };
-
-/// Distributes batches over the channels of one outgoing edge.
-pub(crate) trait EdgeWriter<T>: Send {
-    /// Sends all records on, in order. Leaves the batch empty.
-    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox);
-}
 
 /// What is known of an edge before its subtasks exist: the type of its records, hidden.
 pub(crate) trait EdgeTemplate: Send + Sync {
@@ -78,23 +72,25 @@ impl<T: Data> EdgeTemplate for PlainEdge<T> {
     }
 }
 
-/// An edge that sends each record to the owner of its key.
-pub(crate) struct KeyedEdge<T, K> {
-    pub key_of: KeySelector<T, K>,
+/// An edge that sends each record to the owner of its key. `F` is the user's own function, so that the loops over a batch
+/// are compiled for it.
+pub(crate) struct KeyedEdge<T, K, F> {
+    key_of: F,
+    types: PhantomData<fn(T) -> K>,
 }
 
-impl<T: Data, K: Key> EdgeTemplate for KeyedEdge<T, K> {
+impl<T, K, F> KeyedEdge<T, K, F> {
+    pub fn new(key_of: F) -> Self {
+        Self { key_of, types: PhantomData }
+    }
+}
+
+impl<T: Data, K: Key, F: Fn(&T) -> K + Clone + Send + Sync + 'static> EdgeTemplate for KeyedEdge<T, K, F> {
     fn writer(&self, partitioning: Partitioning, output: usize, producer: &SubtaskContext) -> Erased {
         assert_eq!(partitioning, Partitioning::Hash, "a keyed stream is always partitioned by key");
         let (parallelism, max) = (producer.consumers[output], producer.max_parallelism);
-        let writer: Box<dyn EdgeWriter<T>> = Box::new(HashPartitioner {
-            output,
-            key_of: self.key_of.clone(),
-            max_parallelism: max,
-            owners: (0..max).map(|group| KeyGroup(group).owner(parallelism, max)).collect(),
-            batches: (0..parallelism).map(|_| Vec::new()).collect(),
-        });
-        Erased::new(writer)
+        let writer = HashPartitioner::<K, F>::new(output, self.key_of.clone(), parallelism, max);
+        Erased::new::<Box<dyn EdgeWriter<T>>>(Box::new(writer))
     }
 
     fn tail(&self, writers: Vec<Erased>) -> ErasedStage {
@@ -106,66 +102,7 @@ impl<T: Data, K: Key> EdgeTemplate for KeyedEdge<T, K> {
     }
 
     fn codec(&self) -> Arc<dyn BatchCodec> {
-        Arc::new(KeyedCodec { key_of: self.key_of.clone() })
-    }
-}
-
-/// Subtask i to subtask i: the edge has a single channel.
-struct Forward {
-    output: usize,
-}
-
-impl<T: Data> EdgeWriter<T> for Forward {
-    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox) {
-        out.push(self.output, 0, AnyBatch::new(std::mem::take(batch)));
-    }
-}
-
-/// Each batch to the next channel.
-struct Rebalance {
-    output: usize,
-    channels: usize,
-    next: usize,
-}
-
-impl<T: Data> EdgeWriter<T> for Rebalance {
-    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox) {
-        if batch.is_empty() {
-            return;
-        }
-        out.push(self.output, self.next, AnyBatch::new(std::mem::take(batch)));
-        self.next = (self.next + 1) % self.channels;
-    }
-}
-
-/// Each record to the subtask that owns its key group.
-struct HashPartitioner<T, K> {
-    output: usize,
-    key_of: KeySelector<T, K>,
-    max_parallelism: u32,
-    /// The owner of each key group: `KeyGroup::owner`, without a division per record.
-    owners: Vec<u32>,
-    batches: Vec<Vec<Keyed<K, T>>>,
-}
-
-impl<T: Data, K: Key> EdgeWriter<T> for HashPartitioner<T, K> {
-    fn send(&mut self, batch: &mut Vec<T>, out: &mut Outbox) {
-        // Some room above the even share, so that most batches are allocated once.
-        let share = batch.len() / self.batches.len();
-        let room = share + share / 4 + 1;
-        for records in &mut self.batches {
-            records.reserve(room);
-        }
-        for record in batch.drain(..) {
-            let keyed = Keyed::new((self.key_of)(&record), record);
-            let owner = self.owners[KeyGroup::of(keyed.hash, self.max_parallelism).0 as usize];
-            self.batches[owner as usize].push(keyed);
-        }
-        for (channel, records) in self.batches.iter_mut().enumerate() {
-            if !records.is_empty() {
-                out.push(self.output, channel, AnyBatch::new(std::mem::take(records)));
-            }
-        }
+        Arc::new(KeyedCodec::new(self.key_of.clone()))
     }
 }
 
@@ -226,6 +163,7 @@ mod tests {
         connector::memory_disk::MemoryDisk,
         env::entropy::NoEntropy,
         id::{AttemptId, SubtaskId, TaskId, VertexId},
+        key_group::KeyGroup,
         probe::{Actor, NoProbe, Reporter},
     };
 
@@ -248,11 +186,12 @@ mod tests {
 
     /// What batches of `T` leave in the outbox: edge, channel, records.
     fn sent<T: Data, Out: Data>(tail: ErasedStage, batches: Vec<Vec<T>>) -> Vec<(usize, usize, Vec<Out>)> {
-        let (mut tail, mut outbox) = (tail.typed::<T>(), Outbox::default());
+        let (mut tail, mut outbox) = (tail.typed::<T>(), Outbox::new(2));
         for mut batch in batches {
             tail.process(&mut batch, &mut outbox).unwrap();
             assert!(batch.is_empty());
         }
+        outbox.flush();
         outbox.drain().map(|out| (out.edge, out.channel, out.batch.downcast())).collect()
     }
 
@@ -290,12 +229,13 @@ mod tests {
         fn records_go_to_the_owner_of_their_key_in_order(
             batches in proptest::collection::vec(proptest::collection::vec(any::<(u8, u16)>(), 0..20), 0..6), parallelism in 1u32..9,
         ) {
-            let edge = KeyedEdge { key_of: Arc::new(|r: &(u8, u16)| r.0) };
+            let edge = KeyedEdge::new(|r: &(u8, u16)| r.0);
             let writer = edge.writer(Partitioning::Hash, 0, &producer(0, &[parallelism]));
-            let (mut tail, mut outbox) = (edge.tail(vec![writer]).typed::<(u8, u16)>(), Outbox::default());
+            let (mut tail, mut outbox) = (edge.tail(vec![writer]).typed::<(u8, u16)>(), Outbox::new(4));
             for batch in &batches {
                 tail.process(&mut batch.clone(), &mut outbox).unwrap();
             }
+            outbox.flush();
             let mut channels = vec![Vec::new(); parallelism as usize];
             for out in outbox.drain() {
                 channels[out.channel].extend(out.batch.downcast::<Keyed<u8, (u8, u16)>>());

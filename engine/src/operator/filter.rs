@@ -1,6 +1,6 @@
 //! Some records in, fewer out.
 
-use super::stage::{Emitter, Operator};
+use super::{collector::Emitter, stage::Operator};
 use crate::{
     error::Result,
     state::{OperatorSnapshot, RestoredOperator},

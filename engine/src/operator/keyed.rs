@@ -1,11 +1,11 @@
 //! A record on its way to the subtask that owns its key.
 
-use std::sync::Arc;
+use std::marker::PhantomData;
 
 use crate::{
     error::Result,
     key_group::KeyHash,
-    stream::{AnyBatch, BatchCodec, Data, Key, PostcardCodec},
+    stream::{AnyBatch, BatchCodec, Data, Key, decode_records, encode_records},
 };
 
 /// A record with its key and the key's hash, both computed once, where the record is routed. Within a process they travel
@@ -25,24 +25,25 @@ impl<K: Key, T> Keyed<K, T> {
     }
 }
 
-/// How a user names the key of a record.
-pub(crate) type KeySelector<T, K> = Arc<dyn Fn(&T) -> K + Send + Sync>;
-
 /// The codec of a keyed edge: the records alone.
-pub(crate) struct KeyedCodec<T, K> {
-    pub key_of: KeySelector<T, K>,
+pub(crate) struct KeyedCodec<T, K, F> {
+    key_of: F,
+    types: PhantomData<fn(T) -> K>,
 }
 
-impl<T: Data, K: Key> BatchCodec for KeyedCodec<T, K> {
+impl<T, K, F> KeyedCodec<T, K, F> {
+    pub fn new(key_of: F) -> Self {
+        Self { key_of, types: PhantomData }
+    }
+}
+
+impl<T: Data, K: Key, F: Fn(&T) -> K + Send + Sync> BatchCodec for KeyedCodec<T, K, F> {
     fn encode(&self, batch: &AnyBatch, out: &mut Vec<u8>) -> Result<()> {
-        let records: Vec<T> = batch.as_slice::<Keyed<K, T>>().iter().map(|k| k.record.clone()).collect();
-        PostcardCodec::<T>::new().encode(&AnyBatch::new(records), out)
+        encode_records(batch.as_slice::<Keyed<K, T>>().iter().map(|keyed| &keyed.record), out)
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<AnyBatch> {
-        let records = PostcardCodec::<T>::new().decode(bytes)?.downcast::<T>();
-        let keyed = records.into_iter().map(|record| Keyed::new((self.key_of)(&record), record));
-        Ok(AnyBatch::new(keyed.collect::<Vec<_>>()))
+    fn decode(&self, bytes: &[u8], spare: Option<AnyBatch>) -> Result<AnyBatch> {
+        decode_records(bytes, spare, |record: T| Keyed::new((self.key_of)(&record), record))
     }
 }
 
@@ -54,11 +55,11 @@ mod tests {
     proptest! {
         #[test]
         fn keys_and_hashes_are_found_again_after_the_wire(records: Vec<(String, u32)>) {
-            let codec = KeyedCodec { key_of: Arc::new(|r: &(String, u32)| r.0.clone()) };
+            let codec = KeyedCodec::new(|r: &(String, u32)| r.0.clone());
             let keyed: Vec<_> = records.into_iter().map(|r| Keyed::new(r.0.clone(), r)).collect();
             let mut bytes = Vec::new();
             codec.encode(&AnyBatch::new(keyed.clone()), &mut bytes).unwrap();
-            prop_assert_eq!(codec.decode(&bytes).unwrap().downcast::<Keyed<String, (String, u32)>>(), keyed);
+            prop_assert_eq!(codec.decode(&bytes, None).unwrap().downcast::<Keyed<String, (String, u32)>>(), keyed);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The most general operator over a keyed stream: user code with state of its own.
 
 use super::{
+    collector::Emitter,
     keyed::Keyed,
-    stage::{Emitter, Operator, OperatorContext},
+    stage::{Operator, OperatorContext},
 };
 use crate::{
     error::{Context, Result},

@@ -1,6 +1,6 @@
 //! One record in, one record out.
 
-use super::stage::{Emitter, Operator};
+use super::{collector::Emitter, stage::Operator};
 use crate::{
     error::Result,
     state::{OperatorSnapshot, RestoredOperator},

@@ -7,7 +7,9 @@
 
 mod aggregate;
 mod chain;
+mod collector;
 mod edge;
+mod edge_writer;
 mod filter;
 mod flat_map;
 mod keyed;
@@ -20,6 +22,7 @@ mod subtask;
 mod template;
 
 pub use aggregate::Summand;
+pub use collector::Collector;
 pub use keyed_process::KeyedProcessFunction;
 pub use program::SPLITS_STATE;
 pub use sink_stage::COMMITTABLES_STATE;
@@ -30,7 +33,7 @@ pub(crate) use chain::ChainFactory;
 pub(crate) use edge::{EdgeTemplate, KeyedEdge, PlainEdge};
 pub(crate) use filter::Filter;
 pub(crate) use flat_map::FlatMap;
-pub(crate) use keyed::{KeySelector, Keyed};
+pub(crate) use keyed::Keyed;
 pub(crate) use keyed_process::KeyedProcess;
 pub(crate) use map::Map;
 pub(crate) use template::{FromSource, Template, ToSink, Transform, TransformTemplate};

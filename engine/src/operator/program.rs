@@ -36,12 +36,16 @@ impl<In: Send + 'static> SubtaskProgram for OneInputProgram<In> {
         self.chain.open(&mut restored).await
     }
 
-    async fn poll_source(&mut self, _: &mut Outbox) -> Result<SourceStatus> {
+    async fn poll_source(&mut self, _: usize) -> Result<SourceStatus> {
         panic!("a subtask with an input channel was polled as a source")
     }
 
-    fn process(&mut self, batch: AnyBatch, out: &mut Outbox) -> Result<()> {
-        self.chain.process(&mut batch.downcast::<In>(), out)
+    fn process_polled(&mut self, _: &mut Outbox) -> Result<usize> {
+        panic!("a subtask with an input channel was polled as a source")
+    }
+
+    fn process(&mut self, batch: &mut AnyBatch, out: &mut Outbox) -> Result<()> {
+        self.chain.process(batch.as_vec_mut::<In>(), out)
     }
 
     fn end_of_input(&mut self, out: &mut Outbox) -> Result<()> {
@@ -105,17 +109,20 @@ impl<T: Data> SubtaskProgram for SourceProgram<T> {
         self.chain.open(&mut restored).await
     }
 
-    async fn poll_source(&mut self, out: &mut Outbox) -> Result<SourceStatus> {
-        let subtask = &self.context.subtask;
-        let max = if subtask.entropy.perturbs(Site::SmallBatch) { 1 } else { subtask.batch_size.max(1) };
-        let status = self.reader.read(&mut self.batch, max).await.at(|| self.context.place())?;
-        if !self.batch.is_empty() {
-            self.chain.process(&mut self.batch, out)?;
-        }
-        Ok(status)
+    async fn poll_source(&mut self, max: usize) -> Result<SourceStatus> {
+        let max = if self.context.subtask.entropy.perturbs(Site::SmallBatch) { 1 } else { max };
+        self.reader.read(&mut self.batch, max).await.at(|| self.context.place())
     }
 
-    fn process(&mut self, _: AnyBatch, _: &mut Outbox) -> Result<()> {
+    fn process_polled(&mut self, out: &mut Outbox) -> Result<usize> {
+        let records = self.batch.len();
+        if records > 0 {
+            self.chain.process(&mut self.batch, out)?;
+        }
+        Ok(records)
+    }
+
+    fn process(&mut self, _: &mut AnyBatch, _: &mut Outbox) -> Result<()> {
         panic!("a source was given an input batch")
     }
 

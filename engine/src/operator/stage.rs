@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::SubtaskContext;
+use super::{SubtaskContext, collector::Emitter};
 use crate::{
     checkpoint::CompletionNotification,
     error::Result,
@@ -76,59 +76,19 @@ pub(crate) trait Operator<In, Out>: Send + 'static {
     fn snapshot(&mut self) -> Result<Option<OperatorSnapshot>>;
 }
 
-/// An operator's output: collects records and passes them on in batches of bounded size.
-pub(crate) struct Emitter<'a, Out> {
-    buffer: &'a mut Vec<Out>,
-    limit: usize,
-    next: &'a mut dyn Stage<Out>,
-    outbox: &'a mut Outbox,
-}
-
-impl<Out> Emitter<'_, Out> {
-    /// Emits one record.
-    #[inline]
-    pub fn emit(&mut self, record: Out) -> Result<()> {
-        self.buffer.push(record);
-        if self.buffer.len() >= self.limit { self.pass_on() } else { Ok(()) }
-    }
-
-    /// Emits records of which there are no more than in the operator's input batch.
-    #[inline]
-    pub fn emit_batch(&mut self, records: impl Iterator<Item = Out>) {
-        self.buffer.extend(records);
-    }
-
-    /// Lets `user` append to the batch under construction.
-    #[inline]
-    pub fn emit_with(&mut self, user: impl FnOnce(&mut Vec<Out>) -> Result<()>) -> Result<()> {
-        user(self.buffer)?;
-        if self.buffer.len() >= self.limit { self.pass_on() } else { Ok(()) }
-    }
-
-    fn pass_on(&mut self) -> Result<()> {
-        if !self.buffer.is_empty() {
-            self.next.process(self.buffer, self.outbox)?;
-            assert!(self.buffer.is_empty(), "a stage left records in its input batch");
-        }
-        Ok(())
-    }
-}
-
 /// One operator and the rest of the chain after it.
 pub(crate) struct Link<In, Out, Op> {
     operator: Op,
     input: PhantomData<fn(In)>,
     uid: String,
     buffer: Vec<Out>,
-    limit: usize,
     next: Box<dyn Stage<Out>>,
 }
 
 impl<In, Out, Op> Link<In, Out, Op> {
     /// Puts `operator` before `next`.
     pub fn new(operator: Op, context: &OperatorContext, next: Box<dyn Stage<Out>>) -> Self {
-        let limit = context.subtask.batch_size.max(1);
-        Self { operator, input: PhantomData, uid: context.uid.clone(), buffer: Vec::new(), limit, next }
+        Self { operator, input: PhantomData, uid: context.uid.clone(), buffer: Vec::new(), next }
     }
 }
 
@@ -140,7 +100,7 @@ impl<In: Send + 'static, Out: Send + 'static, Op: Operator<In, Out>> Stage<In> f
     }
 
     fn process(&mut self, batch: &mut Vec<In>, outbox: &mut Outbox) -> Result<()> {
-        let mut out = Emitter { buffer: &mut self.buffer, limit: self.limit, next: &mut *self.next, outbox };
+        let mut out = Emitter::new(&mut self.buffer, &mut *self.next, outbox);
         self.operator.process(batch, &mut out)?;
         out.pass_on()
     }

@@ -30,7 +30,7 @@ pub struct SubtaskContext {
     pub max_parallelism: u32,
     /// The parallelism of each consuming vertex, by output edge.
     pub consumers: Vec<u32>,
-    /// How many records a batch should have.
+    /// How many records a batch has at most.
     pub batch_size: usize,
     /// The file system, for connectors.
     pub disk: Arc<dyn Disk>,
@@ -65,8 +65,8 @@ pub enum SourceStatus {
 
 /// One subtask's chain from source reader or input batch to outbox or sink.
 ///
-/// The order of calls: `open` once. Then, for a source, `poll_source` until it says `EndOfInput`; for others `process` for
-/// each batch. After the input's end `end_of_input` once. `flush` after each of these. At any time between two of them a
+/// The order of calls: `open` once. Then, for a source, `poll_source` and `process_polled` until it says `EndOfInput`; for
+/// others `process` for each batch. After the input's end `end_of_input` once. `flush` after each of these. At any time between two of them a
 /// checkpoint: `prepare_commit`, then `snapshot`, and some time later `notify_complete` or `notify_aborted`, also after
 /// `end_of_input`. A subtask that is canceled or fails is dropped without a further call.
 #[async_trait]
@@ -78,18 +78,24 @@ pub trait SubtaskProgram: Send {
     /// Those of connectors and of state that does not fit.
     async fn open(&mut self, restored: RestoredState) -> Result<()>;
 
-    /// Reads the next batch and runs it through the chain. May wait for its device, but not for ever. Cancel safe in the
-    /// sense that the runtime drops the subtask if it drops this future.
+    /// Reads the next batch, of up to `max` records, and keeps it for `process_polled`. May wait for its device, but not for
+    /// ever. Cancel safe in the sense that the runtime drops the subtask if it drops this future.
     ///
     /// # Errors
-    /// Those of the source and of user code.
-    async fn poll_source(&mut self, out: &mut Outbox) -> Result<SourceStatus>;
+    /// Those of the source.
+    async fn poll_source(&mut self, max: usize) -> Result<SourceStatus>;
 
-    /// Runs a batch through the chain.
+    /// Runs what was read through the chain, and says how many records that were.
     ///
     /// # Errors
     /// Those of user code.
-    fn process(&mut self, batch: AnyBatch, out: &mut Outbox) -> Result<()>;
+    fn process_polled(&mut self, out: &mut Outbox) -> Result<usize>;
+
+    /// Runs a batch through the chain. Leaves it empty, with its memory.
+    ///
+    /// # Errors
+    /// Those of user code.
+    fn process(&mut self, batch: &mut AnyBatch, out: &mut Outbox) -> Result<()>;
 
     /// All input has been processed.
     ///

@@ -10,6 +10,7 @@ use super::{
     frame_stream::{FrameReader, FrameWriter},
     message_stream::{MessageReader, connect, write_message},
     options::ClusterOptions,
+    recycler::Recycler,
     result_partition::{OutputChannel, Route},
 };
 use crate::{
@@ -19,6 +20,12 @@ use crate::{
     id::{AttemptId, ChannelId},
     stream::BatchCodec,
 };
+
+/// How many frames are written at once, and how many of their buffers are kept. More than there are credits, usually.
+const FRAMES_AT_ONCE: usize = 8;
+
+/// A buffer that grew beyond this, by some huge records, is freed after use.
+const LARGEST_KEPT: usize = 4 << 20;
 
 /// The producer's first message.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,11 +73,16 @@ pub(crate) async fn open_channel(
             }
         }
     };
+    let buffers = Recycler::new(FRAMES_AT_ONCE);
+    let written = buffers.clone();
     let send_frames = async move {
-        while let Some(frame) = unsent.recv().await {
-            if outgoing.write(frame).await.is_err() {
+        let mut waiting = Vec::new();
+        while unsent.recv_many(&mut waiting, FRAMES_AT_ONCE).await > 0 {
+            if outgoing.write(&mut waiting).await.is_err() {
                 break;
             }
+            let kept = waiting.drain(..).map(|frame| frame.bytes).filter(|bytes| bytes.capacity() <= LARGEST_KEPT);
+            kept.for_each(|bytes| written.put(bytes));
         }
     };
     let closing = credits.clone();
@@ -80,6 +92,6 @@ pub(crate) async fn open_channel(
         futures_util::future::select(std::pin::pin!(send_frames), std::pin::pin!(receive_credits)).await;
         closing.close();
     });
-    let route = Route::Remote { frames, codec };
+    let route = Route::Remote { frames, codec, buffers };
     Ok((OutputChannel { id: channel, credits, route, records: 0 }, AbortOnDrop(connection)))
 }

@@ -123,18 +123,21 @@ impl Server {
                     Err(_) if ended => return Ok(()),
                     Err(error) => return Err(error).at(|| "connection to the producing task"),
                 };
-                let element = decode(&*edge.codec, &frame)?;
+                let element = decode(&*edge.codec, frame, gate)?;
                 ended |= matches!(element, StreamElement::EndOfInput);
                 gate.deliver(element)?;
             }
         };
         let send_credits = async {
+            let mut buffer = Vec::new();
             while let Some(first) = credits.recv().await {
                 // Grants that came together leave together.
                 let alone = self.env.entropy.perturbs(Site::CreditByCredit);
                 let more: u32 = std::iter::from_fn(|| if alone { None } else { credits.try_recv().ok() }).sum();
-                let frame = Unsent { kind: FrameKind::Credit, records: first + more, bytes: begin_frame() };
-                outgoing.write(frame).await?;
+                let bytes = begin_frame(std::mem::take(&mut buffer));
+                let mut frame = Unsent { kind: FrameKind::Credit, records: first + more, bytes };
+                outgoing.write(std::slice::from_mut(&mut frame)).await?;
+                buffer = frame.bytes;
             }
             // The gate is gone, and with it the consumer.
             Ok(())
@@ -144,11 +147,11 @@ impl Server {
     }
 }
 
-fn decode(codec: &dyn BatchCodec, frame: &Frame) -> Result<StreamElement> {
+fn decode(codec: &dyn BatchCodec, frame: Frame<'_>, gate: &GateSender) -> Result<StreamElement> {
     match frame.header.kind {
-        FrameKind::Batch => codec.decode(&frame.payload).map(StreamElement::Batch),
+        FrameKind::Batch => codec.decode(frame.payload, gate.emptied()).map(StreamElement::Batch),
         FrameKind::Barrier => {
-            let barrier = postcard::from_bytes(&frame.payload);
+            let barrier = postcard::from_bytes(frame.payload);
             barrier.map(StreamElement::Barrier).map_err(|e| Error::damaged(format!("a barrier cannot be decoded: {e}")))
         }
         FrameKind::EndOfInput => Ok(StreamElement::EndOfInput),

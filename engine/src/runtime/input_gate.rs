@@ -2,17 +2,22 @@
 //!
 //! All channels of a task share one queue, so that order of arrival is order of processing; a blocked channel's elements
 //! are parked until it is unblocked. The queue is bounded by credit: each channel starts with a number of credits, a batch
-//! costs one, and it comes back when the batch is taken out for processing. Barriers and the end of input cost none.
+//! costs one, and it comes back when the batch is taken out for processing. Barriers and the end of input cost none. The
+//! memory of a batch goes back, too, once it is processed: to whoever fills batches at this end of the channel.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::{Semaphore, mpsc};
 
+use super::recycler::Recycler;
 use crate::{
     error::{Error, Result},
     id::ChannelId,
-    stream::StreamElement,
+    stream::{AnyBatch, StreamElement},
 };
+
+/// How many emptied batches of a channel are kept. As many as it has credits, unless told otherwise.
+const EMPTIED: usize = 4;
 
 /// What a channel delivers: an element, or the reason why there will be none.
 type Delivery = (usize, Result<StreamElement>);
@@ -41,9 +46,15 @@ pub(crate) struct GateSender {
     channel: usize,
     queue: mpsc::UnboundedSender<Delivery>,
     attach: mpsc::UnboundedSender<(usize, CreditReturn)>,
+    emptied: Recycler<AnyBatch>,
 }
 
 impl GateSender {
+    /// The memory of a batch that was delivered and processed, if there is one.
+    pub(crate) fn emptied(&self) -> Option<AnyBatch> {
+        self.emptied.take()
+    }
+
     /// Says how credit gets back; before the first element is sent.
     pub(crate) fn attach(&self, credit: CreditReturn) -> Result<()> {
         self.attach.send((self.channel, credit)).map_err(|_| consumer_gone())
@@ -72,6 +83,7 @@ struct Channel {
     /// Records taken out so far.
     records: u64,
     ended: bool,
+    emptied: Recycler<AnyBatch>,
 }
 
 /// The channels of one task.
@@ -86,10 +98,29 @@ impl InputGate {
     pub(crate) fn new(channels: &[ChannelId]) -> (Self, Vec<GateSender>) {
         let (into_queue, queue) = mpsc::unbounded_channel();
         let (attach, attached) = mpsc::unbounded_channel();
-        let sender = |channel| GateSender { channel, queue: into_queue.clone(), attach: attach.clone() };
-        let senders = (0..channels.len()).map(sender).collect();
-        let channel = |id| Channel { id, credit: None, parked: VecDeque::new(), records: 0, ended: false };
-        (Self { queue, attached, channels: channels.iter().copied().map(channel).collect() }, senders)
+        let channel = |id: &ChannelId| Channel {
+            id: *id,
+            credit: None,
+            parked: VecDeque::new(),
+            records: 0,
+            ended: false,
+            emptied: Recycler::new(EMPTIED),
+        };
+        let channels: Vec<_> = channels.iter().map(channel).collect();
+        let sender = |(channel, Channel { emptied, .. }): (usize, &Channel)| GateSender {
+            channel,
+            queue: into_queue.clone(),
+            attach: attach.clone(),
+            emptied: emptied.clone(),
+        };
+        let senders = channels.iter().enumerate().map(sender).collect();
+        (Self { queue, attached, channels }, senders)
+    }
+
+    /// Gives the memory of a processed batch back to where the channel's batches are filled.
+    pub(crate) fn recycle(&self, channel: usize, batch: AnyBatch) {
+        assert!(batch.is_empty(), "a processed batch still holds records of channel {}", self.channel(channel));
+        self.channels[channel].emptied.put(batch);
     }
 
     /// The next element of a channel that `is_blocked` lets through. Cancel safe.
@@ -211,6 +242,26 @@ mod tests {
         assert_eq!(next(&mut gate, &[]), Some((0, vec![2])));
         assert_eq!(next(&mut gate, &[]), Some((0, vec![3])));
         assert_eq!((credits[0].available_permits(), gate.records(0), gate.records(1)), (3, 3, 1));
+    }
+
+    #[test]
+    fn the_memory_of_a_batch_goes_back_to_its_channel() {
+        let (mut gate, senders, _) = gate(2);
+        senders[1].deliver(batch(vec![1, 2])).unwrap();
+        let (channel, element) = gate.next(|_| false).now_or_never().unwrap().unwrap();
+        let StreamElement::Batch(mut batch) = element else { panic!("only a batch was sent") };
+        assert!(senders[1].emptied().is_none(), "it is being processed");
+        batch.as_vec_mut::<u64>().clear();
+        gate.recycle(channel, batch);
+        assert!(senders[0].emptied().is_none());
+        let emptied: Vec<u64> = senders[1].emptied().unwrap().downcast();
+        assert!(emptied.is_empty() && emptied.capacity() >= 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "still holds records of channel v0/0->v1/0")]
+    fn records_do_not_go_back_to_the_producer() {
+        gate(1).0.recycle(0, AnyBatch::new(vec![1_u64]));
     }
 
     #[test]

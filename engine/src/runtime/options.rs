@@ -2,7 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{checkpoint::RestoreMode, env::Address, exchange::Secret, graph::JobGraph, id::TaskManagerId};
+use crate::{
+    checkpoint::RestoreMode,
+    env::Address,
+    exchange::Secret,
+    graph::{DEFAULT_BATCH_SIZE, DEFAULT_BUFFER_TIMEOUT, JobGraph},
+    id::TaskManagerId,
+};
 
 /// Settings that job manager and task managers share.
 #[derive(Clone, Debug)]
@@ -13,8 +19,11 @@ pub struct ClusterOptions {
     pub heartbeat_interval: Duration,
     /// Silence for so long means that the other side is dead. At least two intervals.
     pub heartbeat_timeout: Duration,
-    /// How many records a batch should have.
+    /// How many records a batch has at most. At least 1.
     pub batch_size: usize,
+    /// How long a busy task holds records back to fill a batch; an idle one never does. Batches are made so small that each
+    /// takes a fraction of it: zero sends every record alone.
+    pub buffer_timeout: Duration,
     /// How many batches may be under way on one channel.
     pub channel_credits: u32,
     /// How long a task waits for another one to be deployed before it gives up.
@@ -31,7 +40,8 @@ impl ClusterOptions {
             secret,
             heartbeat_interval: Duration::from_secs(1),
             heartbeat_timeout: Duration::from_secs(5),
-            batch_size: 1024,
+            batch_size: DEFAULT_BATCH_SIZE,
+            buffer_timeout: DEFAULT_BUFFER_TIMEOUT,
             channel_credits: 4,
             connect_timeout: Duration::from_secs(30),
             job_manager_timeout: Duration::from_secs(60),

@@ -5,7 +5,10 @@
 
 use std::{pin::pin, task::Poll};
 
-use futures_util::future::{Either, select};
+use futures_util::{
+    FutureExt,
+    future::{Either, select},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -14,10 +17,12 @@ use super::{
 use crate::{
     checkpoint::{AlignerCommand, BarrierAligner, CompletionNotification},
     error::{Error, Result},
+    exchange::BatchSizer,
     id::{CheckpointId, TaskId},
+    instant::Instant,
     operator::{SourceStatus, SubtaskProgram},
     probe::{Reporter, Step},
-    stream::{CheckpointBarrier, Outbox, StreamElement},
+    stream::{CheckpointBarrier, StreamElement},
 };
 
 /// What the task manager tells a task.
@@ -38,6 +43,8 @@ pub(crate) struct StreamTask {
     pub task: TaskId,
     pub program: Box<dyn SubtaskProgram>,
     pub output: ResultPartition,
+    /// How much a source reads at once.
+    pub input_sizer: BatchSizer,
     /// `None` for a job without checkpoints: the task then ends with its input.
     pub checkpoint: Option<SubtaskCheckpoint>,
     pub mailbox: mpsc::UnboundedReceiver<TaskCommand>,
@@ -55,7 +62,6 @@ enum Flow {
 impl StreamTask {
     /// Runs a task that reads its records from outside.
     pub(crate) async fn run_source(mut self) -> Result<()> {
-        let mut outbox = Outbox::default();
         let mut status = SourceStatus::More;
         loop {
             while let Ok(command) = self.mailbox.try_recv() {
@@ -70,9 +76,12 @@ impl StreamTask {
                 }
                 continue;
             }
-            status = self.program.poll_source(&mut outbox).await?;
-            self.pass_on(&mut outbox).await?;
-            if status == SourceStatus::EndOfInput && self.end_input(&mut outbox).await? == Flow::Finish {
+            let began = self.output.now();
+            status = self.poll_source().await?;
+            let records = self.program.process_polled(self.output.outbox())?;
+            self.pass_on(began).await?;
+            self.input_sizer.observe(records, self.output.now().since(began));
+            if status == SourceStatus::EndOfInput && self.end_input().await? == Flow::Finish {
                 return self.finish().await;
             }
             // A source that never has to wait must still let others run.
@@ -82,37 +91,69 @@ impl StreamTask {
 
     /// Runs a task that gets its records from other tasks.
     pub(crate) async fn run_operator(mut self, mut gate: InputGate) -> Result<()> {
-        let mut outbox = Outbox::default();
         let mut aligner = BarrierAligner::new(gate.channels());
         loop {
-            // Commands first: they are rare, and a notification should not wait behind records.
-            let next = {
-                let input = gate.next(|channel| aligner.is_blocked(channel));
-                match select(pin!(self.mailbox.recv()), pin!(input)).await {
-                    Either::Left((command, _)) => Either::Left(command.ok_or_else(abandoned)?),
-                    Either::Right((input, _)) => Either::Right(input?),
-                }
-            };
-            match next {
+            match self.next(&mut gate, &aligner).await? {
                 Either::Left(command) => {
                     if self.obey(command, Some(&mut aligner)).await? == Flow::Finish {
                         return self.finish().await;
                     }
                 }
-                Either::Right((_, StreamElement::Batch(batch))) => {
-                    self.program.process(batch, &mut outbox)?;
-                    self.pass_on(&mut outbox).await?;
+                Either::Right((channel, StreamElement::Batch(mut batch))) => {
+                    let began = self.output.now();
+                    self.program.process(&mut batch, self.output.outbox())?;
+                    gate.recycle(channel, batch);
+                    self.pass_on(began).await?;
                 }
                 Either::Right((channel, StreamElement::Barrier(barrier))) => {
                     self.receive_barrier(channel, barrier, &mut gate, &mut aligner).await?;
                 }
                 Either::Right((_, StreamElement::EndOfInput)) => {
-                    if gate.has_ended() && self.end_input(&mut outbox).await? == Flow::Finish {
+                    if gate.has_ended() && self.end_input().await? == Flow::Finish {
                         return self.finish().await;
                     }
                 }
             }
         }
+    }
+
+    /// The next command or the next element of the input. Commands first: they are rare, and a notification should not wait
+    /// behind records. Before it waits, it sends on what is held back: a fuller batch is not to be had.
+    async fn next(
+        &mut self,
+        gate: &mut InputGate,
+        aligner: &BarrierAligner,
+    ) -> Result<Either<TaskCommand, (usize, StreamElement)>> {
+        if self.output.is_holding() {
+            if let Some(next) = self.wait(gate, aligner).now_or_never() {
+                return next;
+            }
+            self.output.flush().await?;
+        }
+        self.wait(gate, aligner).await
+    }
+
+    /// Cancel safe.
+    async fn wait(
+        &mut self,
+        gate: &mut InputGate,
+        aligner: &BarrierAligner,
+    ) -> Result<Either<TaskCommand, (usize, StreamElement)>> {
+        let input = gate.next(|channel| aligner.is_blocked(channel));
+        match select(pin!(self.mailbox.recv()), pin!(input)).await {
+            Either::Left((command, _)) => command.map(Either::Left).ok_or_else(abandoned),
+            Either::Right((input, _)) => input.map(Either::Right),
+        }
+    }
+
+    /// Reads the next batch of a source. If that has to wait, what is held back is sent on before.
+    async fn poll_source(&mut self) -> Result<SourceStatus> {
+        let mut polled = self.program.poll_source(self.input_sizer.size());
+        match polled.as_mut().now_or_never() {
+            Some(status) => return status,
+            None => self.output.flush().await?,
+        }
+        polled.await
     }
 
     async fn receive_barrier(
@@ -184,17 +225,17 @@ impl StreamTask {
         Ok(())
     }
 
-    /// Sends on what the chain has produced.
-    async fn pass_on(&mut self, outbox: &mut Outbox) -> Result<()> {
-        self.output.send(outbox).await?;
+    /// Sends on what the chain has made of an input on which the work began at `began`.
+    async fn pass_on(&mut self, began: Instant) -> Result<()> {
+        self.output.send(began).await?;
         self.program.flush().await
     }
 
     /// All input is processed. With checkpoints the task lives on for the final one, which commits its last output.
-    async fn end_input(&mut self, outbox: &mut Outbox) -> Result<Flow> {
-        self.program.end_of_input(outbox)?;
-        self.pass_on(outbox).await?;
-        self.output.send_end_of_input()?;
+    async fn end_input(&mut self) -> Result<Flow> {
+        self.program.end_of_input(self.output.outbox())?;
+        self.program.flush().await?;
+        self.output.send_end_of_input().await?;
         self.reporter.report(Step::InputEnded).await;
         self.tell(ToJobManager::InputEnded { task: self.task });
         Ok(if self.checkpoint.is_some() { Flow::Continue } else { Flow::Finish })

@@ -19,7 +19,7 @@ use crate::{
     operator::SubtaskProgram,
     probe::{Reporter, Step},
     storage::{SnapshotStore, encode_snapshot},
-    stream::{CheckpointBarrier, Outbox, hash_bytes},
+    stream::{CheckpointBarrier, hash_bytes},
 };
 
 /// Takes the snapshots of one task.
@@ -57,9 +57,8 @@ impl SubtaskCheckpoint {
         program.prepare_commit(checkpoint).await.at(place)?;
         output.send_barrier(barrier, &self.reporter).await?;
         if planted!(FrozenTooLate) && reflected.is_empty() {
-            let mut outbox = Outbox::default(); // FLINK-9269
-            program.poll_source(&mut outbox).await?;
-            output.send(&mut outbox).await?;
+            program.poll_source(output.outbox().limit()).await?; // FLINK-9269
+            program.process_polled(output.outbox())?;
         }
         let snapshot = program.snapshot(checkpoint).at(place)?;
         let encoded = encode_snapshot(&snapshot).at(place)?;

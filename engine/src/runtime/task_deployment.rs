@@ -11,7 +11,7 @@ use super::{
     input_gate::{CreditReturn, InputGate},
     options::ClusterOptions,
     restore::{given, restore},
-    result_partition::{OutputChannel, ResultPartition, Route},
+    result_partition::{OutputChannel, ResultPartition, Route, batch_sizer},
     rpc::{Deployment, ToJobManager},
     stream_task::{StreamTask, TaskCommand},
     subtask_checkpoint::SubtaskCheckpoint,
@@ -91,7 +91,9 @@ impl Host {
             last: restored,
             writer: None,
         });
-        let stream_task = StreamTask { task, program, output, checkpoint, mailbox, to_job_manager, reporter };
+        let input_sizer = batch_sizer(self.options.batch_size, self.options.buffer_timeout);
+        let stream_task =
+            StreamTask { task, program, output, input_sizer, checkpoint, mailbox, to_job_manager, reporter };
         match gate {
             Some(gate) => stream_task.run_operator(gate).await,
             None => stream_task.run_source().await,
@@ -154,7 +156,8 @@ impl Host {
             }
             edges.push(channels);
         }
-        Ok(ResultPartition::new(edges, connections))
+        let ClusterOptions { batch_size, buffer_timeout, .. } = self.options;
+        Ok(ResultPartition::new(edges, connections, self.env.clone(), batch_size, buffer_timeout))
     }
 
     async fn connect(

@@ -5,7 +5,10 @@ use std::any::type_name;
 use serde::de::DeserializeOwned;
 
 use super::KeyedStateSnapshot;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    stream::SmallString,
+};
 
 /// Takes one value off the front of the bytes.
 type Decoder = fn(&mut &[u8]) -> Result<String, postcard::Error>;
@@ -48,7 +51,26 @@ fn decoder(name: &str) -> Option<Decoder> {
             [$((type_name::<$t>(), take::<$t> as Decoder)),*]
         };
     }
-    let known = known!(String, char, bool, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64);
+    let known = known!(
+        String,
+        SmallString,
+        char,
+        bool,
+        u8,
+        u16,
+        u32,
+        u64,
+        u128,
+        usize,
+        i8,
+        i16,
+        i32,
+        i64,
+        i128,
+        isize,
+        f32,
+        f64
+    );
     known.into_iter().find(|(known, _)| *known == name).map(|(_, decoder)| decoder)
 }
 

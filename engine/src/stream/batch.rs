@@ -1,32 +1,53 @@
 //! Batches without their type, for the parts of the engine that only move them.
 
-use std::{any::Any, fmt, marker::PhantomData};
-
-use super::Data;
-use crate::error::{Error, Result};
+use std::{
+    any::{Any, type_name},
+    fmt,
+};
 
 /// A `Vec<T>` of which only the length is known. The vertices at both ends of an edge agree on `T` by construction.
-pub struct AnyBatch {
-    records: Box<dyn Any + Send>,
-    len: usize,
+///
+/// A batch that has been processed is empty, but its memory is worth keeping: it goes back to where batches are filled.
+pub struct AnyBatch(Box<dyn Records>);
+
+/// A `Vec` of anything.
+trait Records: Any + Send {
+    fn count(&self) -> usize;
+    fn clear(&mut self);
+}
+
+impl<T: Send + 'static> Records for Vec<T> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
 }
 
 impl AnyBatch {
     /// Hides the type.
+    #[must_use]
     pub fn new<T: Send + 'static>(records: Vec<T>) -> Self {
-        Self { len: records.len(), records: Box::new(records) }
+        Self(Box::new(records))
     }
 
     /// How many records it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.0.count()
     }
 
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    /// Drops the records and keeps the memory.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// The records.
@@ -35,89 +56,32 @@ impl AnyBatch {
     /// If the batch does not hold `T`: the graph connected two vertices of different types, a bug of this crate.
     #[must_use]
     pub fn downcast<T: Send + 'static>(self) -> Vec<T> {
-        *self.records.downcast().unwrap_or_else(|_| panic!("a batch is not of type {}", std::any::type_name::<T>()))
+        let records: Box<dyn Any> = self.0;
+        *records.downcast().unwrap_or_else(|_| wrong_type::<T>())
     }
 
     /// The records, left where they are. Panics as [`AnyBatch::downcast`] does.
     #[must_use]
     pub fn as_slice<T: Send + 'static>(&self) -> &[T] {
-        let vec: &Vec<T> = self
-            .records
-            .downcast_ref()
-            .unwrap_or_else(|| panic!("a batch is not of type {}", std::any::type_name::<T>()));
-        vec
+        let records: &dyn Any = &*self.0;
+        let records: &Vec<T> = records.downcast_ref().unwrap_or_else(|| wrong_type::<T>());
+        records
     }
+
+    /// The records, to be taken out. Panics as [`AnyBatch::downcast`] does.
+    #[must_use]
+    pub fn as_vec_mut<T: Send + 'static>(&mut self) -> &mut Vec<T> {
+        let records: &mut dyn Any = &mut *self.0;
+        records.downcast_mut().unwrap_or_else(|| wrong_type::<T>())
+    }
+}
+
+fn wrong_type<T>() -> ! {
+    panic!("a batch is not of type {}", type_name::<T>())
 }
 
 impl fmt::Debug for AnyBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "batch of {}", self.len)
-    }
-}
-
-/// Turns batches of one edge into bytes and back.
-pub trait BatchCodec: Send + Sync {
-    /// Appends the batch to `out`.
-    ///
-    /// # Errors
-    /// `UserCode` if a record refuses to be encoded.
-    fn encode(&self, batch: &AnyBatch, out: &mut Vec<u8>) -> Result<()>;
-
-    /// The batch that `bytes`, all of them, encode.
-    ///
-    /// # Errors
-    /// `Damaged` if they encode none.
-    fn decode(&self, bytes: &[u8]) -> Result<AnyBatch>;
-}
-
-/// The codec of every edge: the number of records, then each record, in postcard's wire format.
-pub struct PostcardCodec<T>(PhantomData<fn() -> T>);
-
-impl<T> PostcardCodec<T> {
-    /// The codec of batches of `T`.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<T> Default for PostcardCodec<T> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<T: Data> BatchCodec for PostcardCodec<T> {
-    fn encode(&self, batch: &AnyBatch, out: &mut Vec<u8>) -> Result<()> {
-        let refused = |e: postcard::Error| Error::user_code(format!("a record cannot be encoded: {e}"));
-        postcard::to_io(batch.as_slice::<T>(), out).map_err(refused)?;
-        Ok(())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<AnyBatch> {
-        let damaged = |e: postcard::Error| Error::damaged(format!("a batch cannot be decoded: {e}"));
-        let (records, rest): (Vec<T>, _) = postcard::take_from_bytes(bytes).map_err(damaged)?;
-        if !rest.is_empty() {
-            return Err(Error::damaged(format!("{} bytes follow a batch", rest.len())));
-        }
-        Ok(AnyBatch::new(records))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_batch_survives_the_wire(records: Vec<(String, u64)>) {
-            let codec = PostcardCodec::<(String, u64)>::new();
-            let mut bytes = Vec::new();
-            codec.encode(&AnyBatch::new(records.clone()), &mut bytes).unwrap();
-            prop_assert_eq!(codec.decode(&bytes).unwrap().downcast::<(String, u64)>(), records);
-            bytes.push(0);
-            prop_assert!(codec.decode(&bytes).is_err());
-        }
+        write!(f, "batch of {}", self.len())
     }
 }

@@ -7,13 +7,19 @@
 
 mod barrier;
 mod batch;
+mod codec;
 mod data;
 mod outbox;
+mod small_string;
 
 pub use barrier::{CheckpointBarrier, CheckpointMode};
-pub use batch::{AnyBatch, BatchCodec, PostcardCodec};
+pub use batch::AnyBatch;
+pub use codec::{BatchCodec, PostcardCodec};
 pub use data::{Data, Key, hash_bytes};
 pub use outbox::{OutBatch, Outbox};
+pub use small_string::SmallString;
+
+pub(crate) use codec::{decode_records, encode_records};
 
 /// What a channel carries, in order.
 #[derive(Debug)]

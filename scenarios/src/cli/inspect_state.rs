@@ -118,7 +118,9 @@ fn describe_keyed(name: &str, parts: &[(usize, &OperatorSnapshot)], limit: usize
     let type_name = states.first().map_or("", |s| &s.type_name);
     let mut report = KeyedReport {
         name: name.to_owned(),
-        type_name: type_name.replace("alloc::string::String", "String"),
+        type_name: type_name
+            .replace("alloc::string::String", "String")
+            .replace("tidegate::stream::small_string::SmallString", "SmallString"),
         entries_per_subtask: states.iter().map(total).collect(),
         entries: Vec::new(),
         hex: None,

@@ -2,11 +2,13 @@
 //!
 //! Only ASCII letters are lower-cased, so that in the C locale `tr A-Z a-z | tr -cs a-z0-9_ '\n'` finds the same words.
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use tidegate::{
     connector::{FileSink, TextFileSource},
     graph::StreamExecutionEnvironment,
+    operator::Collector,
+    stream::SmallString,
 };
 
 /// What the job is called, and what its checkpoint directories belong to.
@@ -43,18 +45,17 @@ impl WordCount {
         let mut counts = env
             .from_source(source)
             .uid("source")
-            .flat_map(words)
-            .key_by(|word: &String| word.clone())
+            .flat_map_with(words)
+            .key_by(SmallString::clone)
             .sum(|_| 1_u64)
             .uid("count");
         if let Some(parallelism) = self.counters {
             counts = counts.set_parallelism(parallelism);
         }
-        let output = counts.sink_to(FileSink::new(&self.output, |(word, n): &(String, u64), line: &mut Vec<u8>| {
-            line.extend_from_slice(word.as_bytes());
-            line.push(b'\t');
-            line.extend_from_slice(n.to_string().as_bytes());
-        }));
+        let output =
+            counts.sink_to(FileSink::new(&self.output, |(word, n): &(SmallString, u64), line: &mut Vec<u8>| {
+                write!(line, "{word}\t{n}").expect("a vector takes everything");
+            }));
         match self.writers {
             Some(parallelism) => output.uid("sink").set_parallelism(parallelism),
             None => output.uid("sink"),
@@ -63,19 +64,36 @@ impl WordCount {
 }
 
 /// The words of a line.
-fn words(line: String) -> Vec<String> {
+fn words(mut line: String, out: &mut Collector<'_, SmallString>) {
+    line.make_ascii_lowercase();
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    line.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect()
+    out.extend(line.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(SmallString::from));
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tidegate::connector::PrintSink;
+
     use super::*;
+
+    /// The words of some lines, as the job's own operator finds them.
+    fn found(lines: &[&str]) -> String {
+        let printed: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let env = StreamExecutionEnvironment::new();
+        env.from_elements(lines.iter().map(|line| (*line).to_owned()))
+            .flat_map_with(words)
+            .sink_to(PrintSink::to(printed.clone()));
+        env.execute("words").unwrap();
+        let printed = String::from_utf8(printed.lock().unwrap().clone()).unwrap();
+        printed.replace('\n', " ")
+    }
 
     #[test]
     fn words_are_those_that_tr_finds() {
-        assert_eq!(words("To be,or_not--to BE 2 \t be…".into()), ["to", "be", "or_not", "to", "be", "2", "be"]);
-        assert_eq!(words("café \u{212a}elvin".into()), ["caf", "elvin"]);
-        assert_eq!(words(" .-\u{fffd}".into()), [""; 0]);
+        let expected = r#""to" "be" "or_not" "to" "be" "2" "be" "#;
+        assert_eq!(found(&["To be,or_not--to BE 2 \t be…"]), expected);
+        assert_eq!(found(&["café \u{212a}elvin", " .-\u{fffd}"]), r#""caf" "elvin" "#);
     }
 }

@@ -28,6 +28,7 @@ impl StreamExecutionEnvironment {
             secret.chunks_exact_mut(8).for_each(|c| c.copy_from_slice(&env.entropy.next_u64().to_le_bytes()));
             let mut options = ClusterOptions::new(Secret(secret));
             options.batch_size = self.batch_size();
+            options.buffer_timeout = self.buffer_timeout();
             let cluster = LocalCluster {
                 graph,
                 checkpoint_directory: self.checkpoint_directory().map(Into::into),
