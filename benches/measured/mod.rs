@@ -7,5 +7,5 @@ mod spread;
 mod watcher;
 
 pub use machine::peak_resident;
-pub use run::{CheckpointFigures, Measured, Trial, Window};
+pub use run::{CheckpointFigures, Measured, Recovery, Trial, Window};
 pub use spread::{Spread, quantile};

@@ -108,6 +108,8 @@ pub struct Recovery {
     /// The same from when the job manager knew; `None` if that is not told.
     #[serde(default)]
     pub from_detection_ms: Option<f64>,
+    /// Whether there was a checkpoint to go back to.
+    pub restored: bool,
 }
 
 /// What came of a run.
@@ -178,5 +180,6 @@ impl Trial {
 fn recovery(board: &TotalsBoard, watcher: &Watcher) -> Option<Recovery> {
     let ms_since = |at: &Instant| Some(board.first_after.get()?.duration_since(*at).as_secs_f64() * 1e3);
     let from_detection_ms = watcher.detected().and_then(|at| ms_since(&at));
-    Some(Recovery { from_failure_ms: ms_since(board.failed.get()?)?, from_detection_ms })
+    let restored = watcher.has_restored();
+    Some(Recovery { from_failure_ms: ms_since(board.failed.get()?)?, from_detection_ms, restored })
 }

@@ -28,6 +28,7 @@ enum Noted {
     Completed(CheckpointId),
     Aborted,
     FailureDetected,
+    Restored,
 }
 
 impl Probe for Watcher {
@@ -50,6 +51,7 @@ fn noted(fact: &Fact) -> Option<Noted> {
         Step::CheckpointCompleted => id.map(Noted::Completed),
         Step::CheckpointAborted { .. } => Some(Noted::Aborted),
         Step::RestartScheduled { .. } if fact.actor == Actor::JobManager => Some(Noted::FailureDetected),
+        Step::AttemptStarted { restored: Some(_), .. } => Some(Noted::Restored),
         _ => None,
     }
 }
@@ -86,6 +88,12 @@ impl Watcher {
         notes.iter().find(|(_, noted)| matches!(noted, Noted::FailureDetected)).map(|(at, _)| *at)
     }
 
+    /// Whether an attempt went back to a checkpoint.
+    pub fn has_restored(&self) -> bool {
+        let notes = self.0.lock().expect("no holder panics");
+        notes.iter().any(|(_, noted)| matches!(noted, Noted::Restored))
+    }
+
     /// The figures of the completed checkpoints that were triggered from `since` to `until`.
     pub fn checkpoints(&self, since: Instant, until: Instant) -> CheckpointFigures {
         let notes = self.0.lock().expect("no holder panics");
@@ -114,7 +122,7 @@ impl Watcher {
                     all.entry(id).or_default().completed = at;
                 }
                 Noted::Aborted => figures.aborted += 1,
-                Noted::FailureDetected => {}
+                Noted::FailureDetected | Noted::Restored => {}
             }
         }
         let in_window = |times: &&Times| times.triggered.is_some_and(|at| since <= at && at < until);

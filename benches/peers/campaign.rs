@@ -110,7 +110,12 @@ impl<'a> Measuring<'a> {
     fn begin(campaign: &'a Campaign) -> Result<Self> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let mut results =
-            Campaigned { rounds: campaign.rounds, date: now[..10].to_owned(), ..Campaigned::default() };
+            Campaigned {
+            rounds: campaign.rounds,
+            is_full: campaign.seconds.is_some(),
+            date: now[..10].to_owned(),
+            ..Campaigned::default()
+        };
         let mut version = |name: &str, version: String| results.versions.push((name.to_owned(), version));
         version("Tidegate", env!("CARGO_PKG_VERSION").to_owned());
         version("Rust", scratch::version_of("rustc", &["--version"]).unwrap_or_else(|e| e.to_string()));

@@ -49,7 +49,7 @@ impl fmt::Display for Contender {
             Self::Flink { reuse: true } => "Flink",
             Self::Flink { reuse: false } => "Flink, objects not reused",
             Self::Timely => "timely",
-            Self::TwoPasses => "plain Rust, one thread, two passes",
+            Self::TwoPasses => "plain Rust, one thread",
             Self::TwoThreads => "plain Rust, two threads",
         })
     }

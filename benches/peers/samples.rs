@@ -9,7 +9,7 @@ use super::{
     contender::{Cell, Contender, Setup},
     scratch,
 };
-use crate::measured::{Measured, Spread};
+use crate::measured::{Measured, Recovery, Spread};
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,6 +19,13 @@ pub struct Sample {
     /// For a run with checkpoints of Tidegate: the records per second of its neighbour without.
     pub paired_with: Option<Pair>,
     pub measured: Measured,
+}
+
+impl Sample {
+    /// The failure, if there was one and a checkpoint to restore: the way back to the beginning is a short one.
+    pub fn recovery(&self) -> Option<Recovery> {
+        self.measured.recovery.filter(|recovery| recovery.restored)
+    }
 }
 
 /// The run without checkpoints beside a run with them.
@@ -38,6 +45,8 @@ impl Pair {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Campaigned {
     pub rounds: u32,
+    /// Whether it was long enough for its figures to mean something.
+    pub is_full: bool,
     pub samples: Vec<Sample>,
     /// Name and version of all that took part.
     pub versions: Vec<(String, String)>,

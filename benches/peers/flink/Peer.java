@@ -195,7 +195,8 @@ public final class Peer {
         String recovery = "null";
         if (fails) {
             double millis = (Board.firstAfterNanos.get() - Board.failedAtNanos) / 1e6;
-            recovery = String.format(Locale.ROOT, "{\"from_failure_ms\":%.3f}", millis);
+            boolean restored = checkpoints != null && checkpoints.getCounts().getNumberOfRestoredCheckpoints() > 0;
+            recovery = String.format(Locale.ROOT, "{\"from_failure_ms\":%.3f,\"restored\":%b}", millis, restored);
         }
         return String.format(
                 Locale.ROOT,

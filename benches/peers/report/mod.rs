@@ -29,6 +29,9 @@ pub fn write(measured: &Campaigned, command: &str, directory: &Path) -> Result<(
     cells.sort_by_key(|cell| (CELLS.iter().position(|c| c == cell).unwrap_or(CELLS.len()), *cell));
     cells.dedup();
     let mut text = head(measured, command);
+    if !measured.is_full {
+        text += "\nThis was a smoke run: too short for its figures to mean anything.\n";
+    }
     text += "\n## The figures to reach\n\n";
     text += &targets::table(measured);
     text += "\n## Records per second without checkpoints\n\n";
@@ -93,10 +96,10 @@ fn method(measured: &Campaigned) -> String {
          \x20 neighbour is the run without checkpoints of the same round. Each has as many records as it needs for a run of about the same time.\n\
          - A run of Tidegate is a process of its own, and so is one of timely or of a loop. Flink runs all jobs of a cell in one process, after three\n\
          \x20 to warm up: {flink}, state on the heap, 256 MiB for the network, one task manager with P slots. With a failure, its\n\
-         \x20 snapshots are compressed, which makes its way back ten times as fast. At P = 1 Flink has two busy threads, source and count.\n\
+         \x20 snapshots are compressed: others it reads back in small pieces. At P = 1 Flink has two busy threads, source and count.\n\
          - Checkpoints are exactly-once and go to a local disk. A checkpoint's duration is, for Tidegate, from the trigger until it exists durably,\n\
          \x20 its manifest included; for Flink, until the last task has acknowledged.\n\
-         - Plain loops: one thread makes 1024 keys, then updates the table; two threads, record by record, are a pipe if P = 1, else they\n\
+         - Plain loops: one thread makes 1024 words, then updates the table, or sums record by record; two threads, record by record, are a pipe if P = 1, else they\n\
          \x20 exchange by key. Words of up to 15 bytes stand inline in the table. Neither loops nor timely take checkpoints.\n\
          - {disturbed} of {exact} runs shared the machine with more than {DISTURBED} cores of others' work; the most was {most:.2}.\n",
         rounds = measured.rounds,
@@ -114,6 +117,11 @@ fn millions(rate: f64) -> String {
 fn mib(bytes: f64) -> String {
     let mib = bytes / f64::from(1 << 20);
     if mib >= 1.0 { format!("{mib:.1} MiB") } else { format!("{:.0} KiB", mib * 1024.0) }
+}
+
+/// Of memory, as its limits are told: in powers of ten.
+fn mb(bytes: f64) -> String {
+    format!("{:.0} MB", bytes / 1e6)
 }
 
 fn percent(share: f64) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{CHECKPOINTED, failing_cell, mib, millions, percent};
+use super::{CHECKPOINTED, failing_cell, mb, mib, millions, percent};
 use crate::{
     campaign::INTERVALS,
     contender::{Cell, Contender},
@@ -76,12 +76,12 @@ pub fn recovery(measured: &Campaigned) -> String {
     let cell = failing_cell(measured);
     let mut text = format!(
         "{cell}, a checkpoint every {} ms: one subtask fails when half of its records have come.\n\n\
-         | contender | from the failure to the first record, ms | from its detection, ms | runs |\n|---|---|---|---|\n",
+         | contender | from the failure to the first record, ms | from its detection, ms | runs that found a checkpoint |\n|---|---|---|---|\n",
         INTERVALS[0]
     );
     for contender in CHECKPOINTED {
         let recoveries: Vec<_> =
-            measured.failing(contender, INTERVALS[0]).filter_map(|s| s.measured.recovery).collect();
+            measured.failing(contender, INTERVALS[0]).filter_map(Sample::recovery).collect();
         if recoveries.is_empty() {
             continue;
         }
@@ -100,7 +100,7 @@ pub fn memory(measured: &Campaigned, cells: &[Cell]) -> String {
         for contender in Contender::ALL.into_iter().filter(|c| *c != Contender::Flink { reuse: false }) {
             let runs = measured.samples.iter().filter(|s| s.setup.cell == *cell && s.setup.contender == contender);
             if let Some(peak) = Spread::of(runs.map(|s| s.measured.peak_resident as f64)) {
-                let _ = writeln!(text, "| {cell} | {contender} | {} |", mib(peak.max));
+                let _ = writeln!(text, "| {cell} | {contender} | {} |", mb(peak.max));
             }
         }
     }

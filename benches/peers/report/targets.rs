@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{mib, percent};
+use super::{mb, percent};
 use crate::{
     campaign::{CELLS, HUGE, INTERVALS, LARGE},
     contender::{Cell, Contender},
@@ -109,7 +109,7 @@ fn at_most_ms(
 
 fn recovery(measured: &Campaigned, most: f64) -> Target {
     let runs = measured.failing(Contender::Tidegate, INTERVALS[0]).filter(|s| s.setup.cell == LARGE);
-    let spread = Spread::of(runs.filter_map(|s| s.measured.recovery?.from_detection_ms));
+    let spread = Spread::of(runs.filter_map(|s| s.recovery()?.from_detection_ms));
     Target {
         of: format!("detection of a failure to first record, {LARGE}"),
         goal: format!("at most {most} ms"),
@@ -122,8 +122,8 @@ fn memory(measured: &Campaigned, most: f64) -> Target {
     let peak = Spread::of(measured.samples.iter().filter(is_it).map(|s| s.measured.peak_resident as f64));
     Target {
         of: format!("resident memory, {LARGE}, any run"),
-        goal: format!("at most {}", mib(most)),
-        reached: peak.map(|peak| (mib(peak.max), peak.max <= most)),
+        goal: format!("at most {}", mb(most)),
+        reached: peak.map(|peak| (mb(peak.max), peak.max <= most)),
     }
 }
 
