@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tidegate::{
-    checkpoint::RestoreMode,
+    checkpoint::{CheckpointOptions, RestoreMode},
     env::{
         Address,
         real::{block_on, env},
@@ -28,11 +28,11 @@ use super::{
 use crate::support::{Job, Totals, TotalsBoard};
 
 /// What is to be run.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Trial {
     pub job: Job,
-    /// Without it, no checkpoints are taken.
-    pub interval: Option<Duration>,
+    /// Without them, no checkpoints are taken.
+    pub checkpoints: Option<CheckpointOptions>,
     /// With more than one, records between them cross TCP connections.
     pub task_managers: u32,
     /// Whether the first subtask of the sink fails once, when half of its records have come.
@@ -126,6 +126,29 @@ pub struct Measured {
 }
 
 impl Trial {
+    /// The job in one process, without checkpoints and without a failure.
+    pub fn of(job: Job) -> Self {
+        Self { job, checkpoints: None, task_managers: 1, fails: false }
+    }
+
+    /// With a checkpoint so often.
+    #[must_use]
+    pub fn every(mut self, interval: Duration) -> Self {
+        self.checkpoints = Some(CheckpointOptions { interval, ..CheckpointOptions::default() });
+        self
+    }
+
+    /// Runs the job to its end beside the build, where a real disk is, and checks what came out.
+    ///
+    /// # Panics
+    /// If the job fails, or its totals are wrong.
+    pub fn run_checked(&self, expected: Totals) -> Measured {
+        let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the target directory is writable");
+        let measured = self.run(directory.path());
+        assert!(self.job.is_exact(measured.totals, expected), "{:?} instead of {expected:?}", measured.totals);
+        measured
+    }
+
     /// Runs the job to its end, in a cluster of its own in this process, with its checkpoints below `directory`.
     ///
     /// # Panics
@@ -155,8 +178,9 @@ impl Trial {
     fn cluster(&self, board: &Arc<TotalsBoard>, directory: &Path) -> LocalCluster {
         let mut env = StreamExecutionEnvironment::new();
         env.set_parallelism(self.job.parallelism);
-        if let Some(interval) = self.interval {
-            env.enable_checkpointing(interval).set_checkpoint_directory(directory);
+        if let Some(options) = &self.checkpoints {
+            *env.checkpoint_options_mut() = options.clone();
+            env.set_checkpoint_directory(directory);
         }
         if self.fails {
             env.set_restart_strategy(RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO });
@@ -167,7 +191,7 @@ impl Trial {
         options.buffer_timeout = env.buffer_timeout();
         LocalCluster {
             graph: Arc::new(env.job_graph("bench").expect("the job is valid")),
-            checkpoint_directory: self.interval.map(|_| directory.to_owned()),
+            checkpoint_directory: self.checkpoints.as_ref().map(|_| directory.to_owned()),
             restore: RestoreMode::Latest,
             task_managers: self.task_managers,
             address: Address::new("127.0.0.1:0"),

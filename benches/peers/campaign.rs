@@ -88,7 +88,7 @@ impl Campaign {
         for cell in &self.cells {
             measuring.cell(*cell)?;
         }
-        if self.runs(Contender::Tidegate) {
+        if !self.without.iter().any(|name| name == "simulator") {
             for _ in 0..self.rounds {
                 measuring.results.simulated_runs.push(simulated_runs(self.seconds.is_none())?);
             }
@@ -109,8 +109,7 @@ struct Measuring<'a> {
 impl<'a> Measuring<'a> {
     fn begin(campaign: &'a Campaign) -> Result<Self> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-        let mut results =
-            Campaigned {
+        let mut results = Campaigned {
             rounds: campaign.rounds,
             is_full: campaign.seconds.is_some(),
             date: now[..10].to_owned(),
@@ -163,8 +162,7 @@ impl<'a> Measuring<'a> {
         }
         for round in 0..self.campaign.rounds {
             for (contender, records) in &records {
-                let setup =
-                    Setup { contender: *contender, cell, records: *records, interval_ms: None, fails: false };
+                let setup = Setup { contender: *contender, cell, records: *records, interval_ms: None, fails: false };
                 let mut turn = Turn { measuring: self, flink: &mut flink, round };
                 if only_tidegate {
                     turn.sample(&Setup { interval_ms: Some(INTERVALS[0]), ..setup }, None)?;

@@ -38,11 +38,10 @@ pub fn run(setup: &str) {
 fn tidegate(setup: &Setup) -> Measured {
     let checkpoints = scratch::directory("checkpoints").expect("the target directory is writable");
     let directory = tempfile::tempdir_in(checkpoints).expect("the target directory is writable");
-    let trial = Trial {
-        job: setup.job(),
-        interval: setup.interval_ms.map(Duration::from_millis),
-        task_managers: 1,
-        fails: setup.fails,
+    let trial = Trial { fails: setup.fails, ..Trial::of(setup.job()) };
+    let trial = match setup.interval_ms {
+        Some(interval) => trial.every(Duration::from_millis(interval)),
+        None => trial,
     };
     trial.run(directory.path())
 }

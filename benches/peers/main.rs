@@ -59,7 +59,7 @@ struct Options {
     /// Only cells whose name contains this, as in "W1" or "1M"
     #[arg(long, value_name = "TEXT")]
     cells: Option<String>,
-    /// Leave a contender out: flink, timely, plain
+    /// Leave something out: flink, timely, plain, simulator
     #[arg(long, value_name = "NAME")]
     without: Vec<String>,
     /// Write the report there instead
@@ -97,7 +97,7 @@ fn start(options: &Options) -> Result<()> {
         Campaign::quick()
     } else if options.test || !options.bench {
         // `cargo bench -- --test`, `cargo test --benches`: only what needs nothing from outside.
-        Campaign::quick().without(&["flink", "timely"])
+        Campaign::quick().without(&["flink", "timely", "simulator"])
     } else {
         println!("peers: takes about half an hour; run it by itself: cargo bench --bench peers -- --report");
         return Ok(());

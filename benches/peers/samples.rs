@@ -102,8 +102,7 @@ impl Campaigned {
 
     /// The share of the throughput that checkpoints take, from pairs of neighbours; negative if the run with them was faster.
     pub fn loss(&self, contender: Contender, cell: Cell, interval_ms: u64) -> Option<Spread> {
-        let loss =
-            |s: &Sample| Some(1.0 - s.measured.window.records_per_second() / s.paired_with?.records_per_second);
+        let loss = |s: &Sample| Some(1.0 - s.measured.window.records_per_second() / s.paired_with?.records_per_second);
         Spread::of(self.of(contender, cell, Some(interval_ms)).filter_map(loss))
     }
 

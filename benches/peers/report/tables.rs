@@ -80,8 +80,7 @@ pub fn recovery(measured: &Campaigned) -> String {
         INTERVALS[0]
     );
     for contender in CHECKPOINTED {
-        let recoveries: Vec<_> =
-            measured.failing(contender, INTERVALS[0]).filter_map(Sample::recovery).collect();
+        let recoveries: Vec<_> = measured.failing(contender, INTERVALS[0]).filter_map(Sample::recovery).collect();
         if recoveries.is_empty() {
             continue;
         }

@@ -44,7 +44,8 @@ fn all(measured: &Campaigned) -> Vec<Target> {
         than_flink(measured, w2_large, 12.0),
         than(measured, w2_large, Contender::Timely, 0.5),
     ];
-    let losses = [(LARGE, 1000, 0.01), (LARGE, 100, 0.05), (LARGE, 10, 0.2), (w1_small, 10, 0.05), (w2_small, 10, 0.05)];
+    let losses =
+        [(LARGE, 1000, 0.01), (LARGE, 100, 0.05), (LARGE, 10, 0.2), (w1_small, 10, 0.05), (w2_small, 10, 0.05)];
     targets.extend(losses.map(|(cell, interval, most)| loss(measured, cell, interval, most)));
     targets.extend([
         at_most_ms(measured, "a task stands still, p99", LARGE, 0.99, 5.0, |s| {
