@@ -59,7 +59,7 @@ fn measure(job: Job, expected: Totals, interval: Duration, pairs: u32) -> Spread
     };
     for pair in 0..pairs {
         // Each goes first in every other pair, so that a drift favours neither.
-        if pair % 2 == 0 {
+        if pair.is_multiple_of(2) {
             run(&without, &mut off);
             run(&with, &mut on);
         } else {

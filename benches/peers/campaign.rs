@@ -245,7 +245,7 @@ impl Turn<'_, '_> {
 
     /// A run with checkpoints and one without; each goes first in every other round, so that a drift favours neither.
     fn pair(&mut self, off: &Setup, on: &Setup) -> Result<()> {
-        if self.round % 2 == 0 {
+        if self.round.is_multiple_of(2) {
             let without = self.sample(off, None)?;
             self.sample(on, Some(Pair::of(&without)))?;
         } else {
