@@ -1,73 +1,113 @@
-//! What checkpoints cost word count: its throughput with them over its throughput without.
+//! What checkpoints cost word count: its throughput with them over its throughput without, over interval and size of state.
 //!
 //! A machine's speed drifts by more than the few per cent in question. So runs with and without checkpoints alternate in
-//! one process, and each ratio is that of two neighbours. Criterion cannot pair, so this bench prints a table of its own:
-//! `cargo bench --bench checkpoint_overhead`.
+//! one process, and each ratio is that of two neighbours. Criterion cannot pair, so this bench prints a table of its own and
+//! draws it into `target/tmp/checkpoint_overhead.svg`:
+//!
+//! ```sh
+//! cargo bench --bench checkpoint_overhead                # 1,000 and 1,000,000 keys
+//! cargo bench --bench checkpoint_overhead -- --all       # and 100,000 and 10,000,000; an hour
+//! cargo bench --bench checkpoint_overhead -- --pairs 20  # narrower spreads
+//! ```
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches measure real time")]
 
+mod measured;
 mod support;
 
-use support::{Checkpoints, Job, Work, is_test};
+use std::{path::Path, time::Duration};
 
-/// How many pairs for each interval.
-const PAIRS: usize = 6;
+use clap::Parser;
 
-/// The middle of some numbers, and their ends.
-struct Spread {
-    median: f64,
-    min: f64,
-    max: f64,
+use measured::{Spread, Trial, draw, quantile};
+use support::{Job, Totals, Work, is_test};
+
+#[derive(Parser)]
+struct Options {
+    /// All sizes of state, not only the small and the large one
+    #[arg(long)]
+    all: bool,
+    /// How many pairs for each figure
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
+    // Cargo passes these.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[arg(long, hide = true)]
+    test: bool,
 }
 
-impl Spread {
-    fn of(mut numbers: Vec<f64>) -> Self {
-        numbers.sort_by(f64::total_cmp);
-        let (min, max) = (numbers[0], numbers[numbers.len() - 1]);
-        let median = (numbers[(numbers.len() - 1) / 2] + numbers[numbers.len() / 2]) / 2.0;
-        Self { median, min, max }
-    }
-}
+/// Keys, and records: a run takes some seconds, and after a quarter of them most keys are there.
+const SIZES: [(u64, u64, bool); 4] = [
+    (1_000, 60_000_000, true),
+    (100_000, 50_000_000, false),
+    (1_000_000, 40_000_000, true),
+    (10_000_000, 80_000_000, false),
+];
 
-/// One row of the table.
-fn measure(job: &Job, checkpoints: Checkpoints, pairs: usize) {
-    let expected = job.expected();
-    let rate = |checkpoints| {
-        let (took, totals) = job.run(checkpoints);
-        assert!(job.is_exact(totals, expected), "{} with {checkpoints}: {totals:?}", job.work);
-        job.records as f64 / took.as_secs_f64() / 1e6
+const INTERVALS: [Duration; 4] =
+    [Duration::from_secs(5), Duration::from_secs(1), Duration::from_millis(100), Duration::from_millis(10)];
+
+/// One row of the table; gives the share of the throughput that is lost.
+fn measure(job: Job, expected: Totals, interval: Duration, pairs: u32) -> Spread {
+    let (without, with) = (Trial::of(job), Trial::of(job).every(interval));
+    let (mut off, mut on, mut durations, mut still) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut run = |trial: &Trial, rates: &mut Vec<f64>| {
+        let measured = trial.run_checked(expected);
+        rates.push(measured.window.records_per_second() / 1e6);
+        durations.extend(measured.checkpoints.duration_ms);
+        still.extend(measured.checkpoints.synchronous_ms);
     };
-    let (mut off, mut on) = (Vec::new(), Vec::new());
     for pair in 0..pairs {
         // Each goes first in every other pair, so that a drift favours neither.
-        if pair % 2 == 0 {
-            off.push(rate(Checkpoints::Off));
-            on.push(rate(checkpoints));
+        if pair.is_multiple_of(2) {
+            run(&without, &mut off);
+            run(&with, &mut on);
         } else {
-            on.push(rate(checkpoints));
-            off.push(rate(Checkpoints::Off));
+            run(&with, &mut on);
+            run(&without, &mut off);
         }
     }
-    let ratio = Spread::of(on.iter().zip(&off).map(|(on, off)| on / off).collect());
-    let (on, off) = (Spread::of(on), Spread::of(off));
+    let loss = Spread::of(on.iter().zip(&off).map(|(on, off)| 1.0 - on / off)).expect("there is a pair");
+    let median = |rates: Vec<f64>| Spread::of(rates).expect("there is a pair").median;
+    let ms = |numbers: &[f64], share| quantile(numbers, share).map_or("-".to_owned(), |ms| format!("{ms:.1}"));
     println!(
-        "{:<26} {:>8.2} {:>8.2} {:>18.3}   {:.3} ({:.3} to {:.3})",
-        checkpoints.to_string(),
-        off.median,
-        on.median,
-        on.median / off.median,
-        ratio.median,
-        ratio.min,
-        ratio.max
+        "{:>10} {:>9} {:>8.2} {:>8.2} {:>26} {:>12} {:>12} {:>12}",
+        job.keys,
+        format!("{interval:?}"),
+        median(off),
+        median(on),
+        format!("{:.1}", loss.times(100.0)),
+        ms(&durations, 0.5),
+        ms(&durations, 0.99),
+        ms(&still, 0.99),
     );
+    loss
 }
 
 fn main() {
-    let test = is_test();
-    let records = if test { 200_000 } else { 15_000_000 };
-    let job = Job { work: Work::WordCount, keys: 100_000, records, parallelism: 2 };
-    println!("{}, {} keys, {} records; million records per second", job.work, job.keys, job.records);
-    println!("{:<26} {:>8} {:>8} {:>18}   ratio of a pair: median (min to max)", "", "off", "on", "ratio of medians");
-    for checkpoints in Checkpoints::ALL.into_iter().filter(|c| *c != Checkpoints::Off) {
-        measure(&job, checkpoints, if test { 1 } else { PAIRS });
+    let options = Options::parse();
+    println!("word count at parallelism 2; million records per second");
+    println!(
+        "{:>10} {:>9} {:>8} {:>8} {:>26} {:>12} {:>12} {:>12}",
+        "keys", "every", "off", "on", "lost %, pairs (min to max)", "one p50 ms", "one p99 ms", "still p99 ms"
+    );
+    let mut lines = Vec::new();
+    for (keys, records, is_default) in SIZES {
+        if !is_default && !options.all {
+            continue;
+        }
+        let (keys, records) = if is_test() { (keys.min(1_000), records / 200) } else { (keys, records) };
+        let job = Job { work: Work::WordCount, keys, records, parallelism: 2 };
+        let expected = job.expected();
+        let pairs = if is_test() { 1 } else { options.pairs };
+        let loss = |(i, interval)| (i, measure(job, expected, interval, pairs).times(100.0));
+        lines.push((format!("{keys} keys"), INTERVALS.into_iter().enumerate().map(loss).collect()));
+    }
+    if !is_test() {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("checkpoint_overhead.svg");
+        let positions = INTERVALS.map(|interval| format!("{interval:?}"));
+        let title = "per cent of the throughput lost to checkpoints";
+        draw(&file, title, "a checkpoint every", &positions, &lines).expect("the target directory is writable");
+        println!("drawn into {}", file.display());
     }
 }

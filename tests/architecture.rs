@@ -207,5 +207,5 @@ fn the_top_level() {
         .filter(|name| !name.starts_with('.') && name != "target")
         .collect();
     names.sort();
-    assert_eq!(names, ["benches", "engine", "scenarios", "sim", "tests"]);
+    assert_eq!(names, ["benches", "docs", "engine", "scenarios", "sim", "tests"]);
 }

@@ -1,6 +1,7 @@
 //! What the benches of the real world share: two jobs, and a way to run them that also checks what came out.
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+mod board;
 mod generator_source;
 mod totals_sink;
 
@@ -11,14 +12,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use tidegate::{
     graph::{DataStream, StreamExecutionEnvironment},
     stream::{Data, SmallString},
 };
 
+pub use board::{Totals, TotalsBoard};
 use generator_source::GeneratorSource;
 use totals_sink::TotalsSink;
-pub use totals_sink::{Totals, TotalsBoard};
 
 /// Whether to run everything once on little input, as criterion does: `cargo bench` without `--test` measures.
 pub fn is_test() -> bool {
@@ -27,7 +29,7 @@ pub fn is_test() -> bool {
 }
 
 /// What is done with each record.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Work {
     /// Record `i` is the line `w<key>`. It is split on blanks, and its words are counted: one update for each.
     WordCount,
@@ -90,36 +92,27 @@ impl Job {
         if let Checkpoints::Every(interval) = checkpoints {
             env.enable_checkpointing(interval).set_checkpoint_directory(directory.path());
         }
-        let totals = self.build(&env);
+        let totals = Arc::new(TotalsBoard::new(self.parallelism));
+        self.build(&env, &totals);
         let started = Instant::now();
         env.execute("bench").expect("the job finishes");
         (started.elapsed(), totals.get())
     }
 
-    /// Adds the job's streams to an environment. What its sink has seen is known while the job runs and after it.
-    pub fn build(&self, env: &StreamExecutionEnvironment) -> Arc<TotalsBoard> {
+    /// Adds the job's streams to an environment. The board shows what the sink has seen, while the job runs and after it.
+    pub fn build(&self, env: &StreamExecutionEnvironment, board: &Arc<TotalsBoard>) {
         let keys = self.keys;
         match self.work {
             Work::WordCount => {
                 let lines = env.from_source(GeneratorSource::new(self.records, move |i| line(key(i, keys))));
                 let words = lines.flat_map_with(|line, words| words.extend(line.split(' ').map(SmallString::from)));
-                self.into_totals(words.key_by(SmallString::clone).sum(|_| 1_u64), |(_, n)| *n)
+                into_totals(words.key_by(SmallString::clone).sum(|_| 1_u64), board, |(_, n)| *n);
             }
             Work::KeyedSum => {
                 let pairs = env.from_source(GeneratorSource::new(self.records, move |i| (key(i, keys), Wrapping(i))));
-                self.into_totals(pairs.key_by(|(key, _)| *key).sum(|(_, i)| *i), |(_, sum)| sum.0)
+                into_totals(pairs.key_by(|(key, _)| *key).sum(|(_, i)| *i), board, |(_, sum)| sum.0);
             }
         }
-    }
-
-    fn into_totals<T: Data>(
-        &self,
-        updates: DataStream<T>,
-        number: impl Fn(&T) -> u64 + Send + Sync + 'static,
-    ) -> Arc<TotalsBoard> {
-        let totals = Arc::new(TotalsBoard::new(self.parallelism));
-        updates.sink_to(TotalsSink::new(totals.clone(), number));
-        totals
     }
 
     /// What the sink must have seen at the end, by a plain loop. A word that comes c times gives the updates 1, 2, … c, in
@@ -145,8 +138,16 @@ impl Job {
     }
 }
 
+fn into_totals<T: Data>(
+    updates: DataStream<T>,
+    board: &Arc<TotalsBoard>,
+    number: impl Fn(&T) -> u64 + Send + Sync + 'static,
+) {
+    updates.sink_to(TotalsSink::new(board.clone(), number));
+}
+
 /// The key of record `i`: drawn with SplitMix64, so that any piece of the input can be made on its own.
-fn key(i: u64, keys: u64) -> u64 {
+pub fn key(i: u64, keys: u64) -> u64 {
     let mut z = i.wrapping_add(42).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

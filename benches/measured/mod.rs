@@ -1,0 +1,13 @@
+//! One job, run in the real world under observation: what benches that need more than the time of the whole run share.
+#![allow(dead_code, unused_imports, reason = "each bench uses a part of it")]
+
+mod chart;
+mod machine;
+mod run;
+mod spread;
+mod watcher;
+
+pub use chart::{Line, draw};
+pub use machine::peak_resident;
+pub use run::{CheckpointFigures, Measured, Recovery, Trial, Window};
+pub use spread::{Spread, quantile};

@@ -1,0 +1,296 @@
+//! The order of the runs. What is compared runs in turn, so that a drift of the machine meets all alike.
+
+use std::time::SystemTime;
+
+use super::{
+    Contender, Result, child,
+    contender::{Cell, Setup},
+    flink::{Flink, FlinkProcess},
+    reference::Reference,
+    samples::{Campaigned, Pair, Sample},
+    scratch,
+    timely::Timely,
+};
+use crate::{measured::Measured, support::Work};
+
+/// Records of the first runs, which only show how fast a contender is.
+const FIRST_RECORDS: u64 = 4_000_000;
+/// Runs have at least so many records a key: after a quarter of them, most keys are there.
+const RECORDS_PER_KEY: u64 = 8;
+/// The intervals of checkpoints in milliseconds.
+pub const INTERVALS: [u64; 3] = [1000, 100, 10];
+
+const fn cell(work: Work, keys: u64, parallelism: u32) -> Cell {
+    Cell { work, keys, parallelism }
+}
+
+/// The cells of the comparison.
+pub const CELLS: [Cell; 4] = [
+    cell(Work::WordCount, 1_000_000, 2),
+    cell(Work::WordCount, 1_000, 1),
+    cell(Work::KeyedSum, 1_000, 1),
+    cell(Work::KeyedSum, 1_000_000, 2),
+];
+/// Where recovery is measured, and one checkpoint.
+pub const LARGE: Cell = CELLS[0];
+/// Where only Tidegate runs, with checkpoints every second: how long it stands still must not grow with the state.
+pub const HUGE: Cell = cell(Work::WordCount, 10_000_000, 2);
+
+/// What is to be measured.
+pub struct Campaign {
+    cells: Vec<Cell>,
+    rounds: u32,
+    /// Of a steady window; `None` takes the first records only.
+    seconds: Option<f64>,
+    without: Vec<String>,
+}
+
+impl Campaign {
+    pub fn full(rounds: u32, seconds: f64) -> Self {
+        let cells = CELLS.into_iter().chain([HUGE]).collect();
+        Self { cells, rounds, seconds: Some(seconds), without: Vec::new() }
+    }
+
+    /// Everything that the full one does, on few keys and few records.
+    pub fn quick() -> Self {
+        let cells = vec![cell(Work::WordCount, 20_000, 2), cell(Work::KeyedSum, 1_000, 1)];
+        Self { cells, rounds: 1, seconds: None, without: Vec::new() }
+    }
+
+    #[must_use]
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.without.extend(names.iter().map(|name| (*name).to_owned()));
+        self
+    }
+
+    /// # Errors
+    /// That no cell is called so.
+    pub fn only_cells(mut self, text: &str) -> Result<Self> {
+        let names: Vec<String> = self.cells.iter().map(Cell::to_string).collect();
+        let wanted = |text: &str| text.replace(' ', "").to_lowercase();
+        self.cells.retain(|cell| wanted(&cell.to_string()).contains(&wanted(text)));
+        if self.cells.is_empty() {
+            return Err(format!("no cell is called {text:?}; there are {}", names.join("; ")).into());
+        }
+        Ok(self)
+    }
+
+    fn runs(&self, contender: Contender) -> bool {
+        !self.without.iter().any(|name| name == contender.family())
+    }
+
+    /// Measures all of it.
+    ///
+    /// # Errors
+    /// A run that failed, or whose totals are wrong.
+    pub fn run(&self) -> Result<Campaigned> {
+        let mut measuring = Measuring::begin(self)?;
+        for cell in &self.cells {
+            measuring.cell(*cell)?;
+        }
+        if !self.without.iter().any(|name| name == "simulator") {
+            for _ in 0..self.rounds {
+                measuring.results.simulated_runs.push(simulated_runs(self.seconds.is_none())?);
+            }
+        }
+        Ok(measuring.results)
+    }
+}
+
+/// A campaign at work.
+struct Measuring<'a> {
+    campaign: &'a Campaign,
+    flink: Option<Flink>,
+    timely: Option<Timely>,
+    reference: Reference,
+    results: Campaigned,
+}
+
+impl<'a> Measuring<'a> {
+    fn begin(campaign: &'a Campaign) -> Result<Self> {
+        let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let mut results = Campaigned {
+            rounds: campaign.rounds,
+            is_full: campaign.seconds.is_some(),
+            date: now[..10].to_owned(),
+            ..Campaigned::default()
+        };
+        let mut version = |name: &str, version: String| results.versions.push((name.to_owned(), version));
+        version("Tidegate", env!("CARGO_PKG_VERSION").to_owned());
+        version("Rust", scratch::version_of("rustc", &["--version"]).unwrap_or_else(|e| e.to_string()));
+        let flink = campaign.runs(Contender::Flink { reuse: true }).then(Flink::set_up).transpose();
+        let timely = campaign.runs(Contender::Timely).then(Timely::set_up).transpose();
+        let mut skip = |name: &str, reason: String| {
+            eprintln!("peers: without {name}: {reason}");
+            results.skipped.push((name.to_owned(), reason));
+        };
+        let flink = flink.unwrap_or_else(|error| {
+            skip("Apache Flink", error.to_string());
+            None
+        });
+        let timely = timely.unwrap_or_else(|error| {
+            skip("timely dataflow", error.to_string());
+            None
+        });
+        campaign.without.iter().for_each(|name| skip(name, "it was not asked for".to_owned()));
+        if let Some(flink) = &flink {
+            results.versions.push(("Apache Flink".to_owned(), super::flink::VERSION.to_owned()));
+            results.versions.push(("Java".to_owned(), flink.java.clone()));
+        }
+        if timely.is_some() {
+            results.versions.push(("timely dataflow".to_owned(), Timely::version()));
+        }
+        Ok(Self { campaign, flink, timely, reference: Reference::default(), results })
+    }
+
+    /// All runs of a cell.
+    fn cell(&mut self, cell: Cell) -> Result<()> {
+        let only_tidegate = cell == HUGE;
+        let contenders: Vec<Contender> = Contender::ALL
+            .into_iter()
+            .filter(|who| self.campaign.runs(*who) && (*who == Contender::Tidegate || !only_tidegate))
+            .filter(|who| *who != Contender::Timely || self.timely.is_some())
+            .filter(|who| who.family() != "flink" || self.flink.is_some())
+            .collect();
+        let mut flink = match &self.flink {
+            Some(flink) if !only_tidegate => Some(flink.start(cell)?),
+            _ => None,
+        };
+        let mut records = Vec::new();
+        for contender in &contenders {
+            records.push((*contender, self.records(*contender, cell, &mut flink)?));
+        }
+        for round in 0..self.campaign.rounds {
+            for (contender, records) in &records {
+                let setup = Setup { contender: *contender, cell, records: *records, interval_ms: None, fails: false };
+                let mut turn = Turn { measuring: self, flink: &mut flink, round };
+                if only_tidegate {
+                    turn.sample(&Setup { interval_ms: Some(INTERVALS[0]), ..setup }, None)?;
+                } else {
+                    turn.all(&setup)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many records a contender shall have there: those of so many seconds, as far as its first runs tell.
+    fn records(&mut self, contender: Contender, cell: Cell, flink: &mut Option<FlinkProcess>) -> Result<u64> {
+        let least = FIRST_RECORDS.max(cell.keys * RECORDS_PER_KEY);
+        let Some(seconds) = self.campaign.seconds else { return Ok(FIRST_RECORDS / 4) };
+        let mut setup = Setup { contender, cell, records: least, interval_ms: None, fails: false };
+        let mut rate = self.run(&setup, flink)?.window.records_per_second();
+        let is_flink = contender.family() == "flink";
+        if is_flink || (least as f64) < rate {
+            // The first was too short to tell, or compiled most of the time. Then also with checkpoints, whose code is cold.
+            setup.records = least.max((rate * 2.0) as u64);
+            rate = self.run(&setup, flink)?.window.records_per_second();
+        }
+        if is_flink {
+            self.run(&Setup { interval_ms: Some(INTERVALS[0]), ..setup }, flink)?;
+        }
+        // The window is three quarters of it.
+        let wanted = (rate * seconds * 4.0 / 3.0) as u64;
+        let million = 1_000_000;
+        Ok(least.max(wanted.div_ceil(million) * million))
+    }
+
+    /// One run, which must be exact.
+    fn run(&mut self, setup: &Setup, flink: &mut Option<FlinkProcess>) -> Result<Measured> {
+        let missing = || format!("{} was not set up", setup.contender);
+        let measured = match setup.contender {
+            Contender::Flink { .. } => flink.as_mut().ok_or_else(missing)?.run(setup)?,
+            Contender::Timely => self.timely.as_ref().ok_or_else(missing)?.run(setup)?,
+            _ => child::start(setup)?,
+        };
+        self.reference
+            .check(setup, measured.totals)
+            .map_err(|what| format!("{} on {} is not exact: {what}", setup.contender, setup.cell))?;
+        Ok(measured)
+    }
+}
+
+/// A contender's turn in a round.
+struct Turn<'a, 'b> {
+    measuring: &'a mut Measuring<'b>,
+    flink: &'a mut Option<FlinkProcess>,
+    round: u32,
+}
+
+impl Turn<'_, '_> {
+    /// Without checkpoints, at each interval, and with a failure, as far as the contender can.
+    fn all(&mut self, off: &Setup) -> Result<()> {
+        let alone = self.sample(off, None)?;
+        if self.round == 0 {
+            self.measuring.reference.assert_it_bites(off, alone.totals);
+        }
+        let with_checkpoints = matches!(off.contender, Contender::Tidegate | Contender::Flink { reuse: true });
+        if !with_checkpoints {
+            return Ok(());
+        }
+        for interval in INTERVALS {
+            let on = Setup { interval_ms: Some(interval), ..*off };
+            if off.contender == Contender::Tidegate {
+                self.pair(off, &on)?;
+            } else {
+                // The difference is large and a run is dear: one without checkpoints is the neighbour of all with them.
+                self.sample(&on, Some(Pair::of(&alone)))?;
+            }
+        }
+        if off.cell.work == Work::WordCount && off.cell.parallelism == LARGE.parallelism {
+            self.sample(&Setup { interval_ms: Some(INTERVALS[0]), fails: true, ..*off }, None)?;
+        }
+        Ok(())
+    }
+
+    /// A run with checkpoints and one without; each goes first in every other round, so that a drift favours neither.
+    fn pair(&mut self, off: &Setup, on: &Setup) -> Result<()> {
+        if self.round.is_multiple_of(2) {
+            let without = self.sample(off, None)?;
+            self.sample(on, Some(Pair::of(&without)))?;
+        } else {
+            let mut sample = self.measure(on)?;
+            let without = self.sample(off, None)?;
+            sample.paired_with = Some(Pair::of(&without));
+            self.measuring.results.samples.push(sample);
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, setup: &Setup, paired_with: Option<Pair>) -> Result<Measured> {
+        let mut sample = self.measure(setup)?;
+        sample.paired_with = paired_with;
+        let measured = sample.measured.clone();
+        self.measuring.results.samples.push(sample);
+        Ok(measured)
+    }
+
+    fn measure(&mut self, setup: &Setup) -> Result<Sample> {
+        let measured = self.measuring.run(setup, self.flink)?;
+        let interval = setup.interval_ms.map_or("off".to_owned(), |ms| format!("{ms} ms"));
+        eprintln!(
+            "round {}: {}: {}, checkpoints {interval}{}: {:.2} M records/s",
+            self.round + 1,
+            setup.cell,
+            setup.contender,
+            if setup.fails { ", failing once" } else { "" },
+            measured.window.records_per_second() / 1e6,
+        );
+        Ok(Sample { setup: *setup, round: self.round, paired_with: None, measured })
+    }
+}
+
+/// Complete simulated runs of small word counts per second, on all cores.
+fn simulated_runs(is_quick: bool) -> Result<f64> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let seeds = if is_quick { "0..20" } else { "0..2000" };
+    let arguments = ["run", "--release", "--quiet", "-p", "tidegate-scenarios", "--bin", "tidegate", "--"];
+    let output = std::process::Command::new(cargo)
+        .args(arguments)
+        .args(["sim", "wordcount", "--seeds", seeds])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let rate = text.lines().find_map(|line| line.strip_suffix(" runs/s")?.rsplit(' ').next()?.parse().ok());
+    Ok(rate.ok_or_else(|| format!("tidegate sim says nothing of runs/s and ends with {}", output.status))?)
+}
