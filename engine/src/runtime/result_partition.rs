@@ -340,8 +340,13 @@ mod tests {
         let mut scene = scene(Arc::new(NoEntropy), 4);
         scene.leave(&[(0, 1), (1, 10)], 0);
         assert_eq!((scene.arrived(0), scene.arrived(1)), (vec![], vec![]));
-        let barrier =
-            CheckpointBarrier { checkpoint: CheckpointId(7), mode: CheckpointMode::ExactlyOnce, is_final: false };
+        let barrier = CheckpointBarrier {
+            checkpoint: CheckpointId(7),
+            mode: CheckpointMode::ExactlyOnce,
+            is_final: false,
+            base: None,
+            oldest: None,
+        };
         scene.output.send_barrier(barrier, &reporter()).now_or_never().unwrap().unwrap();
         scene.leave(&[(0, 2)], 0);
         scene.output.send_end_of_input().now_or_never().unwrap().unwrap();
