@@ -92,9 +92,9 @@ pub struct CheckpointFigures {
     pub duration_ms: Vec<f64>,
     /// From the trigger until the last task is aligned.
     pub barrier_ms: Vec<f64>,
-    /// For each task, from its first barrier until it is aligned.
+    /// Of the task that took longest, from its first barrier until it was aligned.
     pub alignment_ms: Vec<f64>,
-    /// For each task, how long it stood still once aligned.
+    /// Of the task that took longest, how long it stood still once aligned.
     pub synchronous_ms: Vec<f64>,
     /// What the tasks have written.
     pub bytes: Vec<u64>,

@@ -7,7 +7,8 @@ use std::{
 };
 
 use tidegate::{
-    id::{CheckpointId, TaskId},
+    id::CheckpointId,
+    metrics::{CheckpointMetrics, Measurement},
     probe::{Actor, Fact, Probe, Reached, Step},
 };
 
@@ -21,33 +22,40 @@ pub struct Watcher(Mutex<Vec<(Instant, Noted)>>);
 #[derive(Clone, Copy)]
 enum Noted {
     Triggered(CheckpointId),
-    /// The first sign of a checkpoint at a task: the trigger at a source, a barrier elsewhere.
-    Reached(CheckpointId, TaskId),
-    Aligned(CheckpointId, TaskId),
-    Frozen(CheckpointId, TaskId, u64),
+    Aligned(CheckpointId),
     Completed(CheckpointId),
+    Measured(CheckpointId, CheckpointMetrics),
     Aborted,
     FailureDetected,
     Restored,
 }
 
+impl Watcher {
+    fn note(&self, noted: Noted) {
+        self.0.lock().expect("no holder panics").push((Instant::now(), noted));
+    }
+}
+
 impl Probe for Watcher {
     fn reach(&self, fact: &Fact) -> Reached {
         if let Some(noted) = noted(fact) {
-            self.0.lock().expect("no holder panics").push((Instant::now(), noted));
+            self.note(noted);
         }
         Reached::Continue
+    }
+
+    fn measure(&self, measurement: &Measurement) {
+        if let Measurement::Checkpoint { checkpoint, metrics, .. } = measurement {
+            self.note(Noted::Measured(*checkpoint, *metrics));
+        }
     }
 }
 
 fn noted(fact: &Fact) -> Option<Noted> {
     let id = fact.checkpoint;
-    let at_task = || Some((id?, fact.task()?));
     match &fact.step {
         Step::CheckpointTriggered { .. } => id.map(Noted::Triggered),
-        Step::TriggerReceived | Step::BarrierReceived { .. } => at_task().map(|(id, task)| Noted::Reached(id, task)),
-        Step::Aligned => at_task().map(|(id, task)| Noted::Aligned(id, task)),
-        Step::StateFrozen { bytes, .. } => at_task().map(|(id, task)| Noted::Frozen(id, task, *bytes)),
+        Step::Aligned => id.map(Noted::Aligned),
         Step::CheckpointCompleted => id.map(Noted::Completed),
         Step::CheckpointAborted { .. } => Some(Noted::Aborted),
         Step::RestartScheduled { .. } if fact.actor == Actor::JobManager => Some(Noted::FailureDetected),
@@ -62,15 +70,7 @@ struct Times {
     triggered: Option<Instant>,
     completed: Option<Instant>,
     last_aligned: Option<Instant>,
-    bytes: u64,
-    tasks: BTreeMap<TaskId, TaskTimes>,
-}
-
-#[derive(Default)]
-struct TaskTimes {
-    reached: Option<Instant>,
-    aligned: Option<Instant>,
-    frozen: Option<Instant>,
+    metrics: CheckpointMetrics,
 }
 
 fn ms(from: Option<Instant>, to: Option<Instant>) -> Option<f64> {
@@ -103,20 +103,8 @@ impl Watcher {
             let at = Some(*at);
             match *noted {
                 Noted::Triggered(id) => all.entry(id).or_default().triggered = at,
-                Noted::Reached(id, task) => {
-                    let task = all.entry(id).or_default().tasks.entry(task).or_default();
-                    task.reached = task.reached.or(at);
-                }
-                Noted::Aligned(id, task) => {
-                    let times = all.entry(id).or_default();
-                    times.last_aligned = at;
-                    times.tasks.entry(task).or_default().aligned = at;
-                }
-                Noted::Frozen(id, task, bytes) => {
-                    let times = all.entry(id).or_default();
-                    times.bytes += bytes;
-                    times.tasks.entry(task).or_default().frozen = at;
-                }
+                Noted::Aligned(id) => all.entry(id).or_default().last_aligned = at,
+                Noted::Measured(id, metrics) => all.entry(id).or_default().metrics = metrics,
                 Noted::Completed(id) => {
                     figures.completed += 1;
                     all.entry(id).or_default().completed = at;
@@ -129,12 +117,9 @@ impl Watcher {
         for times in all.values().filter(in_window).filter(|times| times.completed.is_some()) {
             figures.duration_ms.extend(ms(times.triggered, times.completed));
             figures.barrier_ms.extend(ms(times.triggered, times.last_aligned));
-            figures.bytes.push(times.bytes);
-            for task in times.tasks.values() {
-                figures.alignment_ms.extend(ms(task.reached, task.aligned));
-                // A source has nothing to align.
-                figures.synchronous_ms.extend(ms(task.aligned.or(task.reached), task.frozen));
-            }
+            figures.alignment_ms.push(times.metrics.alignment_us as f64 / 1e3);
+            figures.synchronous_ms.push(times.metrics.synchronous_us as f64 / 1e3);
+            figures.bytes.push(times.metrics.bytes_written);
         }
         figures
     }

@@ -345,7 +345,7 @@ mod tests {
             mode: CheckpointMode::ExactlyOnce,
             is_final: false,
             base: None,
-            oldest: None,
+            oldest: CheckpointId(1),
         };
         scene.output.send_barrier(barrier, &reporter()).now_or_never().unwrap().unwrap();
         scene.leave(&[(0, 2)], 0);
