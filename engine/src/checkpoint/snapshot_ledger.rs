@@ -10,7 +10,7 @@
 //!                          oldest     base  given up
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{SnapshotFile, SnapshotHandle};
 use crate::{id::CheckpointId, stream::CheckpointBarrier};
@@ -26,7 +26,15 @@ impl SnapshotLedger {
     /// A new checkpoint begins.
     pub fn begin(&mut self, barrier: CheckpointBarrier) {
         let CheckpointBarrier { checkpoint, base, oldest, .. } = barrier;
-        self.snapshots.retain(|id, _| *id >= checkpoint || (*id >= oldest && Some(*id) <= base));
+        let is_given_up = |id: CheckpointId| id < checkpoint && Some(id) > base;
+        if planted!(AbortFreesSharedFiles) {
+            // FLINK-24611
+            let freed: Vec<_> = self.snapshots.range(..checkpoint).filter(|(id, _)| is_given_up(**id)).collect();
+            let freed: BTreeSet<_> =
+                freed.into_iter().flat_map(|(_, s)| s.files.iter().map(|f| f.name.clone())).collect();
+            self.snapshots.retain(|_, s| s.files.iter().all(|file| !freed.contains(&file.name)));
+        }
+        self.snapshots.retain(|id, _| !is_given_up(*id) && *id >= oldest);
     }
 
     /// The snapshot for a checkpoint is durable in this file and in those of the snapshot that it builds on.
@@ -52,6 +60,9 @@ impl SnapshotLedger {
     /// Whether what the file holds may still be asked for.
     #[must_use]
     pub fn needs(&self, name: &str) -> bool {
+        if planted!(BaseFreedWithItsCheckpoint) {
+            return self.snapshots.values().any(|s| s.newest().name == name); // FLINK-25395
+        }
         self.snapshots.values().flat_map(|s| &s.files).any(|file| file.name == name)
     }
 }

@@ -138,6 +138,36 @@ defects! {
         ["SlateDB 352" "https://github.com/slatedb/slatedb/issues/352", "SlateDB 1622" "https://github.com/slatedb/slatedb/issues/1622"],
         needs "nothing but a start, with a look at the disk; or a second job manager";
 
+    // Snapshot files that checkpoints share.
+    /// When a checkpoint is given up, all its files are free, also those of the earlier one that it builds on.
+    AbortFreesSharedFiles: "abort-frees-shared-files",
+        ["FLINK-24611" "https://github.com/apache/flink/pull/17774"],
+        needs "an aborted incremental checkpoint, and one after it";
+    /// A file is free once the checkpoint is gone for which it was written, whoever builds on it.
+    BaseFreedWithItsCheckpoint: "base-freed-with-its-checkpoint",
+        ["FLINK-25395" "https://github.com/apache/flink/pull/18297"],
+        needs "two incremental checkpoints in a row";
+    /// The files of a checkpoint are free while it is still being deleted.
+    FreedBeforeGone: "freed-before-gone",
+        ["FLINK-7268" "https://github.com/apache/flink/pull/4410"],
+        needs "a checkpoint that begins before an older one is deleted";
+    /// What earlier attempts have left is deleted but for what the newest checkpoint names, though older ones are kept.
+    OlderCheckpointsForgotten: "older-checkpoints-forgotten",
+        ["SlateDB 355" "https://github.com/slatedb/slatedb/pull/355", "FLINK-6964" "https://github.com/apache/flink/pull/4192"],
+        needs "more than one retained checkpoint, and a restart";
+    /// A manifest that cannot be read right now counts as naming nothing when files are deleted.
+    UnreadableNamesNothing: "unreadable-names-nothing",
+        ["FLINK-7783" "https://github.com/apache/flink/pull/4870"],
+        needs "an error of the disk while what an earlier attempt has left is cleaned up";
+    /// The clean-up takes files that the running attempt has begun for those that nobody needs.
+    LiveFilesCollected: "live-files-collected",
+        ["ZeroFS 453" "https://github.com/Barre/ZeroFS/issues/453", "SlateDB 604" "https://github.com/slatedb/slatedb/issues/604"],
+        needs "a clean-up while a snapshot is written";
+    /// What a file held before, and is longer than what it holds now, is read as if it belonged to it.
+    StaleTailRead: "stale-tail-read",
+        ["Pebble 580" "https://github.com/cockroachdb/pebble/pull/580", "RocksDB 12403" "https://github.com/facebook/rocksdb/pull/12403"],
+        needs "a file that is written over with less than it held, and then restored";
+
     // Who may speak, and who owns what.
     /// A producer of an older attempt is let into the gates of the newer one.
     StaleProducerLetIn: "stale-producer-let-in",

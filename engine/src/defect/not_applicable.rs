@@ -32,12 +32,6 @@ pub const NOT_APPLICABLE: &[NotApplicable] = &[
         "savepoints",
     ),
     lacks(
-        "FLINK-24611",
-        "https://github.com/apache/flink/pull/17774",
-        "the clean-up of a failed checkpoint deletes files that a good one shares",
-        "incremental checkpoints with shared files",
-    ),
-    lacks(
         "FLINK-20645",
         "https://github.com/apache/flink/pull/14721",
         "a newer checkpoint starts, and buffers that its barrier overtook are not stored",

@@ -59,7 +59,8 @@ pub(super) async fn retire(disk: &dyn Disk, root: &Path, id: CheckpointId) -> Re
 pub(super) async fn remove_stale_files(disk: &dyn Disk, root: &Path, current: AttemptId) -> Result<StaleFiles> {
     let directory = snapshot_directory(root);
     let place = || format!("cleaning up {}", directory.display());
-    let stale = files_of(disk, &directory, |attempt| attempt < current).await.at(place)?;
+    let is_over = |attempt| attempt < current || (planted!(LiveFilesCollected) && attempt == current); // ZeroFS 453
+    let stale = files_of(disk, &directory, is_over).await.at(place)?;
     if stale.is_empty() {
         return Ok(StaleFiles { removed: 0, left: 0 });
     }
@@ -68,7 +69,8 @@ pub(super) async fn remove_stale_files(disk: &dyn Disk, root: &Path, current: At
         // Its manifest may have been removed by a process that died before it could sync that: then it may come back.
         or_gone(disk.sync_dir(&checkpoint_directory(root, *id)).await).at(place)?;
     }
-    let named = named_files(disk, root, &completed).await?;
+    let known = if planted!(OlderCheckpointsForgotten) { completed.len().saturating_sub(1) } else { 0 }; // SlateDB 355
+    let named = named_files(disk, root, &completed[known..]).await?;
     let (needed, unneeded): (Vec<_>, Vec<_>) = stale.into_iter().partition(|name| named.contains(name));
     for name in &unneeded {
         remove(disk, &directory.join(name)).await.at(place)?;
@@ -95,7 +97,7 @@ async fn named_files(disk: &dyn Disk, root: &Path, completed: &[CheckpointId]) -
     for id in completed {
         let path = checkpoint_directory(root, *id).join(MANIFEST);
         let bytes = match read_file(disk, &path).await {
-            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Err(e) if e.kind() == ErrorKind::NotFound || planted!(UnreadableNamesNothing) => continue, // FLINK-7783
             read => read.at(|| format!("reading manifest {}", path.display()))?,
         };
         named.extend(decode_manifest(&bytes, &path)?.files().map(|file| file.name.clone()));

@@ -64,7 +64,8 @@ pub(super) async fn read_snapshot(
 type Read = io::Result<Result<ReadSnapshot>>;
 
 async fn read_whole(disk: &dyn Disk, path: &Path, file: &SnapshotFile) -> Read {
-    let bytes = read_beginning(disk, path, file.len).await?;
+    let len = if planted!(StaleTailRead) { u64::MAX } else { file.len }; // Pebble 580
+    let bytes = read_beginning(disk, path, len).await?;
     if let Err(e) = check_length(bytes.len() as u64, path, file) {
         return Ok(Err(e));
     }
