@@ -209,7 +209,7 @@ fn another_format_version() {
     let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(2));
     job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&said, RESUME]);
     let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
-    let said = format!("snapshot file chk/state/{name} {}", remedy(1));
+    let said = format!("snapshot file chk/state/{name} {}", remedy(2));
     let newer = |directory: &Path| {
         let path = directory.join("state").join(&name);
         let mut bytes = fs::read(&path).unwrap();

@@ -56,7 +56,7 @@ fn damage_of_every_kind() {
                 let name = file.name.replace("-1.state", &format!("-{id}.state"));
                 let path = |name: &str| place.path("chk/state").join(name);
                 copy(&path(&file.name), &path(&name));
-                (file.name, file.written_for.0) = (name, id);
+                file.name = name;
             }
         });
     }

@@ -159,3 +159,84 @@ async fn read_exactly(file: &mut dyn DiskFile, position: u64, len: u64) -> io::R
     }
     Ok(bytes.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        connector::memory_disk::MemoryDisk,
+        error::ErrorKind,
+        graph::local_executor::now,
+        id::CheckpointId,
+        key_group::KeyGroup,
+        state::{KeyGroupEntries, KeyedStateSnapshot, OperatorSnapshot},
+        storage::encode_snapshot,
+    };
+
+    const GROUPS: u32 = 16;
+    const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: GROUPS };
+
+    /// A snapshot whose key groups have so many bytes each.
+    fn snapshot(len: usize) -> SubtaskSnapshot {
+        let group = |g: u32| KeyGroupEntries::new(KeyGroup(g), 1, vec![g as u8; len + g as usize]);
+        let groups = (0..GROUPS).map(group).collect();
+        let state = KeyedStateSnapshot { name: "s".into(), type_name: "t".into(), is_delta: false, groups };
+        let (uid, key_groups) = ("o".into(), Some(ALL));
+        SubtaskSnapshot { operators: vec![OperatorSnapshot { uid, key_groups, keyed: vec![state], lists: Vec::new() }] }
+    }
+
+    /// What is read of these contents, of a file that had these.
+    fn read(contents: &[u8], original: &[u8], groups: KeyGroupRange) -> Result<SubtaskSnapshot> {
+        let path = Path::new("/f");
+        let disk = MemoryDisk::with([(path, contents)]);
+        let file = SnapshotFile {
+            name: "f".into(),
+            written_for: CheckpointId(0),
+            len: original.len() as u64,
+            digest: hash_bytes(original).0,
+        };
+        now(read_snapshot(&disk, path, &file, groups)).map(|read| read.snapshot)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Small files and large ones, of which parts are read; also if the file was longer before.
+        #[test]
+        fn what_is_asked_for_is_read(len in prop_oneof![1usize..100, 3_900usize..4_200, 30_000usize..90_000], start in 0..GROUPS, more: bool) {
+            let groups = KeyGroupRange { start, end: GROUPS.min(start + 3) };
+            let bytes = encode_snapshot(&snapshot(len)).unwrap();
+            let tail: &[u8] = if more { b"what it held before" } else { b"" };
+            let found = read(&[&bytes[..], tail].concat(), &bytes, groups).unwrap();
+            let mut expected = snapshot(len);
+            if bytes.len() as u64 > SMALL {
+                expected.operators[0].keyed[0].groups.retain(|g| groups.contains(g.group));
+            }
+            prop_assert_eq!(found, expected);
+        }
+
+        /// A part that is damaged is noticed by whoever needs it.
+        #[test]
+        fn damage_is_noticed(len in prop_oneof![1usize..100, 20_000usize..30_000], at: prop::sample::Index, cut: bool) {
+            let bytes = encode_snapshot(&snapshot(len)).unwrap();
+            let mut damaged = bytes.to_vec();
+            let at = at.index(bytes.len());
+            if cut {
+                damaged.truncate(at);
+            } else {
+                damaged[at] ^= 0x10;
+            }
+            let kind = read(&damaged, &bytes, ALL).unwrap_err().kind;
+            prop_assert!(kind == ErrorKind::Damaged || (8..12).contains(&at));
+        }
+    }
+
+    #[test]
+    fn another_use_of_the_same_file_is_not_taken_for_it() {
+        let (old, new) = (encode_snapshot(&snapshot(8_000)).unwrap(), encode_snapshot(&snapshot(8_001)).unwrap());
+        assert_eq!(read(&new, &old, ALL).unwrap_err().kind, ErrorKind::Damaged);
+        insta::assert_snapshot!(read(b"", &old, ALL).unwrap_err().message.split(';').next().unwrap(), @"snapshot file /f is damaged: it has 0 bytes instead of 128318");
+    }
+}

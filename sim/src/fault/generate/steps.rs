@@ -82,6 +82,8 @@ pub(super) const NEXT_ON_DISK: &[(StepKind, DiskOp)] = &[
     (StepKind::RestartScheduled, DiskOp::Other),
     (StepKind::RestartScheduled, DiskOp::Read),
     (StepKind::RestartScheduled, DiskOp::SyncDir),
+    (StepKind::TaskDeployed, DiskOp::Open),
+    (StepKind::TaskDeployed, DiskOp::Read),
     (StepKind::TaskStarted, DiskOp::Open),
     (StepKind::TaskStarted, DiskOp::Read),
     (StepKind::SnapshotRead, DiskOp::Other),
