@@ -103,16 +103,16 @@ impl Job {
             Work::WordCount => {
                 let lines = env.from_source(GeneratorSource::new(self.records, move |i| line(key(i, keys))));
                 let words = lines.flat_map_with(|line, words| words.extend(line.split(' ').map(SmallString::from)));
-                self.into_totals(words.key_by(SmallString::clone).sum(|_| 1_u64), |(_, n)| *n)
+                self.sum_up(words.key_by(SmallString::clone).sum(|_| 1_u64), |(_, n)| *n)
             }
             Work::KeyedSum => {
                 let pairs = env.from_source(GeneratorSource::new(self.records, move |i| (key(i, keys), Wrapping(i))));
-                self.into_totals(pairs.key_by(|(key, _)| *key).sum(|(_, i)| *i), |(_, sum)| sum.0)
+                self.sum_up(pairs.key_by(|(key, _)| *key).sum(|(_, i)| *i), |(_, sum)| sum.0)
             }
         }
     }
 
-    fn into_totals<T: Data>(
+    fn sum_up<T: Data>(
         &self,
         updates: DataStream<T>,
         number: impl Fn(&T) -> u64 + Send + Sync + 'static,
