@@ -15,9 +15,10 @@ use support::{Job, Work, is_test};
 const INTERVAL: Duration = Duration::from_millis(100);
 
 fn run(keys: u64, records: u64, retained: u32) -> Measured {
-    let records = if is_test() { records / 200 } else { records };
+    let records = if is_test() { records / 50 } else { records };
     let job = Job { work: Work::WordCount, keys, records, parallelism: 2 };
-    let options = CheckpointOptions { interval: INTERVAL, retained, ..CheckpointOptions::default() };
+    let interval = if is_test() { INTERVAL / 50 } else { INTERVAL };
+    let options = CheckpointOptions { interval, retained, ..CheckpointOptions::default() };
     Trial { checkpoints: Some(options), ..Trial::of(job) }.run_checked(job.expected())
 }
 

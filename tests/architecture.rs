@@ -204,8 +204,9 @@ fn the_top_level() {
         .map(|entry| entry.unwrap())
         .filter(|entry| entry.path().is_dir())
         .map(|entry| entry.file_name().into_string().unwrap())
-        .filter(|name| !name.starts_with('.') && name != "target")
+        // The reports in `docs` are made by a program, which may not have run yet.
+        .filter(|name| !name.starts_with('.') && name != "target" && name != "docs")
         .collect();
     names.sort();
-    assert_eq!(names, ["benches", "docs", "engine", "scenarios", "sim", "tests"]);
+    assert_eq!(names, ["benches", "engine", "scenarios", "sim", "tests"]);
 }

@@ -61,6 +61,9 @@ impl Window {
 
     /// Waits until the board shows that so many records have come, or that the run has ended. Gives also when it began and
     /// when it was over.
+    ///
+    /// # Panics
+    /// If the run has ended without a record.
     pub fn watch(board: &TotalsBoard, records: u64, has_ended: impl Fn() -> bool) -> (Self, Instant, Instant) {
         let await_records = |records| {
             while board.get().records < records && !has_ended() {
@@ -68,8 +71,12 @@ impl Window {
             }
             (board.get().records, Snapshot::now())
         };
-        let (first, begin) = await_records(records / 4);
+        let start = (0, Snapshot::now());
+        let quarter = await_records(records / 4);
         let (last, end) = await_records(records);
+        // A run that is over before anybody looks is taken as a whole.
+        let (first, begin) = if quarter.0 < last { quarter } else { start };
+        assert!(last > first, "the run has ended without a record");
         let window = Self {
             records: last - first,
             seconds: (end.at - begin.at).as_secs_f64(),
