@@ -2,7 +2,8 @@
 
 use tidegate::{error::Result, probe::StepKind};
 use tidegate_sim::{
-    fault::{Action, Victim},
+    env::DiskOp,
+    fault::{Action, DiskError, Victim},
     run::RunSpec,
     seed::{Draw, Seed},
 };
@@ -46,6 +47,11 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             let kills = action == Action::KillTask;
             let step = if kills { StepKind::TaskStarted } else { *random.pick(RECOVERY) };
             faults.push(fault(at(step, nth * random.between(1, 3)), action));
+        }
+        // A manifest that cannot be read while what earlier attempts have left is cleaned up.
+        if random.chance(30) {
+            let action = Action::FailDisk { victim: Victim::Here, op: DiskOp::Read, error: DiskError::Io };
+            faults.push(fault(at(StepKind::AttemptStarted, random.between(2, 4)), action));
         }
         faults
     })
