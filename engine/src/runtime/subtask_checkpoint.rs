@@ -17,13 +17,13 @@ use tokio::sync::mpsc;
 
 use super::{abort_on_drop::AbortOnDrop, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
-    checkpoint::{SnapshotCompression, SnapshotHandle, SnapshotPolicy},
+    checkpoint::{SnapshotChain, SnapshotCompression, SnapshotHandle, SnapshotPolicy},
     env::{Env, Site, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
-    state::{EncodedSnapshot, Freeze, FrozenSnapshot, SnapshotChain, StateSize},
+    state::{EncodedSnapshot, Freeze, FrozenSnapshot, StateSize},
     storage::{SnapshotFiles, seal_snapshot, snapshot_buffer},
     stream::{CheckpointBarrier, Outbox, hash_bytes},
 };
