@@ -12,6 +12,7 @@ mod pending;
 mod recovery;
 mod retention;
 mod sink_transaction;
+mod snapshot_chain;
 mod snapshot_ledger;
 
 pub use barrier_aligner::{AlignerCommand, BarrierAligner};
@@ -24,4 +25,5 @@ pub use pending::PendingCheckpoint;
 pub use recovery::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest};
 pub use retention::Retention;
 pub use sink_transaction::SinkTransactions;
+pub use snapshot_chain::SnapshotChain;
 pub use snapshot_ledger::SnapshotLedger;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{abort_on_drop::AbortOnDrop, alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
-    checkpoint::{SnapshotCompression, SnapshotHandle, SnapshotPolicy},
+    checkpoint::{SnapshotChain, SnapshotCompression, SnapshotHandle, SnapshotPolicy},
     env::{Env, Site, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
@@ -25,7 +25,7 @@ use crate::{
     metrics::{SubtaskCheckpointMetrics, micros},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
-    state::{EncodedSnapshot, Freeze, FrozenSnapshot, SnapshotChain, StateSize},
+    state::{EncodedSnapshot, Freeze, FrozenSnapshot, StateSize},
     storage::{SnapshotFiles, seal_snapshot, snapshot_buffer},
     stream::{CheckpointBarrier, hash_bytes},
 };

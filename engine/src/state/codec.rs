@@ -38,7 +38,6 @@ pub(crate) fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<()> {
         f64: |n| out.extend_from_slice(&n.to_le_bytes()),
         f32: |n| out.extend_from_slice(&n.to_le_bytes()),
         bool: |b| out.push(u8::from(*b)),
-        (): |_unit| (),
     }
     postcard::serialize_with_flavor(value, Appending(out))
 }

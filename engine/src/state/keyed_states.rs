@@ -144,7 +144,7 @@ impl<V: Data> ValueState<V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::ErrorKind, state::table_tests::full};
+    use crate::{error::ErrorKind, state::tests::full};
 
     const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: 128 };
 

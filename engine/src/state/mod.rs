@@ -16,11 +16,10 @@ mod redistribute;
 mod restore;
 mod segment;
 mod snapshot;
-mod snapshot_chain;
 mod sweep;
 mod table;
 #[cfg(test)]
-mod table_tests;
+mod tests;
 mod text;
 
 pub use descriptor::ValueStateDescriptor;
@@ -32,7 +31,6 @@ pub use snapshot::{
     KeyGroupEntries, KeyedStateSnapshot, ListStateSnapshot, OperatorSnapshot, Piece, RestoredOperator, RestoredState,
     SubtaskSnapshot,
 };
-pub use snapshot_chain::SnapshotChain;
 pub use table::{Located, ValueTable};
 
 pub(crate) use named_table::{AnyTable, NamedTable};

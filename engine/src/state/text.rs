@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::{
         error::ErrorKind,
-        state::table_tests::{full, table},
+        state::tests::{full, table},
         stream::{Data, Key},
     };
 

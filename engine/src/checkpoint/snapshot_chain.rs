@@ -1,7 +1,7 @@
 //! Whether to write everything or only what has changed: by what it costs, now and at a restore.
 
-use super::StateSize;
-use crate::{checkpoint::SnapshotPolicy, id::CheckpointId};
+use super::SnapshotPolicy;
+use crate::{id::CheckpointId, state::StateSize};
 
 /// A snapshot consists of at most so many files: each is read at a restore.
 const MOST_FILES: u32 = 16;
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(chain().base_for(Some(id(1)), nothing, SnapshotPolicy::Incremental), None);
     }
 
-    /// Flink 1.4 and others: changes on top of what never completed.
+    /// FLINK-6533: changes on top of what has not completed.
     #[test]
     fn nothing_builds_on_a_snapshot_that_is_not_the_newest_of_a_completed_checkpoint() {
         let mut chain = chain();
