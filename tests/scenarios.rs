@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, ops::Range, thread};
 
 use tidegate::{
+    id::CheckpointId,
     probe::{Fact, Step, StepKind},
     runtime::MessageKind,
     stream::CheckpointMode,
@@ -101,6 +102,17 @@ fn aimed_scenarios() {
     }
 }
 
+/// Most of its state does not change from one checkpoint to the next, and so is not written again.
+#[test]
+fn large_state() {
+    let mut incremental = 0;
+    all_hold("large-state", 0..100, |report| {
+        let metrics = report.costs.completed.values().filter_map(|checkpoint| checkpoint.metrics);
+        incremental += metrics.map(|metrics| u64::from(metrics.incremental)).sum::<u64>();
+    });
+    assert!(!are_default_seeds() || incremental > 100, "{incremental} snapshots hold only what has changed");
+}
+
 /// Small enough to be swept whole, which is another test; seeds also delay, cut and stall it.
 #[test]
 fn small() {
@@ -113,19 +125,23 @@ fn at_least_once() {
     let mut overtaken = 0;
     all_hold("at-least-once", 0..1_000, |report| {
         assert_eq!(report.graph.checkpoints.as_ref().unwrap().mode, CheckpointMode::AtLeastOnce);
-        overtaken += records_that_overtook_their_barrier(report);
+        for (id, checkpoint) in &report.costs.completed {
+            let seen = records_that_overtook_their_barrier(report, *id);
+            assert_eq!(checkpoint.metrics.unwrap().overtaken, seen, "checkpoint {id} of {}", report.trace_hash);
+            overtaken += seen;
+        }
     });
     if are_default_seeds() {
         assert!(overtaken > 0, "no record ever overtook its barrier: is something blocked?");
     }
 }
 
-fn records_that_overtook_their_barrier(report: &RunReport) -> u64 {
-    let facts = || report.history.facts().map(|(_, fact)| fact);
-    let sent = |id, attempt, channel| {
+fn records_that_overtook_their_barrier(report: &RunReport, id: CheckpointId) -> u64 {
+    let facts = || report.history.facts().map(|(_, fact)| fact).filter(|fact| fact.checkpoint == Some(id));
+    let sent = |attempt, channel| {
         facts().find_map(|fact: &Fact| match (&fact.step, fact.task()) {
             (Step::BarrierForwarded { channel: c, records }, Some(task))
-                if *c == channel && fact.checkpoint == id && task.attempt == attempt =>
+                if *c == channel && task.attempt == attempt =>
             {
                 Some(*records)
             }
@@ -136,7 +152,7 @@ fn records_that_overtook_their_barrier(report: &RunReport) -> u64 {
     for fact in facts() {
         let (Step::StateFrozen { reflected, .. }, Some(task)) = (&fact.step, fact.task()) else { continue };
         for (channel, records) in reflected {
-            overtaken += records - sent(fact.checkpoint, task.attempt, *channel).unwrap_or(*records);
+            overtaken += records - sent(task.attempt, *channel).unwrap_or(*records);
         }
     }
     overtaken
@@ -145,5 +161,9 @@ fn records_that_overtook_their_barrier(report: &RunReport) -> u64 {
 #[test]
 fn every_scenario_of_the_catalogue_is_tested() {
     let names: Vec<&str> = SCENARIOS.iter().filter(|s| !s.is_aimed).map(|s| s.name).collect();
-    assert_eq!(names, ["wordcount", "ledger", "at-least-once", "small"], "a new scenario needs a test above");
+    assert_eq!(
+        names,
+        ["wordcount", "ledger", "at-least-once", "large-state", "small"],
+        "a new scenario needs a test above"
+    );
 }

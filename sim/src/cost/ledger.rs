@@ -12,7 +12,7 @@ use tidegate::{
     exchange::FrameKind,
     id::CheckpointId,
     instant::Instant,
-    metrics::Measurement,
+    metrics::{CheckpointMetrics, Measurement},
     probe::{Fact, Step},
     storage::parse_checkpoint_directory,
 };
@@ -48,6 +48,9 @@ pub struct Checkpoint {
     /// Virtual time from the trigger until the checkpoint existed.
     #[serde(rename = "virtual_time_us", serialize_with = "as_micros", skip_serializing_if = "Option::is_none")]
     pub took: Option<Duration>,
+    /// What its subtasks say that it has cost, if it completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<CheckpointMetrics>,
 }
 
 fn as_micros<S: Serializer>(took: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -113,8 +116,12 @@ impl Ledger {
 
     /// Something was measured.
     pub(crate) fn measure(&self, measurement: &Measurement) {
-        if let Measurement::Skipped { checkpoints } = measurement {
-            self.books().skipped += checkpoints;
+        let mut books = self.books();
+        match measurement {
+            Measurement::Checkpoint { checkpoint, metrics, .. } => {
+                books.checkpoint(*checkpoint).metrics = Some(*metrics);
+            }
+            Measurement::Skipped { checkpoints } => books.skipped += checkpoints,
         }
     }
 

@@ -20,6 +20,8 @@
 //!
 //! An operation counts when it is carried out, also if it fails; one that a dying node has begun does not. A write counts
 //! with all its bytes, a read with none. Checkpoints that never completed are kept apart from those that did.
+//!
+//! Deliberately absent: time that passes on a machine (see `benches`).
 
 mod bill;
 mod ledger;
