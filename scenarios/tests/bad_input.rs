@@ -170,19 +170,17 @@ fn past_a_damaged_newest_manifest() {
 #[test]
 fn a_damaged_snapshot() {
     let job = Job::stopped();
-    for (spoil, what) in
-        [(flip_a_bit as fn(&Path), "its checksum is not the one"), (cut_in_half, "it has"), (remove, "it is missing")]
-    {
+    for (spoil, what) in [(flip_a_bit as fn(&Path), "checksum"), (cut_in_half, "it has"), (remove, "it is missing")] {
         for subtask in ["source-0", "count-1", "sink-0"] {
             let path = job.snapshot(subtask);
             let name = path.strip_prefix(job.place.path("")).unwrap().display().to_string();
-            let said = format!("snapshot file {name} is damaged: {what}");
+            let said = format!("snapshot file {name} is damaged: ");
             let vertex = subtask.split('-').next().unwrap();
             let (task, during) = (format!("task {vertex}/"), format!("restoring checkpoint {}: ", job.newest));
             job.refuses(
                 &path,
                 spoil,
-                &[&said, &task, &during, "bring it back from a copy, restore another checkpoint", RESUME],
+                &[&said, what, &task, &during, "bring it back from a copy, restore another checkpoint", RESUME],
             );
         }
     }

@@ -14,7 +14,7 @@ const TEXT: usize = 24 << 20;
 /// Kills the whole job at moments of all kinds: before it has done anything, in the middle of a checkpoint, right after.
 fn kill_until_it_ends(arguments: &[&str]) {
     let place = Place::new();
-    let text = given_text().unwrap_or_else(|| text(TEXT));
+    let text = given_text().unwrap_or_else(|| text(4 * TEXT));
     place.write("in", &text);
     let mut numbers = Numbers(arguments.len() as u64);
     let mut kills = 0;

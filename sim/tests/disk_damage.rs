@@ -20,19 +20,20 @@ use tidegate_sim::{
     },
 };
 
-const OLD: &str = "chk-1/a-0-1.1.snapshot";
-const NEW: &str = "chk-2/a-0-1.1.snapshot";
+const OLD: &str = "state/a-0-1.1-1.state";
+const NEW: &str = "state/a-0-1.1-2.state";
+const THIRD: &str = "state/c-0-1.1-1.state";
 const MANIFEST: &str = "chk-1/manifest";
 
 /// Two snapshots and a manifest, stored durably in this order, and one that is being written.
 async fn store(world: &World, env: &Env) {
-    for directory in ["chk-1", "chk-2"] {
+    for directory in ["state", "chk-1", "chk-2"] {
         world.disk.create_directory_now(&path(directory));
     }
     for (name, text) in [(OLD, "old snapshot"), (NEW, "new snapshot"), (MANIFEST, "manifest")] {
         write_durably(&*env.disk, &path(name), text.into()).await.unwrap();
     }
-    write_synced(env, "chk-2/b-0-1.1.snapshot.tmp", &Bytes::from_static(b"half a snapshot")).await;
+    write_synced(env, "state/b-0-1.1-1.state.tmp", &Bytes::from_static(b"half a snapshot")).await;
 }
 
 async fn text(env: &Env, name: &str) -> String {
@@ -101,7 +102,7 @@ fn a_bit_is_misread_once() {
 async fn misdirect(world: &World, env: &Env, contents: &'static str) {
     world.disk.misdirect_next("b", Snapshot);
     world.disk.misdirect_next("a", Snapshot);
-    let third = path("chk-2/c-0-1.1.snapshot");
+    let third = path(THIRD);
     // Not for this one.
     write_durably(&*env.disk, &path("chk-2/manifest"), "another".into()).await.unwrap();
     write_durably(&*env.disk, &third, contents.into()).await.unwrap();
@@ -115,13 +116,13 @@ fn a_misdirected_write_lands_in_another_file_of_the_kind() {
         misdirect(&world, &env, "MISDIRECTED!!").await;
         world.crash("a", Crash::Power);
         let b = world.boot("c");
-        assert_eq!(text(&b, "chk-2/c-0-1.1.snapshot").await, "");
+        assert_eq!(text(&b, THIRD).await, "");
         assert_eq!(text(&b, NEW).await, "MISDIRECTED!!");
         assert_eq!(text(&b, OLD).await, "old snapshot");
         assert_eq!(text(&b, "chk-2/manifest").await, "another");
         let view: &dyn DiskView = &*world.disk;
         assert_eq!(view.read_durable(&path(NEW)).unwrap(), "new snapshot");
-        assert_eq!(view.read_durable(&path("chk-2/c-0-1.1.snapshot")).unwrap(), "MISDIRECTED!!");
+        assert_eq!(view.read_durable(&path(THIRD)).unwrap(), "MISDIRECTED!!");
     });
 }
 
@@ -129,8 +130,9 @@ fn a_misdirected_write_lands_in_another_file_of_the_kind() {
 fn a_misdirected_write_to_the_only_file_lands_a_sector_further() {
     scene(1, async |world, env| {
         world.disk.create_directory_now(&path("chk-2"));
+        world.disk.create_directory_now(&path("state"));
         misdirect(&world, &env, "first").await;
-        let left = world.disk.read_durable(&path("chk-2/c-0-1.1.snapshot")).unwrap();
+        let left = world.disk.read_durable(&path(THIRD)).unwrap();
         assert_eq!((left.len(), &left[..512], &left[512..]), (517, &[0; 512][..], &b"first"[..]));
     });
 }

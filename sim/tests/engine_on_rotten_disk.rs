@@ -59,7 +59,9 @@ fn then_crash(fault: &Action, kind: FaultKind, broken: &mut Vec<String>) -> Endi
                     Ending::Finished => endings.not_in_the_way += 1,
                     Ending::Failed(said) => {
                         endings.told += 1;
-                        if !(said.contains("is damaged: ") && said.contains("/checkpoints/chk-")) {
+                        if !(said.contains("is damaged: ")
+                            && (said.contains("/checkpoints/chk-") || said.contains("/checkpoints/state/")))
+                        {
                             broken.push(format!(
                                 "{fault:?} at {step} {occurrence}: it is not told what is damaged: {said}"
                             ));

@@ -232,7 +232,7 @@ mod tests {
           alignment            50 µs       99 µs      100 µs
           synchronous         500 µs      990 µs     1.00 ms
           asynchronous       5.00 ms     9.90 ms     10.0 ms
-          bytes written    48.84 KiB   96.72 KiB   97.69 KiB
+          bytes written    48.84 KiB   96.69 KiB   97.69 KiB
           full size         1.00 MiB    1.00 MiB    1.00 MiB
           100 completed, 50 of them incremental, 1 record would count twice after a restore; 1 aborted, the last one: declined by v1/0: no space
           5 skipped: the interval was over before the one before them was done; choose a longer --checkpoint-interval or a faster disk

@@ -288,7 +288,7 @@ fn what_is_due_while_one_is_under_way_is_skipped() {
     insta::assert_snapshot!(play.text(), @r"
     attempt 1.1 runs
     100 ms -> create directory 6
-    directory 6 -> trigger 6 at v0/0@1.1 v0/1@1.1
+    directory 6 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     200 ms
     300 ms
     449 ms
@@ -298,13 +298,13 @@ fn what_is_due_while_one_is_under_way_is_skipped() {
     manifest 6 -> notify 6@1.1 complete; retire 4; retire 5
     468 ms
     469 ms -> skipped 2; create directory 7
-    directory 7 -> trigger 7 on 6 at v0/0@1.1 v0/1@1.1
+    directory 7 -> trigger 7 on 6 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 7 -> counts
     v0/1@1.1 acknowledges 7 -> counts
     v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0
     manifest 7 -> notify 7@1.1 complete; retire 6
     569 ms -> create directory 8
-    directory 8 -> trigger 8 on 7 at v0/0@1.1 v0/1@1.1
+    directory 8 -> trigger 8 on 7 since 4 at v0/0@1.1 v0/1@1.1
     ");
 }
 
