@@ -20,7 +20,12 @@ const VERSION: &str = "2";
 #[must_use]
 pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
     let json = serde_json::to_string_pretty(manifest).expect("a manifest is plain data") + "\n";
-    format!("{NAME} {VERSION} xxh3={:016x}\n{json}", hash_bytes(json.as_bytes()).0).into_bytes()
+    format!("{NAME} {VERSION} {}\n{json}", checksum(json.as_bytes())).into_bytes()
+}
+
+/// Covers the version, too: so that a version which rot has changed is not taken for another one.
+fn checksum(json: &[u8]) -> String {
+    format!("xxh3={:016x}", hash_bytes(&[VERSION.as_bytes(), json].concat()).0)
 }
 
 /// The manifest in the contents of the file at `path`.
@@ -40,11 +45,11 @@ pub fn decode_manifest(bytes: &[u8], path: &Path) -> Result<Manifest> {
     };
     let header = String::from_utf8_lossy(header);
     let fields: Vec<&str> = header.split(' ').collect();
-    let [NAME, version, checksum] = fields[..] else { return damaged("it does not begin like a manifest") };
+    let [NAME, version, said] = fields[..] else { return damaged("it does not begin like a manifest") };
     if version != VERSION {
         // Versions count from 1.
-        if version.parse::<u32>().unwrap_or(0) == 0 {
-            return damaged("it has a format version that there has never been");
+        if version.parse::<u32>().unwrap_or(0) == 0 || said == checksum(json) {
+            return damaged("its format version is not the one that it was written with");
         }
         return Err(Error::bad_input(format!(
             "manifest {} has format version {version}, this build reads version {VERSION}: restore it with the build that \
@@ -52,7 +57,7 @@ pub fn decode_manifest(bytes: &[u8], path: &Path) -> Result<Manifest> {
             path.display()
         )));
     }
-    if checksum != format!("xxh3={:016x}", hash_bytes(json).0) {
+    if said != checksum(json) {
         return damaged("its checksum does not match");
     }
     match serde_json::from_slice(json) {
