@@ -45,6 +45,9 @@ pub(super) fn checkpoints(settings: &mut ChaCha8Rng, mode: CheckpointMode) -> Ch
     if settings.chance(30) {
         checkpoints.min_pause = Duration::from_micros(settings.between(100, 3_000));
     }
+    // From numbers of their own, so that what a seed means otherwise does not hang on them.
+    let mut settings = settings.clone();
+    settings.set_stream(u64::MAX);
     // Few keys, most of which change: by cost alone, hardly any snapshot would build on another.
     checkpoints.snapshots = *settings.pick(&[
         SnapshotPolicy::Incremental,
