@@ -205,7 +205,12 @@ fn another_format_version() {
         format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
     };
     let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(2));
-    job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&said, RESUME]);
+    let written_by_another = |path: &Path| {
+        replace("manifest 2 xxh3=", "manifest 9 sum=")(path);
+    };
+    job.refuses(&job.file("manifest"), written_by_another, &[&said, RESUME]);
+    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its format version is not the one", job.newest);
+    job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&rotten, RESUME]);
     let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
     let said = format!("snapshot file chk/state/{name} {}", remedy(2));
     let newer = |directory: &Path| {
