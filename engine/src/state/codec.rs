@@ -7,7 +7,7 @@ use std::any::Any;
 
 use postcard::{Error, Result, ser_flavors::Flavor};
 
-use crate::stream::Data;
+use crate::stream::{Data, SmallString};
 
 /// Appends the bytes of a key or a value.
 ///
@@ -25,7 +25,8 @@ pub(crate) fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<()> {
         };
     }
     short_ways! {
-        String: |s| { put_varint(s.len() as u64, out); out.extend_from_slice(s.as_bytes()) },
+        SmallString: |s| put_str(s, out),
+        String: |s| put_str(s, out),
         u64: |n| put_varint(*n, out),
         u32: |n| put_varint(u64::from(*n), out),
         u16: |n| put_varint(u64::from(*n), out),
@@ -59,7 +60,8 @@ pub(crate) fn decode<T: Data>(bytes: &mut &[u8]) -> Result<T> {
         };
     }
     short_ways! {
-        String: take_string(bytes)?,
+        SmallString: take_str(bytes)?.into(),
+        String: take_str(bytes)?.to_owned(),
         u64: take_varint(bytes, u64::MAX)?,
         u32: take_varint(bytes, u64::from(u32::MAX))? as u32,
         i64: unzigzag(take_varint(bytes, u64::MAX)?),
@@ -121,10 +123,16 @@ fn take_varint(bytes: &mut &[u8], max: u64) -> Result<u64> {
 }
 
 #[inline]
-fn take_string(bytes: &mut &[u8]) -> Result<String> {
+fn put_str(text: &str, out: &mut Vec<u8>) {
+    put_varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[inline]
+fn take_str<'a>(bytes: &mut &'a [u8]) -> Result<&'a str> {
     let len = usize::try_from(take_varint(bytes, u64::MAX)?).map_err(|_| Error::DeserializeBadVarint)?;
     let text = bytes.split_off(..len).ok_or(Error::DeserializeUnexpectedEnd)?;
-    Ok(std::str::from_utf8(text).map_err(|_| Error::DeserializeBadUtf8)?.to_owned())
+    std::str::from_utf8(text).map_err(|_| Error::DeserializeBadUtf8)
 }
 
 /// Small numbers of both signs to small numbers.
@@ -165,6 +173,7 @@ mod tests {
         fn the_short_ways_are_postcards(s: String, n: u64, m: i64, f: f64, b: bool, t: (u64, Vec<i32>), shift in 0u32..64) {
             let (n, m) = (n >> shift, m >> shift);
             same(&s)?;
+            same(&SmallString::from(s))?;
             same(&n)?;
             same(&(n as u32))?;
             same(&(n as u16))?;
@@ -199,6 +208,7 @@ mod tests {
             check::<i32>(&bytes)?;
             check::<u8>(&bytes)?;
             check::<String>(&bytes)?;
+            check::<SmallString>(&bytes)?;
         }
     }
 }
