@@ -1,8 +1,10 @@
 //! A string that needs no memory of its own while it is short.
 
-use std::{borrow::Borrow, fmt, ops::Deref};
+mod packed;
 
-use ecow::EcoString;
+use std::{borrow::Borrow, cmp::Ordering, fmt, hash, ops::Deref};
+
+use packed::Packed;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use super::{Key, hash_bytes};
@@ -21,17 +23,17 @@ use crate::key_group::KeyHash;
 /// word.push_str("gate");
 /// assert_eq!((&*word, word.len()), ("tidegate", 8));
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SmallString(EcoString);
+#[derive(Clone)]
+pub struct SmallString(Packed);
 
 impl SmallString {
     /// The longest text, in bytes, that takes no memory of its own.
-    pub const INLINE_LEN: usize = EcoString::INLINE_LIMIT;
+    pub const INLINE_LEN: usize = packed::INLINE_LEN;
 
     /// An empty string.
     #[must_use]
     pub const fn new() -> Self {
-        Self(EcoString::new())
+        Self(Packed::EMPTY)
     }
 
     /// The text.
@@ -50,14 +52,51 @@ impl SmallString {
     /// Appends a character.
     #[inline]
     pub fn push(&mut self, c: char) {
-        self.0.push(c);
+        self.push_str(c.encode_utf8(&mut [0; 4]));
     }
 }
 
 impl Key for SmallString {
     #[inline]
     fn key_hash(&self) -> KeyHash {
-        hash_bytes(self.0.as_bytes())
+        hash_bytes(self.as_bytes())
+    }
+}
+
+impl Default for SmallString {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PartialEq for SmallString {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // Text that is as long in one as in the other has the same form in both.
+        match (self.0.as_inline(), other.0.as_inline()) {
+            (None, None) => self.as_str() == other.as_str(),
+            (a, b) => a == b,
+        }
+    }
+}
+
+impl Eq for SmallString {}
+
+impl Ord for SmallString {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl PartialOrd for SmallString {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl hash::Hash for SmallString {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
@@ -85,7 +124,7 @@ impl Borrow<str> for SmallString {
 impl From<&str> for SmallString {
     #[inline]
     fn from(text: &str) -> Self {
-        Self(EcoString::from(text))
+        Self(Packed::new(text))
     }
 }
 

@@ -1,0 +1,177 @@
+//! The sixteen bytes of a `SmallString`: the text itself, or where it is.
+//!
+//! ```text
+//!   byte   0 … 14                             15
+//!          text, then zeros                   its length, 0 to 15
+//!          address of an Arc<String>, zeros   255
+//! ```
+//!
+//! Why it is made here: a chain hands strings on from one loop to the next. As two words they go in registers. As an array of
+//! bytes, which is what the libraries of that size keep, they are written in pieces and read back whole at once, and the
+//! processor waits a dozen cycles each time; in word count over short words that was half of all time (`small_string` in
+//! `benches/state.rs` compares the two).
+//!
+//! Each unsafe block leans on one fact: if the last byte is `ON_HEAP`, then `low` came from `Arc::into_raw` and this value
+//! owns one of its references; else the first `last byte` bytes of the value are text. The tests of this module and of its parent
+//! run under Miri.
+#![allow(unsafe_code, reason = "see the text above")]
+
+use std::{mem::ManuallyDrop, ptr::without_provenance, slice, sync::Arc};
+
+#[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
+compile_error!("a string is laid out in two words, for 64-bit little-endian machines");
+
+/// The longest text, in bytes, that needs no memory of its own.
+pub(super) const INLINE_LEN: usize = 15;
+
+/// The last byte of a text that stands elsewhere.
+const ON_HEAP: u64 = 255;
+
+/// Text, owned.
+#[repr(C)]
+pub(super) struct Packed {
+    /// The address, or the first eight bytes. A pointer in both cases: addresses must not go through integers.
+    low: *const String,
+    /// The rest of the bytes. The last is the highest.
+    high: u64,
+}
+
+// SAFETY: it is bytes, or an `Arc<String>`, which is both.
+unsafe impl Send for Packed {}
+// SAFETY: as above.
+unsafe impl Sync for Packed {}
+
+impl Packed {
+    /// No text.
+    pub const EMPTY: Self = Self { low: without_provenance(0), high: 0 };
+
+    /// A text of its own.
+    #[inline]
+    pub fn new(text: &str) -> Self {
+        if text.len() <= INLINE_LEN { Self::inline(bits(text.as_bytes()), text.len()) } else { Self::long(text) }
+    }
+
+    #[cold]
+    fn long(text: &str) -> Self {
+        Self::on_heap(Arc::new(text.to_owned()))
+    }
+
+    /// The text of `len` bytes that `bits` holds, the first in the lowest bits. The bits above are zero.
+    #[inline]
+    fn inline(bits: u128, len: usize) -> Self {
+        let low = without_provenance(bits as u64 as usize);
+        Self { low, high: (bits >> 64) as u64 | (len as u64) << 56 }
+    }
+
+    fn on_heap(text: Arc<String>) -> Self {
+        Self { low: Arc::into_raw(text), high: ON_HEAP << 56 }
+    }
+
+    #[inline]
+    fn is_on_heap(&self) -> bool {
+        self.high >> 56 == ON_HEAP
+    }
+
+    /// All sixteen bytes. The same for the same text, if it is short.
+    #[inline]
+    pub fn bits(&self) -> u128 {
+        u128::from(self.high) << 64 | self.low.addr() as u128
+    }
+
+    /// The bits, if they are the text.
+    #[inline]
+    pub fn as_inline(&self) -> Option<u128> {
+        (!self.is_on_heap()).then(|| self.bits())
+    }
+
+    /// The text.
+    #[inline]
+    pub fn as_str(&self) -> &str {
+        if self.is_on_heap() {
+            // SAFETY: the pointer is that of an `Arc` of which this value owns a reference.
+            return unsafe { &*self.low };
+        }
+        let len = (self.high >> 56) as usize;
+        // SAFETY: without padding, the first bytes of this value are the text, which `new` and `push_str` took from `str`s.
+        unsafe { str::from_utf8_unchecked(slice::from_raw_parts((&raw const *self).cast(), len)) }
+    }
+
+    /// Appends text.
+    #[inline]
+    pub fn push_str(&mut self, text: &str) {
+        let len = (self.high >> 56) as usize + text.len();
+        if len > INLINE_LEN {
+            // Also if this value is on the heap: 255 is more than fits.
+            return self.push_long(text);
+        }
+        let (before, shift) = (self.bits() & (u128::MAX >> 8), 8 * (len - text.len()));
+        *self = Self::inline(before | bits(text.as_bytes()) << shift, len);
+    }
+
+    #[cold]
+    fn push_long(&mut self, text: &str) {
+        let mut long = match std::mem::replace(self, Self::EMPTY).into_arc() {
+            Ok(long) => long,
+            Err(short) => Arc::new(short.as_str().to_owned()),
+        };
+        Arc::make_mut(&mut long).push_str(text);
+        *self = Self::on_heap(long);
+    }
+
+    /// The reference that this value owns, or the value again.
+    fn into_arc(self) -> Result<Arc<String>, Self> {
+        if !self.is_on_heap() {
+            return Err(self);
+        }
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the pointer is that of an `Arc`, and the reference that goes with it is not dropped here.
+        Ok(unsafe { Arc::from_raw(this.low) })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn let_go(&mut self) {
+        drop(std::mem::replace(self, Self::EMPTY).into_arc());
+    }
+}
+
+impl Clone for Packed {
+    #[inline]
+    fn clone(&self) -> Self {
+        if self.is_on_heap() {
+            // SAFETY: the pointer is that of an `Arc` that lives, because this value owns a reference; one more is counted.
+            unsafe { Arc::increment_strong_count(self.low) };
+        }
+        Self { low: self.low, high: self.high }
+    }
+}
+
+impl Drop for Packed {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_on_heap() {
+            self.let_go();
+        }
+    }
+}
+
+/// Up to 15 bytes in one number, the first in the lowest bits. With two reads that overlap: a copy of a length that is not
+/// known beforehand would be a call.
+#[inline]
+fn bits(text: &[u8]) -> u128 {
+    let len = text.len();
+    let both = |first: u64, last: u64, width: usize| u128::from(first) | u128::from(last) << (8 * (len - width));
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return both(u64::from_le_bytes(*first), u64::from_le_bytes(*last), 8);
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        return both(u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into(), 4);
+    }
+    match *text {
+        [] => 0,
+        [a] => a.into(),
+        [a, b] => u16::from_le_bytes([a, b]).into(),
+        [a, b, c] => u32::from_le_bytes([a, b, c, 0]).into(),
+        _ => unreachable!("longer text has been read"),
+    }
+}
