@@ -12,6 +12,7 @@ mod encoded_snapshot;
 mod frozen;
 mod keyed_states;
 mod named_table;
+mod prefetch;
 mod redistribute;
 mod restore;
 mod segment;

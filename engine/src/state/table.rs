@@ -67,6 +67,9 @@ pub struct Located {
     layout: u64,
 }
 
+/// Up to so many entries are taken to be in a cache of the processor, so that none has to be waited for.
+const IN_CACHE: usize = 1 << 14;
+
 const NOWHERE: u32 = u32::MAX;
 
 impl<K: Key, V: Data> ValueTable<K, V> {
@@ -123,20 +126,35 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         Some(self.change(segment, bucket))
     }
 
-    /// Looks up the keys of a batch, all before any of them is changed: what one waits for in memory then comes while the next
-    /// is looked up.
+    /// Looks up the keys of a batch, all before any of them is changed.
     #[inline]
-    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>, into: &mut Located)
+    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone, into: &mut Located)
     where
         K: 'k,
     {
         into.layout = self.layout;
         into.places.clear();
-        into.places.extend(keys.map(|(hash, key)| {
+        let place = |segment: usize, bucket: Option<usize>| (segment as u32, bucket.map_or(NOWHERE, |b| b as u32));
+        if self.len <= IN_CACHE {
+            into.places.extend(keys.map(|(hash, key)| {
+                let segment = self.segment(hash);
+                place(segment, self.segments[segment].find(hash, key))
+            }));
+            return;
+        }
+        // Two passes: the first reads tags only and guesses from them, the second compares. A wrong guess of the processor, which
+        // tags cause now and then, is known only when the entry has come from memory; it then costs one look-up, not all those
+        // that were begun after it.
+        into.places.extend(keys.clone().map(|(hash, _)| {
             let segment = self.segment(hash);
-            let bucket = self.segments[segment].find(hash, key);
-            (segment as u32, bucket.map_or(NOWHERE, |b| b as u32))
+            place(segment, self.segments[segment].guess(hash))
         }));
+        for ((segment, bucket), (hash, key)) in into.places.iter_mut().zip(keys) {
+            let segment = &self.segments[*segment as usize];
+            if *bucket != NOWHERE && !segment.holds(*bucket as usize, key) {
+                *bucket = segment.find_after_guess(hash, key).map_or(NOWHERE, |b| b as u32);
+            }
+        }
     }
 
     /// The value of the key that was the `i`th to be located, to be changed in place; also if the table has changed since.
