@@ -59,7 +59,8 @@ impl<K> Default for Removed<K> {
     }
 }
 
-/// Where keys of a batch were found; see [`ValueTable::locate`]. Kept by the caller, so that its memory is used again.
+/// Where keys of a batch were found, if they were looked for; see [`ValueTable::locate`]. Kept by the caller, so that its
+/// memory is used again.
 #[derive(Default)]
 pub struct Located {
     /// Segment and bucket.
@@ -126,7 +127,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         Some(self.change(segment, bucket))
     }
 
-    /// Looks up the keys of a batch, all before any of them is changed.
+    /// Looks up the keys of a batch, all before any of them is changed, if the table is too large for the processor's caches.
+    ///
+    /// In two passes: the first reads tags only and guesses from them, the second compares. What a tag has made the processor
+    /// expect wrongly is known only when the entry has come from memory; it then costs that look-up, and not all those that
+    /// were begun after it.
     #[inline]
     pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone, into: &mut Located)
     where
@@ -134,20 +139,13 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     {
         into.layout = self.layout;
         into.places.clear();
-        let place = |segment: usize, bucket: Option<usize>| (segment as u32, bucket.map_or(NOWHERE, |b| b as u32));
         if self.len <= IN_CACHE {
-            into.places.extend(keys.map(|(hash, key)| {
-                let segment = self.segment(hash);
-                place(segment, self.segments[segment].find(hash, key))
-            }));
             return;
         }
-        // Two passes: the first reads tags only and guesses from them, the second compares. A wrong guess of the processor, which
-        // tags cause now and then, is known only when the entry has come from memory; it then costs one look-up, not all those
-        // that were begun after it.
         into.places.extend(keys.clone().map(|(hash, _)| {
             let segment = self.segment(hash);
-            place(segment, self.segments[segment].guess(hash))
+            let bucket = self.segments[segment].guess(hash);
+            (segment as u32, bucket.map_or(NOWHERE, |b| b as u32))
         }));
         for ((segment, bucket), (hash, key)) in into.places.iter_mut().zip(keys) {
             let segment = &self.segments[*segment as usize];
@@ -157,14 +155,15 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         }
     }
 
-    /// The value of the key that was the `i`th to be located, to be changed in place; also if the table has changed since.
+    /// The value of the key that was the `i`th to be looked up, to be changed in place; also if the table has changed since.
     #[inline]
     pub fn located_mut(&mut self, located: &Located, i: usize, hash: KeyHash, key: &K) -> Option<&mut V> {
-        let (segment, bucket) = located.places[i];
-        if bucket == NOWHERE || located.layout != self.layout {
-            return self.get_mut(hash, key);
+        match located.places.get(i) {
+            Some((segment, bucket)) if *bucket != NOWHERE && located.layout == self.layout => {
+                Some(self.change(*segment as usize, *bucket as usize))
+            }
+            _ => self.get_mut(hash, key),
         }
-        Some(self.change(segment as usize, bucket as usize))
     }
 
     /// Gives a value to a key that has none.
