@@ -25,7 +25,11 @@ pub(crate) fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<()> {
         };
     }
     short_ways! {
-        SmallString: |s| put_str(s, out),
+        SmallString: |s| match s.inline() {
+            // The length is one byte.
+            Some((text, len)) => put_bytes(text << 8 | len as u128, 1 + len, out),
+            None => put_str(s, out),
+        },
         String: |s| put_str(s, out),
         u64: |n| put_varint(*n, out),
         u32: |n| put_varint(u64::from(*n), out),
@@ -94,14 +98,23 @@ impl Flavor for Appending<'_> {
     }
 }
 
+/// Appends the first `len` bytes of a number. Written whole and then cut: a copy whose length is not known beforehand is a call.
+#[inline]
+fn put_bytes(bytes: u128, len: usize, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&bytes.to_le_bytes());
+    out.truncate(start + len);
+}
+
 /// Seven bits a byte, the lowest first; all bytes but the last have their top bit set.
 #[inline]
-fn put_varint(mut n: u64, out: &mut Vec<u8>) {
-    while n >= 0x80 {
-        out.push(n as u8 | 0x80);
-        n >>= 7;
+fn put_varint(n: u64, out: &mut Vec<u8>) {
+    let (mut bytes, mut len, mut rest) = (u128::from(n & 0x7f), 1, n >> 7);
+    while rest > 0 {
+        bytes |= (0x80 | u128::from(rest & 0x7f) << 8) << (8 * (len - 1));
+        (len, rest) = (len + 1, rest >> 7);
     }
-    out.push(n as u8);
+    put_bytes(bytes, len, out);
 }
 
 /// A number of at most `max`, which is all ones.

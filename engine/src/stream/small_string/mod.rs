@@ -56,6 +56,14 @@ impl SmallString {
     }
 }
 
+impl SmallString {
+    /// The text, the first byte in the lowest bits, and its length in bytes, if it takes no memory of its own.
+    #[inline]
+    pub(crate) fn inline(&self) -> Option<(u128, usize)> {
+        self.0.inline_text()
+    }
+}
+
 impl Key for SmallString {
     #[inline]
     fn key_hash(&self) -> KeyHash {
@@ -73,7 +81,7 @@ impl PartialEq for SmallString {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
         // Text that is as long in one as in the other has the same form in both.
-        match (self.0.as_inline(), other.0.as_inline()) {
+        match (self.0.inline_bits(), other.0.inline_bits()) {
             (None, None) => self.as_str() == other.as_str(),
             (a, b) => a == b,
         }

@@ -72,16 +72,22 @@ impl Packed {
         self.high >> 56 == ON_HEAP
     }
 
-    /// All sixteen bytes. The same for the same text, if it is short.
     #[inline]
-    pub fn bits(&self) -> u128 {
+    fn bits(&self) -> u128 {
         u128::from(self.high) << 64 | self.low.addr() as u128
     }
 
-    /// The bits, if they are the text.
+    /// All sixteen bytes, if the text is in them. The same for the same text.
     #[inline]
-    pub fn as_inline(&self) -> Option<u128> {
+    pub fn inline_bits(&self) -> Option<u128> {
         (!self.is_on_heap()).then(|| self.bits())
+    }
+
+    /// The text, the first byte in the lowest bits, and its length, if it is short.
+    #[inline]
+    pub fn inline_text(&self) -> Option<(u128, usize)> {
+        let text = |bits: u128| (bits & (u128::MAX >> 8), (bits >> 120) as usize);
+        self.inline_bits().map(text)
     }
 
     /// The text.
