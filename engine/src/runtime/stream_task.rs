@@ -125,6 +125,8 @@ impl StreamTask {
                     gate.recycle(channel, batch);
                     self.pass_on(began).await?;
                     self.sweep()?;
+                    // Whose input never ends has still to let others run: what comes after it in the job, and the job manager.
+                    yield_now().await;
                 }
                 Either::Right((channel, StreamElement::Barrier(barrier))) => {
                     let meter = meter.as_mut().expect("barriers flow only where checkpoints are on");
