@@ -14,15 +14,19 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stopped_job::{Job, STOPPED, completed};
-use support::{Place, Running, assert_exactly_once, copy, count, edit_manifest, kill, remove, run, text};
-use tidegate::stream::hash_bytes;
+use bytes::Bytes;
+use stopped_job::{Job, READ_WHOLE, STOPPED, completed};
+use support::{Outcome, Place, Running, assert_exactly_once, copy, count, edit_manifest, kill, remove, run, text};
+use tidegate::{storage::decode_snapshot, stream::hash_bytes};
+
+fn flip_a_bit_at(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
 
 fn flip_a_bit(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(path, bytes).unwrap();
+    flip_a_bit_at(path, fs::metadata(path).unwrap().len() as usize / 2);
 }
 
 fn cut_in_half(path: &Path) {
@@ -167,21 +171,67 @@ fn past_a_damaged_newest_manifest() {
     assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
 }
 
+/// Where a bit of a snapshot file is flipped, and what is said of it if the file is read by range. A file that is read as a
+/// whole has one checksum.
+fn flips(path: &Path) -> [(usize, String); 4] {
+    let bytes: Bytes = fs::read(path).unwrap().into();
+    let number = |from_end: usize| u64::from_le_bytes(*bytes[bytes.len() - from_end..].first_chunk().unwrap()) as usize;
+    let index = number(24);
+    let (_, snapshot) = decode_snapshot(&bytes, path).unwrap();
+    let groups = snapshot.operators.iter().flat_map(|o| &o.keyed).flat_map(|k| &k.groups);
+    let pieces = groups.flat_map(|g| g.pieces.iter().map(|piece| (g.group.0, piece)));
+    // The extent in the middle of the file. What is not compressed lies in the file as it is.
+    let offset = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
+    let middle =
+        pieces.map(|(group, piece)| (group, offset(&piece.bytes))).min_by_key(|(_, at)| at.abs_diff(index / 2));
+    let (in_a_group, what) = match middle {
+        Some((group, at)) => (at, format!("the checksum of key group {group} does not match")),
+        None => (index, "nothing: it holds no key group".to_owned()),
+    };
+    [
+        (0, "it does not begin like a snapshot file".to_owned()),
+        (in_a_group, what),
+        (index, "the checksum of its index does not match".to_owned()),
+        (bytes.len() - 24, "it does not end like a snapshot file".to_owned()),
+    ]
+}
+
+/// The one line that says what a job has failed of.
+fn error_line(outcome: &Outcome) -> &str {
+    let mut errors = outcome.stderr.lines().filter(|line| line.starts_with("error: "));
+    let error = errors.next().expect("the error is said");
+    assert_eq!(errors.next(), None, "{outcome:#?}");
+    error
+}
+
 #[test]
 fn a_damaged_snapshot() {
     let job = Job::stopped();
-    for (spoil, what) in [(flip_a_bit as fn(&Path), "checksum"), (cut_in_half, "it has"), (remove, "it is missing")] {
-        for subtask in ["source-0", "count-1", "sink-0"] {
-            let path = job.snapshot(subtask);
-            let name = path.strip_prefix(job.place.path("")).unwrap().display().to_string();
-            let said = format!("snapshot file {name} is damaged: ");
-            let vertex = subtask.split('-').next().unwrap();
-            let (task, during) = (format!("task {vertex}/"), format!("restoring checkpoint {}: ", job.newest));
-            job.refuses(
-                &path,
-                spoil,
-                &[&said, what, &task, &during, "bring it back from a copy, restore another checkpoint", RESUME],
-            );
+    for (subtask, is_large) in [("source-0", false), ("count-1", true), ("sink-0", false)] {
+        let file = job.snapshot(subtask);
+        assert_eq!(file.len > READ_WHOLE, is_large, "{file:?}");
+        let path = job.place.path("chk/state").join(&file.name);
+        let (vertex, _) = subtask.split_once('-').unwrap();
+        let refuses = |spoil: &dyn Fn(&Path), what: &str| {
+            let outcome = job.refuses(&path, spoil, &[RESUME]);
+            // Which subtask of the vertex says so first is a matter of luck.
+            let line = |index: u32| {
+                format!(
+                    "error: job WordCount: task {vertex}/{index}: restoring checkpoint {}: snapshot file chk/state/{} is \
+                     damaged: {what}; bring it back from a copy, restore another checkpoint by its path, or start afresh \
+                     with new directories",
+                    job.newest, file.name
+                )
+            };
+            let said = error_line(&outcome);
+            assert!([0, 1].map(line).iter().any(|line| line == said), "{said}\ninstead of\n{}", line(0));
+        };
+        refuses(&remove, "it is missing");
+        refuses(&cut_in_half, &format!("it has {} bytes instead of {}", file.len / 2, file.len));
+        let whole =
+            format!("its checksum is not the one that it had when it was written for checkpoint {}", file.written_for);
+        for (at, by_range) in flips(&path) {
+            refuses(&|path| flip_a_bit_at(path, at), if is_large { &by_range } else { &whole });
         }
     }
     job.goes_on(&[]);
@@ -211,7 +261,7 @@ fn another_format_version() {
     job.refuses(&job.file("manifest"), written_by_another, &[&said, RESUME]);
     let rotten = format!("manifest chk/chk-{}/manifest is damaged: its format version is not the one", job.newest);
     job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&rotten, RESUME]);
-    let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
+    let name = job.snapshot("count-1").name;
     let said = format!("snapshot file chk/state/{name} {}", remedy(2));
     let newer = |directory: &Path| {
         let path = directory.join("state").join(&name);
