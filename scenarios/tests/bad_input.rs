@@ -295,6 +295,24 @@ fn a_parallelism_that_makes_no_sense() {
 }
 
 #[test]
+fn snapshot_settings_that_make_no_sense() {
+    let place = Place::new();
+    place.write("in", "to be");
+    let policies = "possible values: by-cost, incremental, full";
+    let methods = "possible values: none, lz4, zstd";
+    let cases = [
+        (["--snapshots", "never"], ["invalid value 'never' for '--snapshots <POLICY>'", policies]),
+        (["--snapshot-compression", "gzip"], ["invalid value 'gzip' for '--snapshot-compression <METHOD>'", methods]),
+        (["--retained-checkpoints", "0"], ["no checkpoint would be retained", "keep at least 1 to recover from"]),
+        (["--retained-checkpoints", "-1"], ["invalid value '-1' for '--retained-checkpoints <N>'", "is not in"]),
+    ];
+    for (arguments, said) in cases {
+        run(&mut place.word_count(&arguments)).assert(2, &said);
+        assert!(!place.path("out").exists() && !place.path("chk").exists());
+    }
+}
+
+#[test]
 fn an_output_directory_with_foreign_files() {
     let place = Place::new();
     place.write("in", "to be");
