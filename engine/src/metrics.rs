@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::CheckpointId;
 
-/// Something that was measured, for people to see; told by the job manager, or where that is said by a task manager, to its
-/// probe.
+/// Something that was measured, for people to see; told by the job manager, or where that is said by a task manager, to
+/// its probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measurement {
     /// What a completed checkpoint has cost.

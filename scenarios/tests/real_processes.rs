@@ -25,9 +25,9 @@ impl Deaths {
     }
 }
 
-/// Kills the whole job at moments of all kinds: before it has done anything, in the middle of a checkpoint, right after.
-/// A fast machine is through with a text before it has been killed often enough: then with a longer one. A text that was
-/// given is what it is, and comes once.
+/// Kills the whole job at moments of all kinds: before it has done anything, in the middle of a checkpoint, right
+/// after. A fast machine is through with a text before it has been killed often enough: then with a longer one. A text
+/// that was given is what it is, and comes once.
 fn kill_until_it_ends(arguments: &[&str]) {
     if let Some(given) = given_text() {
         let deaths = kill_until_this_ends(&given, arguments);

@@ -1,4 +1,5 @@
-//! After a failure the sources say how many records they read again: exactly as many as the operators behind them see again.
+//! After a failure the sources say how many records they read again: exactly as many as the operators behind them see
+//! again.
 
 mod support;
 

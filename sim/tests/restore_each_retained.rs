@@ -1,5 +1,5 @@
-//! A job that keeps several checkpoints can be started from each of them, not only from the newest: whatever was written over
-//! or deleted since, each still has all that it needs.
+//! A job that keeps several checkpoints can be started from each of them, not only from the newest: whatever was written
+//! over or deleted since, each still has all that it needs.
 
 mod support;
 
@@ -179,8 +179,8 @@ enum GoesOn {
     Elsewhere,
 }
 
-/// Runs the job until some checkpoints are retained and others are gone; then from each that is left, with a copy of all files,
-/// to its end. Gives of how many files the longest snapshot of each consisted.
+/// Runs the job until some checkpoints are retained and others are gone; then from each that is left, with a copy of all
+/// files, to its end. Gives of how many files the longest snapshot of each consisted.
 fn restore_each(seed: u64, policy: SnapshotPolicy, goes_on: GoesOn) -> Vec<usize> {
     in_world(seed, settings(), async move |world| {
         for input in INPUTS {

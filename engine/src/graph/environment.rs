@@ -115,14 +115,15 @@ impl StreamExecutionEnvironment {
         self
     }
 
-    /// What a task writes of its state at a checkpoint: everything, or only what has changed. Unless set, whatever costs less.
+    /// What a task writes of its state at a checkpoint: everything, or only what has changed. Unless set, whatever costs
+    /// less.
     pub fn set_snapshot_policy(&mut self, policy: SnapshotPolicy) -> &mut Self {
         self.checkpoint_options_mut().snapshots = policy;
         self
     }
 
-    /// How keyed state is stored in snapshot files; as it is unless set. A job may change it at any time: each file says how
-    /// it is stored.
+    /// How keyed state is stored in snapshot files; as it is unless set. A job may change it at any start: each file says
+    /// how it is stored.
     pub fn set_snapshot_compression(&mut self, compression: SnapshotCompression) -> &mut Self {
         self.checkpoint_options_mut().compression = compression;
         self

@@ -10,8 +10,8 @@ use crate::{
     state::{Freeze, FrozenOperator, FrozenSnapshot, StateSize},
 };
 
-/// A chain from its first operator on. The methods mean what they mean in `SubtaskProgram`; whatever has nothing to do with
-/// snapshots is asked of `head` itself.
+/// A chain from its first operator on. The methods mean what they mean in `SubtaskProgram`; whatever has nothing to do
+/// with snapshots is asked of `head` itself.
 pub(crate) struct Chain<In> {
     pub head: Box<dyn Stage<In>>,
     /// What is being swept.

@@ -1,4 +1,5 @@
-//! How many records a source has sent on behind each barrier: after a restore those behind the restored one are read again.
+//! How many records a source has sent on behind each barrier: after a restore those behind the restored one are read
+//! again.
 
 use std::sync::Mutex;
 
@@ -35,8 +36,8 @@ impl SourceProgress {
         });
     }
 
-    /// How many records were sent on behind the barrier of the checkpoint, or from the beginning on. `None` if it was not this
-    /// attempt that took it.
+    /// How many records were sent on behind the barrier of the checkpoint, or since the beginning. `None` if this attempt
+    /// has neither taken nor restored it.
     pub(crate) fn behind(&self, restored: Option<CheckpointId>) -> Option<u64> {
         self.with(|Progress { records, before }| {
             let (_, before) = before.iter().find(|(checkpoint, _)| *checkpoint == restored)?;

@@ -1,4 +1,5 @@
 //! A job that stopped half way, and what is done to it: spoil a file, see that it refuses to run, put the file right.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +15,10 @@ use tidegate::{
 
 use super::support::{Outcome, Place, assert_exactly_once, copy, count, manifest, remove, run, text};
 
+/// How a job is told to go on.
+pub const RESUME: &str =
+    "once that is put right, run: tidegate run wordcount --input in --output out --checkpoint-dir chk";
+
 /// A line that no job gets past.
 const NOT_UTF_8: &[u8] = b"caf\xe9\n";
 
@@ -23,8 +28,8 @@ const WORDS_AT_ONCE: usize = 20_000;
 /// A snapshot file of more bytes is read by range, a smaller one as a whole.
 pub const READ_WHOLE: u64 = 64 << 10;
 
-/// A job that stopped at the end of its input, where a byte is not UTF-8, after some checkpoints. The newest of them has
-/// snapshot files that are read as a whole, and such that are read by range.
+/// A job that stopped at the end of its input, where a byte is not UTF-8, after some checkpoints. The newest of them
+/// has snapshot files that are read as a whole, and such that are read by range.
 pub struct Stopped {
     pub place: Place,
     pub outcome: Outcome,
@@ -43,6 +48,21 @@ pub static STOPPED: LazyLock<Stopped> = LazyLock::new(|| {
     }
     panic!("even the longest job had no time for a checkpoint behind its first line");
 });
+
+/// Leaves half of a file.
+pub fn cut_in_half(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+/// Puts a text in the place of another, once.
+pub fn replace(from: &str, to: &str) -> impl FnOnce(&Path) {
+    move |path| {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+}
 
 /// The completed checkpoints, ascending.
 pub fn completed(place: &Place) -> Vec<u64> {

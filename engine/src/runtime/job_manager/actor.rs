@@ -91,7 +91,7 @@ impl JobManager {
         let graph = config.graph;
         let shape = graph.vertices.iter().map(|v| (v.id, v.parallelism)).collect();
         let used = if planted!(IdsStartAgain) { &found.completed } else { &found.begun }; // FLINK-2354
-        // A task takes no checkpoint that is not newer than what it has restored, which may be one of another directory.
+        // A task takes no checkpoint that is not newer than what it has restored, perhaps from another directory.
         let restored = found.restore.as_ref().map(|point| point.manifest.checkpoint);
         let first_id = used.last().copied().max(restored).map_or(CheckpointId::FIRST, |highest| highest.next());
         let coordinator = graph
