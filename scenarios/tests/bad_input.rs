@@ -14,31 +14,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stopped_job::{Job, STOPPED, completed};
-use support::{Place, Running, assert_exactly_once, copy, count, edit_manifest, kill, remove, run, text};
-use tidegate::stream::hash_bytes;
-
-fn flip_a_bit(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(path, bytes).unwrap();
-}
-
-fn cut_in_half(path: &Path) {
-    let bytes = fs::read(path).unwrap();
-    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-}
-
-fn replace(from: &str, to: &str) -> impl FnOnce(&Path) {
-    move |path| {
-        let text = fs::read_to_string(path).unwrap();
-        assert!(text.contains(from), "{text}");
-        fs::write(path, text.replacen(from, to, 1)).unwrap();
-    }
-}
-
-const RESUME: &str = "once that is put right, run: tidegate run wordcount --input in --output out --checkpoint-dir chk";
+use stopped_job::{Job, RESUME, STOPPED, cut_in_half, replace};
+use support::{Place, Running, assert_exactly_once, count, edit_manifest, kill, remove, run, text};
 
 #[test]
 fn missing_input() {
@@ -143,98 +120,6 @@ fn a_directory_that_is_no_checkpoint_directory() {
 }
 
 #[test]
-fn a_damaged_newest_manifest() {
-    let job = Job::stopped();
-    let said = format!("manifest chk/chk-{}/manifest is damaged: ", job.newest);
-    let said = [&*said, "it is not skipped", "bring it back from a copy, or restore another checkpoint", RESUME];
-    for spoil in [flip_a_bit, cut_in_half, |path: &Path| fs::write(path, "").unwrap()] {
-        job.refuses(&job.file("manifest"), spoil, &said);
-    }
-    // As JSON it is still what it should be.
-    job.refuses(&job.file("manifest"), replace("\"max_parallelism\": 128", "\"max_parallelism\":  128"), &said);
-    job.goes_on(&[]);
-}
-
-/// The remedy that the message names: to restore another one, whose output is the last that was committed.
-#[test]
-fn past_a_damaged_newest_manifest() {
-    let job = Job::stopped();
-    copy(&job.file(""), &job.place.path("chk/chk-900"));
-    job.refuses_arguments(&[], &["chk/chk-900 holds checkpoint", "its directory must be named"]);
-    cut_in_half(&job.place.path("chk/chk-900/manifest"));
-    job.refuses_arguments(&[], &["manifest chk/chk-900/manifest is damaged"]);
-    job.goes_on(&["--restore", &format!("chk/chk-{}", job.newest)]);
-    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
-}
-
-#[test]
-fn a_damaged_snapshot() {
-    let job = Job::stopped();
-    for (spoil, what) in [(flip_a_bit as fn(&Path), "checksum"), (cut_in_half, "it has"), (remove, "it is missing")] {
-        for subtask in ["source-0", "count-1", "sink-0"] {
-            let path = job.snapshot(subtask);
-            let name = path.strip_prefix(job.place.path("")).unwrap().display().to_string();
-            let said = format!("snapshot file {name} is damaged: ");
-            let vertex = subtask.split('-').next().unwrap();
-            let (task, during) = (format!("task {vertex}/"), format!("restoring checkpoint {}: ", job.newest));
-            job.refuses(
-                &path,
-                spoil,
-                &[&said, what, &task, &during, "bring it back from a copy, restore another checkpoint", RESUME],
-            );
-        }
-    }
-    job.goes_on(&[]);
-}
-
-#[test]
-fn a_half_written_checkpoint() {
-    let job = Job::stopped();
-    let half = job.place.path("chk/chk-900");
-    copy(&job.file(""), &half);
-    fs::rename(half.join("manifest"), half.join("manifest.tmp")).unwrap();
-    cut_in_half(&half.join("manifest.tmp"));
-    job.goes_on(&[]);
-    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
-}
-
-#[test]
-fn another_format_version() {
-    let job = Job::stopped();
-    let remedy = |ours| {
-        format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
-    };
-    let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(2));
-    let written_by_another = |path: &Path| {
-        replace("manifest 2 xxh3=", "manifest 9 sum=")(path);
-    };
-    job.refuses(&job.file("manifest"), written_by_another, &[&said, RESUME]);
-    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its format version is not the one", job.newest);
-    job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&rotten, RESUME]);
-    let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
-    let said = format!("snapshot file chk/state/{name} {}", remedy(2));
-    let newer = |directory: &Path| {
-        let path = directory.join("state").join(&name);
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[8] = 9;
-        fs::write(path, &bytes).unwrap();
-        edit_manifest(&directory.join(format!("chk-{}", job.newest)), |manifest| {
-            let file = manifest
-                .vertices
-                .iter_mut()
-                .flat_map(|v| &mut v.snapshots)
-                .flat_map(|s| &mut s.files)
-                .find(|f| f.name == name);
-            file.unwrap().digest = hash_bytes(&bytes).0;
-        });
-    };
-    job.refuses(&job.place.path("chk"), newer, &[&said, RESUME]);
-    let said = ["checkpoint directory chk: its format is version 9, this build reads version 1: use the build"];
-    job.refuses(&job.place.path("chk/job.json"), replace("1,", "9,"), &said);
-    job.goes_on(&[]);
-}
-
-#[test]
 fn a_parallelism_that_makes_no_sense() {
     let job = Job::stopped();
     let operator = "operator source (number 0, uid \"source\") has parallelism";
@@ -242,6 +127,24 @@ fn a_parallelism_that_makes_no_sense() {
     job.refuses_arguments(&["--parallelism", "129"], &[operator, " 129, above the maximum parallelism 128: lower it"]);
     job.refuses_arguments(&["--parallelism", "-1"], &["invalid value '-1' for '--parallelism <N>'"]);
     job.goes_on(&["--parallelism", "3"]);
+}
+
+#[test]
+fn snapshot_settings_that_make_no_sense() {
+    let place = Place::new();
+    place.write("in", "to be");
+    let policies = "possible values: by-cost, incremental, full";
+    let methods = "possible values: none, lz4, zstd";
+    let cases = [
+        (["--snapshots", "never"], ["invalid value 'never' for '--snapshots <POLICY>'", policies]),
+        (["--snapshot-compression", "gzip"], ["invalid value 'gzip' for '--snapshot-compression <METHOD>'", methods]),
+        (["--retained-checkpoints", "0"], ["no checkpoint would be retained", "keep at least 1 to recover from"]),
+        (["--retained-checkpoints", "-1"], ["invalid value '-1' for '--retained-checkpoints <N>'", "is not in"]),
+    ];
+    for (arguments, said) in cases {
+        run(&mut place.word_count(&arguments)).assert(2, &said);
+        assert!(!place.path("out").exists() && !place.path("chk").exists());
+    }
 }
 
 #[test]
