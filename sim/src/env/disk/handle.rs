@@ -15,7 +15,7 @@ use tidegate::env::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, Ope
 
 use super::{
     DiskOp, SimDisk, State,
-    directory::{Change, Directory, Entry},
+    directory::{Change, Entry},
     faults::told,
     file_name,
     inode::Inode,
@@ -160,7 +160,7 @@ impl Disk for NodeDisk {
             (Err(e), OpenMode::Create | OpenMode::CreateNew) if e.kind() == io::ErrorKind::NotFound => {
                 state.directory(parent(path)?)?;
                 let ino = state.new_inode(Inode::default());
-                let put = Change::Put { name: file_name(path)?, entry: Entry::File(ino) };
+                let put = Change::Put { name: file_name(path)?.to_owned(), entry: Entry::File(ino) };
                 change(state, node, path, put)?;
                 Ok(ino)
             }
@@ -179,7 +179,7 @@ impl Disk for NodeDisk {
             if let Ok(Entry::Directory) = state.entry(to) {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
-            change(state, node, from, Change::Rename { from: file_name(from)?, to: file_name(to)?, entry })
+            change(state, node, from, Change::Rename { from: file_name(from)?.to_owned(), to: file_name(to)?.to_owned(), entry })
         });
         rename.await
     }
@@ -187,7 +187,7 @@ impl Disk for NodeDisk {
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
         let remove = self.operate(work(FileOp::Remove, path), |state, node| {
             state.file(path)?;
-            change(state, node, path, Change::Remove { name: file_name(path)? })
+            change(state, node, path, Change::Remove { name: file_name(path)?.to_owned() })
         });
         remove.await
     }
@@ -197,8 +197,8 @@ impl Disk for NodeDisk {
             if state.entry(path).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            change(state, node, path, Change::Put { name: file_name(path)?, entry: Entry::Directory })?;
-            state.directories.insert(path.to_owned(), Directory::default());
+            change(state, node, path, Change::Put { name: file_name(path)?.to_owned(), entry: Entry::Directory })?;
+            state.directories.put_new(path);
             Ok(())
         });
         create.await
@@ -209,7 +209,7 @@ impl Disk for NodeDisk {
             if !state.directory(path)?.visible.is_empty() {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
-            change(state, node, path, Change::Remove { name: file_name(path)? })
+            change(state, node, path, Change::Remove { name: file_name(path)?.to_owned() })
         });
         remove.await
     }
@@ -250,7 +250,7 @@ impl Disk for NodeDisk {
             if state.entry(path).is_err() {
                 state.directory(parent(path)?)?;
                 let ino = state.new_inode(Inode::default());
-                change(state, node, path, Change::Put { name: file_name(path)?, entry: Entry::File(ino) })?;
+                change(state, node, path, Change::Put { name: file_name(path)?.to_owned(), entry: Entry::File(ino) })?;
             }
             state.next += 1;
             Ok(Some(state.next))

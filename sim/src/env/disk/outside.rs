@@ -22,7 +22,7 @@ impl SimDisk {
         let ino = state.new_inode(Inode::durable(contents));
         let name = file_name(path).expect("a file has a name");
         let directory = state.directories.get_mut(parent).expect("it was just created");
-        directory.put_now(&name, Entry::File(ino));
+        directory.put_now(name, Entry::File(ino));
     }
 
     /// Puts a directory there, durably, with all directories above it.
@@ -58,7 +58,7 @@ impl SimDisk {
     pub fn tree_now(&self) -> BTreeMap<PathBuf, Bytes> {
         let state = self.lock();
         let mut tree = BTreeMap::new();
-        for (path, directory) in &state.directories {
+        for (path, directory) in state.directories.iter() {
             for (name, entry) in &directory.visible {
                 if let Entry::File(ino) = entry {
                     tree.insert(path.join(name), Bytes::copy_from_slice(state.inodes[ino].contents()));
@@ -95,12 +95,12 @@ impl State {
         let mut above = parent;
         while let Some(upper) = above.parent() {
             let name = file_name(above).ok()?;
-            if !matches!(self.directories.get(upper)?.durable.get(&name), Some(Entry::Directory)) {
+            if !matches!(self.directories.get(upper)?.durable.get(name), Some(Entry::Directory)) {
                 return None;
             }
             above = upper;
         }
-        match self.directories.get(parent)?.durable.get(&file_name(path).ok()?)? {
+        match self.directories.get(parent)?.durable.get(file_name(path).ok()?)? {
             Entry::File(ino) => Some(*ino),
             Entry::Directory => None,
         }
@@ -110,7 +110,7 @@ impl State {
         let Some(parent) = path.parent() else { return };
         self.create_directories_now(parent);
         let name = file_name(path).expect("a directory has a name");
-        self.directories.get_mut(parent).expect("it was just created").put_now(&name, Entry::Directory);
-        self.directories.entry(path.to_owned()).or_default();
+        self.directories.get_mut(parent).expect("it was just created").put_now(name, Entry::Directory);
+        self.directories.add(path);
     }
 }
