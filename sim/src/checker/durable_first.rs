@@ -9,7 +9,6 @@ use tidegate::{
     connector::{Committable, PartFile},
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
-    storage::decode_snapshot,
     stream::hash_bytes,
 };
 
@@ -46,7 +45,7 @@ impl DurableFirst {
         };
         // The file may have been used for more before.
         let bytes = bytes.slice(..bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
-        decode_snapshot(&bytes, &path).map_err(|e| format!("acknowledged, but: {e}"))?;
+        self.ground.decode_snapshot(name, &bytes).map_err(|e| format!("acknowledged, but: {e}"))?;
         if hash_bytes(&bytes).0 != digest {
             return Err(format!("{} is acknowledged, but is not what was frozen", path.display()));
         }
