@@ -12,10 +12,7 @@ use tidegate::{
     stream::hash_bytes,
 };
 
-use super::{
-    Checker, DiskView,
-    ground::{Ground, is_whole},
-};
+use super::{Checker, DiskView, ground::Ground};
 
 /// Looks at what would be left.
 pub(super) struct DurableFirst {
@@ -77,7 +74,7 @@ impl DurableFirst {
         for file in manifest.files() {
             let path = self.ground.snapshot_path(&file.name);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-            if !is_whole(&bytes, file) {
+            if !self.ground.is_whole(&bytes, file) {
                 return Err(format!("{} is durable only in part", path.display()));
             }
         }

@@ -38,8 +38,9 @@ pub(super) struct Ground {
 #[derive(Default)]
 struct Decoded {
     manifests: BTreeMap<CheckpointId, (Bytes, Arc<Manifest>)>,
-    /// By the names of the snapshot files. A file is part of many checkpoints, and several checkers ask for each.
+    /// By the names of the snapshot files, and so are their checksums. A file is part of many checkpoints, and several checkers ask for each.
     snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
+    digests: BTreeMap<String, (Bytes, u64)>,
     checkpoint: Option<Arc<OpenCheckpoint>>,
 }
 
@@ -128,7 +129,7 @@ impl Ground {
 
     fn decode_manifest(&self, id: CheckpointId, bytes: Bytes) -> Result<Arc<Manifest>, String> {
         let mut decoded = self.decoded();
-        if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| *from == bytes) {
+        if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| is_same(from, &bytes)) {
             return Ok(manifest.clone());
         }
         let path = self.manifest_path(id);
@@ -140,10 +141,28 @@ impl Ground {
         Ok(manifest)
     }
 
+    /// Whether these contents of a snapshot file hold what was written for the checkpoint.
+    pub(super) fn is_whole(&self, contents: &Bytes, file: &SnapshotFile) -> bool {
+        let beginning = beginning(contents, file);
+        beginning.len() as u64 == file.len && self.digest(&file.name, beginning) == file.digest
+    }
+
+    fn digest(&self, name: &str, contents: Bytes) -> u64 {
+        let digests = &mut self.decoded().digests;
+        match digests.get(name) {
+            Some((of, digest)) if is_same(of, &contents) => *digest,
+            _ => {
+                let digest = hash_bytes(&contents).0;
+                digests.insert(name.to_owned(), (contents, digest));
+                digest
+            }
+        }
+    }
+
     /// What these contents of a snapshot file hold. They are decoded unless the file held the very same bytes before.
     pub(super) fn decode_snapshot(&self, name: &str, contents: &Bytes) -> Result<Arc<SubtaskSnapshot>, String> {
         let snapshots = &mut self.decoded().snapshots;
-        if let Some((_, snapshot)) = snapshots.get(name).filter(|(from, _)| from == contents) {
+        if let Some((_, snapshot)) = snapshots.get(name).filter(|(from, _)| is_same(from, contents)) {
             return Ok(snapshot.clone());
         }
         let (_, snapshot) = decode_snapshot(contents, &self.snapshot_path(name)).map_err(|e| e.to_string())?;
@@ -166,7 +185,7 @@ impl Ground {
             contents.push(beginning(&bytes, file));
         }
         let last = self.decoded().checkpoint.clone();
-        if let Some(same) = last.filter(|last| last.manifest == manifest && last.contents == contents) {
+        if let Some(same) = last.filter(|last| last.is(&manifest, &contents)) {
             return Ok(same);
         }
         let operators = self.operators(&manifest, &contents)?;
@@ -201,8 +220,17 @@ fn beginning(contents: &Bytes, file: &SnapshotFile) -> Bytes {
     contents.slice(..contents.len().min(usize::try_from(file.len).unwrap_or(usize::MAX)))
 }
 
-/// Whether these contents hold what was written for the checkpoint.
-pub(super) fn is_whole(contents: &Bytes, file: &SnapshotFile) -> bool {
-    let beginning = beginning(contents, file);
-    beginning.len() as u64 == file.len && hash_bytes(&beginning).0 == file.digest
+/// Whether both are the same bytes. Nothing needs to be compared of what is one and the same memory: nobody can have changed it.
+fn is_same(a: &Bytes, b: &Bytes) -> bool {
+    (a.as_ptr(), a.len()) == (b.as_ptr(), b.len()) || a == b
+}
+
+impl OpenCheckpoint {
+    /// Whether it was opened from these.
+    fn is(&self, manifest: &Arc<Manifest>, contents: &[Bytes]) -> bool {
+        let same = |(a, b)| is_same(a, b);
+        (Arc::ptr_eq(&self.manifest, manifest) || self.manifest == *manifest)
+            && self.contents.len() == contents.len()
+            && self.contents.iter().zip(contents).all(same)
+    }
 }

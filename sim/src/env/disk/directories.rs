@@ -1,10 +1,6 @@
 //! All directories, by path.
 
-use std::{
-    collections::BTreeMap,
-    ffi::OsString,
-    path::Path,
-};
+use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use super::directory::Directory;
 

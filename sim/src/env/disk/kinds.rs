@@ -6,7 +6,7 @@ use tidegate::storage::{
     MANIFEST, SNAPSHOT_DIRECTORY, TEMPORARY_SUFFIX, parse_checkpoint_directory, parse_snapshot_file,
 };
 
-use super::{State, directory::Entry};
+use super::{State, directory::Entry, split};
 use crate::fault::FileKind;
 
 /// The kind of the file that has this name in a directory of that name.
@@ -19,7 +19,8 @@ fn kind_of(directory: &str, name: &str) -> Option<FileKind> {
 
 /// The last two names of a path.
 fn names(path: &Path) -> Option<(&str, &str)> {
-    Some((path.parent()?.file_name()?.to_str()?, path.file_name()?.to_str()?))
+    let (parent, name) = split(path).ok()?;
+    Some((split(parent).ok()?.1, name))
 }
 
 /// The kind of the file that stands there.

@@ -21,6 +21,7 @@
 //! A file keeps what was written to it and what was synced of it; damage is kept beside that. Nodes get what is damaged;
 //! checkers see what the engine stored, because they judge the engine and not the medium.
 
+mod contents;
 mod directories;
 mod directory;
 mod faults;
@@ -201,8 +202,9 @@ impl State {
 
     /// A directory that can be reached by its name.
     fn directory(&self, path: &Path) -> io::Result<&Directory> {
-        if let Some(parent) = path.parent() {
-            match self.directory(parent)?.visible.get(file_name(path)?) {
+        if !is_root(path) {
+            let (parent, name) = split(path)?;
+            match self.directory(parent)?.visible.get(name) {
                 Some(Entry::Directory) => {}
                 Some(Entry::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
                 None => return Err(io::ErrorKind::NotFound.into()),
@@ -217,8 +219,11 @@ impl State {
     }
 
     fn entry(&self, path: &Path) -> io::Result<Entry> {
-        let Some(parent) = path.parent() else { return Ok(Entry::Directory) };
-        self.directory(parent)?.visible.get(file_name(path)?).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        if is_root(path) {
+            return Ok(Entry::Directory);
+        }
+        let (parent, name) = split(path)?;
+        self.directory(parent)?.visible.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn file(&self, path: &Path) -> io::Result<u64> {
@@ -257,6 +262,20 @@ impl State {
     fn room(&self) -> usize {
         let room = self.capacity.map(|capacity| capacity.saturating_sub(self.used()));
         room.map_or(usize::MAX, |room| usize::try_from(room).unwrap_or(usize::MAX))
+    }
+}
+
+fn is_root(path: &Path) -> bool {
+    path.as_os_str() == "/"
+}
+
+/// The directory of a path that is not the root, and the name in it: as `parent` and `file_name` would give them, but that a path
+/// is taken to be written as they write it. So often is this asked that it shows.
+fn split(path: &Path) -> io::Result<(&Path, &str)> {
+    match path.to_str().and_then(|path| path.rsplit_once('/')) {
+        None | Some((_, "" | "." | "..")) => Err(io::ErrorKind::InvalidInput.into()),
+        Some(("", name)) => Ok((Path::new("/"), name)),
+        Some((parent, name)) => Ok((Path::new(parent), name)),
     }
 }
 
