@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
 use super::directory::Directory;
 
-/// Every checker and every operation looks up a few of them. A path is compared name by name, as text at once: so the keys are
-/// text, which is right as long as each path is written in one way only, as `parent` and `join` give it.
+/// Every checker and every operation looks up a few of them. A `Path` is compared name by name, and text at once: so the keys
+/// are text, which is right as long as each path is written in one way only, as `parent` and `join` give it.
 pub(super) struct Directories(BTreeMap<OsString, Directory>);
 
 impl Default for Directories {
