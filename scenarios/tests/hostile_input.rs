@@ -69,9 +69,9 @@ const WORKER: &str = "TIDEGATE_TEST_WORKER";
 /// So many records of so many bytes each: large ones at once, small ones until batches are as large as they may be, and then
 /// larger and larger ones.
 const LENGTHS: [(usize, usize); 6] =
-    [(60, 10 << 20), (100_000, 1), (2_000, 10 << 10), (600, 100 << 10), (100, 1 << 20), (60, 10 << 20)];
+    [(60, 10 << 20), (100_000, 1), (20_000, 10 << 10), (6_000, 100 << 10), (600, 1 << 20), (60, 10 << 20)];
 
-/// Numbers of which an operator makes records: 1.4 GB in all, of which little is in memory at a time. Nothing but the time that
+/// Numbers of which an operator makes records: 2.6 GB in all, of which little is in memory at a time. Nothing but the time that
 /// they take tells the source how many it should read.
 #[test]
 fn small_records_that_become_large() {
