@@ -43,7 +43,7 @@ impl Directories {
     }
 
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.keys().map(|path| Path::new(path))
+        self.0.keys().map(Path::new)
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Directory> {
