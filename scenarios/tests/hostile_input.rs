@@ -6,6 +6,8 @@ mod support;
 
 use std::{fmt::Write as _, fs, process::Command, thread, time::Duration};
 
+use tidegate::graph::StreamExecutionEnvironment;
+
 use support::{Place, assert_exactly_once, count, run};
 
 /// The most memory that the process has had at any time, in MiB, and what it said.
@@ -59,6 +61,42 @@ fn values_of_ten_megabytes() {
         ["a", "b", "c"].iter().flat_map(|w| (1..=20).map(|n| (w.to_string(), n.to_string()))).collect();
     expected.sort();
     assert_eq!(updates, expected);
+}
+
+/// Set for the process that does the work of the test which starts it.
+const WORKER: &str = "TIDEGATE_TEST_WORKER";
+
+/// So many records of so many bytes each: large ones at once, small ones until batches are as large as they may be, and then
+/// larger and larger ones.
+const LENGTHS: [(usize, usize); 6] =
+    [(60, 10 << 20), (100_000, 1), (20_000, 10 << 10), (6_000, 100 << 10), (600, 1 << 20), (60, 10 << 20)];
+
+/// Numbers of which an operator makes records: 2.6 GB in all, of which little is in memory at a time. Nothing but the time that
+/// they take tells the source how many it should read.
+#[test]
+fn small_records_that_become_large() {
+    if std::env::var_os(WORKER).is_some() {
+        return make_large_records();
+    }
+    let place = Place::new();
+    let mut worker = Command::new(std::env::current_exe().unwrap());
+    worker.args(["--exact", "small_records_that_become_large", "--nocapture"]).env(WORKER, "1");
+    let (peak, said) = peak_memory(worker, &place);
+    assert!(peak < 400, "{peak} MiB");
+    let bytes: usize = LENGTHS.iter().map(|(records, len)| records * len).sum();
+    assert!(said.lines().any(|line| line.ends_with(&format!("(97, {bytes})"))), "not all were counted");
+}
+
+fn make_large_records() {
+    let mut env = StreamExecutionEnvironment::new();
+    env.set_parallelism(1);
+    let lengths = LENGTHS.iter().flat_map(|(records, len)| std::iter::repeat_n(*len, *records));
+    env.from_elements(lengths.collect::<Vec<_>>())
+        .map(|len| "a".repeat(len))
+        .key_by(|word: &String| word.as_bytes()[0])
+        .sum(|word| word.len() as u64)
+        .print();
+    env.execute("large records").unwrap();
 }
 
 /// Checkpoints cannot be taken as often as they are wanted. That is no reason to fail, but one to say so.

@@ -38,7 +38,10 @@ impl<K> Sweep<K> {
         }
         let (position, len) = (start as u64, (self.buffer.len() - start) as u64);
         match self.extents.last_mut() {
-            Some(last) if (last.group, last.kind, last.position + last.len) == (group, kind, position) => {
+            Some(last)
+                if (last.group == group || planted!(WrongKeyGroup)) // FLINK-26063
+                    && (last.kind, last.position + last.len) == (kind, position) =>
+            {
                 last.entries += entries;
                 last.len += len;
             }
