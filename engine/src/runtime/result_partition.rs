@@ -17,7 +17,7 @@ use crate::{
 
 /// A batch shall take no longer than this part of the buffer timeout, so that it is the timeout, and not the batch, that
 /// says how long a record waits.
-const BATCHES_A_TIMEOUT: u32 = 32;
+const BATCHES_A_TIMEOUT: u32 = 4;
 
 /// A frame without its header, on its way to the connection's writer.
 pub(crate) struct Unsent {
