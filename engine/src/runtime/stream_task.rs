@@ -129,8 +129,6 @@ impl StreamTask {
                     gate.recycle(channel, batch);
                     self.pass_on(began).await?;
                     self.sweep()?;
-                    // Whose input never ends has still to let others run: what comes after it in the job, and the job manager.
-                    yield_now().await;
                 }
                 Either::Right((channel, StreamElement::Barrier(barrier))) => {
                     let meter = meter.as_mut().expect("barriers flow only where checkpoints are on");
@@ -142,6 +140,9 @@ impl StreamTask {
                     }
                 }
             }
+            // Whose input never ends has still to let others run: what comes after it in the job, and the job manager. After a
+            // barrier above all, which they wait for: the next batch may have much to copy before it changes anything.
+            yield_now().await;
         }
     }
 
