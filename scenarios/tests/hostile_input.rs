@@ -6,6 +6,8 @@ mod support;
 
 use std::{fmt::Write as _, fs, process::Command, thread, time::Duration};
 
+use tidegate::graph::StreamExecutionEnvironment;
+
 use support::{Place, assert_exactly_once, count, run};
 
 /// The most memory that the process has had at any time, in MiB, and what it said.
@@ -59,6 +61,38 @@ fn values_of_ten_megabytes() {
         ["a", "b", "c"].iter().flat_map(|w| (1..=20).map(|n| (w.to_string(), n.to_string()))).collect();
     expected.sort();
     assert_eq!(updates, expected);
+}
+
+/// Set for the process that does the work of the test which starts it.
+const WORKER: &str = "TIDEGATE_TEST_WORKER";
+
+/// Small records of which an operator makes large ones: 2 GB in all, of which few are in memory at a time. Nothing but the time
+/// that they take tells the source that it should read fewer.
+#[test]
+fn small_records_that_become_large() {
+    if std::env::var_os(WORKER).is_some() {
+        return make_large_records();
+    }
+    let place = Place::new();
+    let mut worker = Command::new(std::env::current_exe().unwrap());
+    worker.args(["--exact", "small_records_that_become_large", "--nocapture"]).env(WORKER, "1");
+    let (peak, said) = peak_memory(worker, &place);
+    assert!(peak < 300, "{peak} MiB");
+    for (letter, words) in [(b'a', 67_u64), (b'b', 67), (b'c', 66)] {
+        let last = format!("({letter}, {})", words * (10 << 20));
+        assert!(said.lines().any(|line| line.ends_with(&last)), "{last} is not there: {said}");
+    }
+}
+
+fn make_large_records() {
+    let mut env = StreamExecutionEnvironment::new();
+    env.set_parallelism(1);
+    env.from_elements(0..200_u32)
+        .map(|n| char::from(b'a' + (n % 3) as u8).to_string().repeat(10 << 20))
+        .key_by(|word: &String| word.as_bytes()[0])
+        .sum(|word| word.len() as u64)
+        .print();
+    env.execute("large records").unwrap();
 }
 
 /// Checkpoints cannot be taken as often as they are wanted. That is no reason to fail, but one to say so.

@@ -151,7 +151,7 @@ impl Stage {
         self.nodes().paused.contains(node)
     }
 
-    pub(crate) fn record(&self, node: &str, event: Event) -> usize {
+    pub(crate) fn record(&self, node: impl Into<Arc<str>>, event: Event) -> usize {
         self.recorder.record(Entry { at: self.now(), node: node.into(), event })
     }
 
@@ -215,11 +215,11 @@ impl Stage {
         loop {
             match self.live_once(&node).await {
                 Err(error) if error.kind == ErrorKind::Unavailable => {
-                    self.record(&node, Event::Fault(format!("its process exits: {error}")));
+                    self.record(&*node, Event::Fault(format!("its process exits: {error}")));
                     self.world.sleep(EXIT_PAUSE).await;
                     // What the process held is free, and its peers see their connections end.
                     self.world.crash(&node, Crash::Process);
-                    self.record(&node, Event::Restarted);
+                    self.record(&*node, Event::Restarted);
                 }
                 result => {
                     // The director is gone when the run is over.
@@ -319,7 +319,7 @@ impl Probe for NodeProbe {
             // The rest of a dead node's last poll: nobody sees it.
             return Reached::Hold(Box::pin(std::future::pending()));
         }
-        let index = self.stage.record(&self.node, Event::Fact(fact.clone()));
+        let index = self.stage.record(self.node.clone(), Event::Fact(fact.clone()));
         self.stage.world.ledger.step(self.stage.now(), fact);
         self.check(index, fact);
         let due = self.stage.judge().matcher.on_fact(fact);
@@ -334,7 +334,7 @@ impl Probe for NodeProbe {
                 }
                 Action::Stall { us } => {
                     stall = Some(Duration::from_micros(*us));
-                    self.stage.record(&self.node, Event::Fault(format!("stalled for {us} µs")));
+                    self.stage.record(self.node.clone(), Event::Fault(format!("stalled for {us} µs")));
                     true
                 }
                 action => self.stage.disturb(&self.node, action),

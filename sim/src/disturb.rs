@@ -163,7 +163,7 @@ impl Stage {
         match relief {
             Relief::Restart(node) => self.restart(node),
             Relief::Start(node) => {
-                self.record(node, Event::Restarted);
+                self.record(&**node, Event::Restarted);
                 self.create_node(node);
             }
             Relief::Resume(node) => self.resume(node),

@@ -90,8 +90,8 @@ mod tests {
         }
     }
 
-    /// Two channels, each with three records behind what is taken as its barrier; `blocked` of them are held back until the
-    /// end of the alignment.
+    /// Two channels with records before what is taken as their barriers, and three behind the barrier that comes first;
+    /// `blocked` of them are held back until the end of the alignment.
     fn align(blocked: &[usize]) -> Alignment {
         let subtask = |vertex, index| SubtaskId { vertex: VertexId(vertex), index };
         let ids = [0, 1].map(|i| ChannelId { from: subtask(0, i), to: subtask(1, 0) });
@@ -99,17 +99,25 @@ mod tests {
         let clock = Arc::new(Hands::default());
         let mut meter = AlignmentMeter::new(clock.clone());
         let take = |gate: &mut InputGate| while gate.next(|c| blocked.contains(&c)).now_or_never().is_some() {};
-        // The barriers of an older checkpoint, which is given up, do not count.
-        meter.barrier(1, CheckpointId(4), &gate);
-        for (at, channel) in [(100, 0), (350, 1)] {
-            clock.0.store(at, Ordering::Relaxed);
-            meter.barrier(channel, CheckpointId(5), &gate);
-            senders[channel].attach(CreditReturn::Local(Arc::new(Semaphore::new(0)))).unwrap();
-            if channel == 0 {
-                senders[channel].deliver(StreamElement::Batch(AnyBatch::new(vec![1, 2, 3]))).unwrap();
-                take(&mut gate);
-            }
+        let deliver = |channel: usize, records: Vec<i32>| {
+            senders[channel].deliver(StreamElement::Batch(AnyBatch::new(records))).unwrap();
+        };
+        for (sender, records) in senders.iter().zip([vec![1, 2], vec![3]]) {
+            sender.attach(CreditReturn::Local(Arc::new(Semaphore::new(0)))).unwrap();
+            sender.deliver(StreamElement::Batch(AnyBatch::new(records))).unwrap();
         }
+        while gate.next(|_| false).now_or_never().is_some() {}
+        // The barriers of an older checkpoint, which is given up, do not count, neither before those of the newer nor among
+        // them.
+        meter.barrier(1, CheckpointId(4), &gate);
+        clock.0.store(100, Ordering::Relaxed);
+        meter.barrier(0, CheckpointId(5), &gate);
+        meter.barrier(1, CheckpointId(4), &gate);
+        deliver(0, vec![4, 5, 6]);
+        deliver(1, vec![7]);
+        take(&mut gate);
+        clock.0.store(350, Ordering::Relaxed);
+        meter.barrier(1, CheckpointId(5), &gate);
         meter.aligned(&gate)
     }
 

@@ -9,8 +9,9 @@ use crate::{
     error::{ErrorKind, Result},
     id::CheckpointId,
     key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroup, KeyGroupRange, KeyHash},
+    probe::KeyGroupContent,
     storage::{decode_snapshot, seal_snapshot, snapshot_buffer},
-    stream::{Data, Key},
+    stream::{Data, Key, hash_bytes},
 };
 
 const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: MAX };
@@ -96,6 +97,16 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     proptest::collection::vec(action, 0..40)
 }
 
+/// What a table of these entries says that it holds, from postcard's own bytes.
+fn content_of<K: Key>(entries: &BTreeMap<K, u32>) -> Vec<KeyGroupContent> {
+    let mut sums = BTreeMap::<KeyGroup, u64>::new();
+    for entry in entries {
+        let sum = sums.entry(KeyGroup::of(entry.0.key_hash(), MAX)).or_default();
+        *sum = sum.wrapping_add(hash_bytes(&postcard::to_stdvec(&entry).unwrap()).0);
+    }
+    sums.into_iter().map(|(group, sum)| KeyGroupContent { group, sum }).collect()
+}
+
 /// Does these things to a table, to a map, and to the snapshots that are taken meanwhile.
 fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRange, actions: Vec<Action>) {
     let (mut table, mut model) = (ValueTable::<K, u32>::new(MAX, owned), BTreeMap::<K, u32>::new());
@@ -144,12 +155,7 @@ fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRa
                     for (key, value) in &expected {
                         assert_eq!(restored.get(key.key_hash(), key), Some(value));
                     }
-                    let as_if_new = {
-                        let mut fresh = ValueTable::new(MAX, owned);
-                        expected.into_iter().for_each(|(k, v)| fresh.insert_new(k.key_hash(), k, v));
-                        fresh
-                    };
-                    assert_eq!(restored.content().unwrap(), as_if_new.content().unwrap());
+                    assert_eq!(restored.content().unwrap(), content_of(&expected));
                     newest = Some(whole);
                 }
             }
@@ -267,6 +273,36 @@ fn segments_stay_small_and_the_directory_in_proportion() {
     assert!(counts.directory.len() <= counts.segments.len() * 16, "{} slots", counts.directory.len());
     let same = table((0..3000).map(|n| (Colliding(n), ())));
     assert!(same.directory.len() <= same.segments.len() * 16 && same.directory.len() < 10_000);
+}
+
+/// Keys that come and go leave vacant places behind: these are used again, and do not make the table grow.
+#[test]
+fn places_of_removed_keys_are_used_again() {
+    let owned = KeyGroupRange { start: 3, end: 4 };
+    let mut counts = ValueTable::new(MAX, owned);
+    let mut keys = (0..u32::MAX).filter(|n| owned.contains(KeyGroup::of(n.key_hash(), MAX)));
+    for _ in 0..30 {
+        let some: Vec<u32> = keys.by_ref().take(200).collect();
+        some.iter().for_each(|key| counts.insert_new(key.key_hash(), *key, 1_u32));
+        some.iter().for_each(|key| assert_eq!(counts.remove(key.key_hash(), key), Some(1)));
+        // Something is left, or the memory would be given back.
+        let left = keys.next().unwrap();
+        counts.insert_new(left.key_hash(), left, 1);
+    }
+    assert_eq!((counts.len(), counts.segments.len()), (30, 1));
+}
+
+/// The stream waits for a sweep: so it does no more at a time than it is told, but for the rest of a segment.
+#[test]
+fn a_sweep_keeps_to_its_budget() {
+    let mut counts = table((0..100_000_u64).map(|n| (n, n)));
+    counts.freeze(false, snapshot_buffer(Vec::new()));
+    let mut times = 1;
+    while !counts.sweep(&mut 1_000).unwrap() {
+        times += 1;
+    }
+    let most = 100_000 / 1_000 + 1;
+    assert!((100_000 / (1_000 + segment::CAPACITY)..=most).contains(&times), "{times}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, path::Path};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::snapshot_compression::{compress, decompress};
+use super::snapshot_compression::{Compressor, Decompressor};
 use crate::{
     checkpoint::SnapshotCompression,
     error::{Error, Result},
@@ -100,6 +100,7 @@ pub fn seal_snapshot(
     assert!(buffer.starts_with(&MAGIC), "a snapshot that does not begin like a file");
     let source =
         (compression != SnapshotCompression::None).then(|| std::mem::replace(&mut buffer, snapshot_buffer(Vec::new())));
+    let mut compressor = Compressor::new(compression);
     let mut store = |extent: Extent| {
         let Extent { group, kind, entries, position, len } = extent;
         let range = |position: u64, len: u64| position as usize..(position + len) as usize;
@@ -107,7 +108,7 @@ pub fn seal_snapshot(
             None => (position, len),
             Some(source) => {
                 let start = buffer.len() as u64;
-                compress(compression, &source[range(position, len)], &mut buffer);
+                compressor.compress(&source[range(position, len)], &mut buffer);
                 (start, buffer.len() as u64 - start)
             }
         };
@@ -260,6 +261,7 @@ impl SnapshotIndex {
         path: &Path,
         mut fetch: impl FnMut(u64, u64) -> Option<Bytes>,
     ) -> Result<SubtaskSnapshot> {
+        let mut decompressor = Decompressor::new(self.compression);
         let mut piece = |extent: &StoredExtent, is_delta: bool| {
             let group = extent.group.0;
             let stored = fetch(extent.position, extent.stored_len);
@@ -267,7 +269,7 @@ impl SnapshotIndex {
             if hash_bytes(&stored).0 != extent.checksum {
                 return Err(damaged(path, &format!("the checksum of key group {group} does not match")));
             }
-            let bytes = decompress(self.compression, stored, extent.len).map_err(|what| damaged(path, &what))?;
+            let bytes = decompressor.decompress(stored, extent.len).map_err(|what| damaged(path, &what))?;
             Ok((extent.group, Piece { kind: extent.kind, is_delta, entries: extent.entries, bytes }))
         };
         let mut keyed = |state: &StoredKeyedState| {

@@ -181,19 +181,27 @@ mod tests {
     /// A snapshot whose key groups have so many bytes each.
     fn snapshot(len: usize) -> SubtaskSnapshot {
         let group = |g: u32| KeyGroupEntries::new(KeyGroup(g), 1, vec![g as u8; len + g as usize]);
-        let groups = (0..GROUPS).map(group).collect();
-        let state = KeyedStateSnapshot { name: "s".into(), type_name: "t".into(), is_delta: false, groups };
-        let (uid, key_groups) = ("o".into(), Some(ALL));
-        SubtaskSnapshot { operators: vec![OperatorSnapshot { uid, key_groups, keyed: vec![state], lists: Vec::new() }] }
+        let state = |name: &str| {
+            let groups = (0..GROUPS).map(group).collect();
+            KeyedStateSnapshot { name: name.into(), type_name: "t".into(), is_delta: false, groups }
+        };
+        // What is wanted of the two does not stand side by side.
+        let (uid, key_groups, keyed) = ("o".into(), Some(ALL), ["s", "t"].map(state).into());
+        SubtaskSnapshot { operators: vec![OperatorSnapshot { uid, key_groups, keyed, lists: Vec::new() }] }
     }
 
     /// What is read of these contents, of a file that had these.
     fn read(contents: &[u8], original: &[u8], groups: KeyGroupRange) -> Result<SubtaskSnapshot> {
+        read_for(0, contents, original, groups)
+    }
+
+    /// The same, of a file that is said to have been written for this checkpoint. All were for 0.
+    fn read_for(checkpoint: u64, contents: &[u8], original: &[u8], groups: KeyGroupRange) -> Result<SubtaskSnapshot> {
         let path = Path::new("/f");
         let disk = MemoryDisk::with([(path, contents)]);
         let file = SnapshotFile {
             name: "f".into(),
-            written_for: CheckpointId(0),
+            written_for: CheckpointId(checkpoint),
             len: original.len() as u64,
             digest: hash_bytes(original).0,
         };
@@ -205,14 +213,14 @@ mod tests {
 
         /// Small files and large ones, of which parts are read; also if the file was longer before.
         #[test]
-        fn what_is_asked_for_is_read(len in prop_oneof![1usize..100, 3_900usize..4_200, 30_000usize..90_000], start in 0..GROUPS, more: bool) {
+        fn what_is_asked_for_is_read(len in prop_oneof![1usize..100, 1_900usize..2_300, 30_000usize..90_000], start in 0..GROUPS, more: bool) {
             let groups = KeyGroupRange { start, end: GROUPS.min(start + 3) };
             let bytes = encode_snapshot(&snapshot(len)).unwrap();
             let tail: &[u8] = if more { b"what it held before" } else { b"" };
             let found = read(&[&bytes[..], tail].concat(), &bytes, groups).unwrap();
             let mut expected = snapshot(len);
             if bytes.len() as u64 > SMALL {
-                expected.operators[0].keyed[0].groups.retain(|g| groups.contains(g.group));
+                expected.operators[0].keyed.iter_mut().for_each(|s| s.groups.retain(|g| groups.contains(g.group)));
             }
             prop_assert_eq!(found, expected);
         }
@@ -237,6 +245,18 @@ mod tests {
     fn another_use_of_the_same_file_is_not_taken_for_it() {
         let (old, new) = (encode_snapshot(&snapshot(8_000)).unwrap(), encode_snapshot(&snapshot(8_001)).unwrap());
         assert_eq!(read(&new, &old, ALL).unwrap_err().kind, ErrorKind::Damaged);
-        insta::assert_snapshot!(read(b"", &old, ALL).unwrap_err().message.split(';').next().unwrap(), @"snapshot file /f is damaged: it has 0 bytes instead of 128483");
+        // As whole in itself, and as long: only the checkpoint knows that it is another one.
+        let mut other = snapshot(100);
+        other.operators[0].keyed[0].groups[0].pieces[0].bytes = vec![77; 100].into();
+        let (old_small, new_small) = (encode_snapshot(&snapshot(100)).unwrap(), encode_snapshot(&other).unwrap());
+        assert_eq!(old_small.len(), new_small.len());
+        let told = |result: Result<SubtaskSnapshot>| result.unwrap_err().message.split(';').next().unwrap().to_owned();
+        insta::assert_snapshot!(told(read(&new_small, &old_small, ALL)), @"snapshot file /f is damaged: its checksum is not the one that it had when it was written for checkpoint 0");
+        for old in [&old, &old_small] {
+            insta::allow_duplicates!(
+                insta::assert_snapshot!(told(read_for(7, old, old, ALL)), @"snapshot file /f is damaged: it was written for checkpoint 0 instead of 7")
+            );
+        }
+        insta::assert_snapshot!(told(read(b"", &old, ALL)), @"snapshot file /f is damaged: it has 0 bytes instead of 256923");
     }
 }

@@ -8,13 +8,15 @@ use tidegate::{
     probe::{Fact, Step},
 };
 
-use super::{Checker, DiskView, ground::Ground, output_once::visible_parts};
+use super::{Checker, DiskView, ground::Ground, output_once::is_visible_part};
 
 /// Compares the order of events. A part names the checkpoint that it was prepared for; that one, or a later one, must have
 /// completed. Names may appear without a word, so now and then it looks for itself.
 pub(super) struct CommitAfterManifest {
     output: PathBuf,
     completed: BTreeSet<CheckpointId>,
+    /// The names that were visible and rightly so: they will be for ever.
+    right: BTreeSet<String>,
     /// A manifest that is about to get its name may turn out to be durable after a crash or an error of the disk, without
     /// anybody having said so.
     in_doubt: BTreeSet<CheckpointId>,
@@ -23,7 +25,17 @@ pub(super) struct CommitAfterManifest {
 impl CommitAfterManifest {
     pub(super) fn new(ground: &Ground) -> Self {
         let output = ground.workload.output_directory().to_owned();
-        Self { output, completed: BTreeSet::new(), in_doubt: BTreeSet::new() }
+        Self { output, completed: BTreeSet::new(), right: BTreeSet::new(), in_doubt: BTreeSet::new() }
+    }
+
+    fn look(&mut self, disk: &dyn DiskView) -> Result<(), String> {
+        for name in disk.list(&self.output) {
+            if !self.right.contains(&name) && is_visible_part(&name) {
+                self.check(&name)?;
+                self.right.insert(name);
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, name: &str) -> Result<(), String> {
@@ -62,7 +74,7 @@ impl Checker for CommitAfterManifest {
                 return self.check(name.unwrap_or_default());
             }
             (Step::CheckpointTriggered { .. } | Step::AttemptStarted { .. } | Step::JobEnded { .. }, _) => {
-                return visible_parts(&self.output, disk).iter().try_for_each(|name| self.check(name));
+                return self.look(disk);
             }
             _ => {}
         }

@@ -9,14 +9,10 @@ use tidegate::{
     connector::{Committable, PartFile},
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
-    storage::decode_snapshot,
     stream::hash_bytes,
 };
 
-use super::{
-    Checker, DiskView,
-    ground::{Ground, is_whole},
-};
+use super::{Checker, DiskView, ground::Ground};
 
 /// Looks at what would be left.
 pub(super) struct DurableFirst {
@@ -46,7 +42,7 @@ impl DurableFirst {
         };
         // The file may have been used for more before.
         let bytes = bytes.slice(..bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
-        decode_snapshot(&bytes, &path).map_err(|e| format!("acknowledged, but: {e}"))?;
+        self.ground.decode_snapshot(name, &bytes).map_err(|e| format!("acknowledged, but: {e}"))?;
         if hash_bytes(&bytes).0 != digest {
             return Err(format!("{} is acknowledged, but is not what was frozen", path.display()));
         }
@@ -78,7 +74,7 @@ impl DurableFirst {
         for file in manifest.files() {
             let path = self.ground.snapshot_path(&file.name);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-            if !is_whole(&bytes, file) {
+            if !self.ground.is_whole(&bytes, file) {
                 return Err(format!("{} is durable only in part", path.display()));
             }
         }

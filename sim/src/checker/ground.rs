@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -38,6 +38,9 @@ pub(super) struct Ground {
 #[derive(Default)]
 struct Decoded {
     manifests: BTreeMap<CheckpointId, (Bytes, Arc<Manifest>)>,
+    /// By the names of the snapshot files, and so are their checksums. A file is part of many checkpoints, and several checkers ask for each.
+    snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
+    digests: BTreeMap<String, (Bytes, u64)>,
     checkpoint: Option<Arc<OpenCheckpoint>>,
 }
 
@@ -126,7 +129,7 @@ impl Ground {
 
     fn decode_manifest(&self, id: CheckpointId, bytes: Bytes) -> Result<Arc<Manifest>, String> {
         let mut decoded = self.decoded();
-        if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| *from == bytes) {
+        if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| is_same(from, &bytes)) {
             return Ok(manifest.clone());
         }
         let path = self.manifest_path(id);
@@ -138,6 +141,36 @@ impl Ground {
         Ok(manifest)
     }
 
+    /// Whether these contents of a snapshot file hold what was written for the checkpoint.
+    pub(super) fn is_whole(&self, contents: &Bytes, file: &SnapshotFile) -> bool {
+        let beginning = beginning(contents, file);
+        beginning.len() as u64 == file.len && self.digest(&file.name, beginning) == file.digest
+    }
+
+    fn digest(&self, name: &str, contents: Bytes) -> u64 {
+        let digests = &mut self.decoded().digests;
+        match digests.get(name) {
+            Some((of, digest)) if is_same(of, &contents) => *digest,
+            _ => {
+                let digest = hash_bytes(&contents).0;
+                digests.insert(name.to_owned(), (contents, digest));
+                digest
+            }
+        }
+    }
+
+    /// What these contents of a snapshot file hold. They are decoded unless the file held the very same bytes before.
+    pub(super) fn decode_snapshot(&self, name: &str, contents: &Bytes) -> Result<Arc<SubtaskSnapshot>, String> {
+        let snapshots = &mut self.decoded().snapshots;
+        if let Some((_, snapshot)) = snapshots.get(name).filter(|(from, _)| is_same(from, contents)) {
+            return Ok(snapshot.clone());
+        }
+        let (_, snapshot) = decode_snapshot(contents, &self.snapshot_path(name)).map_err(|e| e.to_string())?;
+        let snapshot = Arc::new(snapshot);
+        snapshots.insert(name.to_owned(), (contents.clone(), snapshot.clone()));
+        Ok(snapshot)
+    }
+
     /// Opens a checkpoint: reads all of its files, and decodes them if they are not those that were opened last.
     pub(super) fn open(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
         let opened = self.manifest(id, disk).and_then(|manifest| self.open_from(manifest, disk));
@@ -145,18 +178,40 @@ impl Ground {
     }
 
     fn open_from(&self, manifest: Arc<Manifest>, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
-        let directory = snapshot_directory(&self.root);
         let mut contents = Vec::new();
         for file in manifest.files() {
-            let path = directory.join(&file.name);
+            let path = self.snapshot_path(&file.name);
             let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
             contents.push(beginning(&bytes, file));
         }
-        let last = &mut self.decoded().checkpoint;
-        if let Some(same) = last.as_ref().filter(|last| last.manifest == manifest && last.contents == contents) {
-            return Ok(same.clone());
+        let last = self.decoded().checkpoint.clone();
+        if let Some(same) = last.filter(|last| last.is(&manifest, &contents)) {
+            return Ok(same);
         }
-        Ok(last.insert(Arc::new(OpenCheckpoint::decode(manifest, contents, &directory)?)).clone())
+        let operators = self.operators(&manifest, &contents)?;
+        Ok(self.decoded().checkpoint.insert(Arc::new(OpenCheckpoint { manifest, operators, contents })).clone())
+    }
+
+    /// The snapshots of each stateful operator, of files with these contents.
+    fn operators(
+        &self,
+        manifest: &Manifest,
+        contents: &[Bytes],
+    ) -> Result<BTreeMap<String, Vec<OperatorSnapshot>>, String> {
+        let mut operators = BTreeMap::<String, Vec<OperatorSnapshot>>::new();
+        let mut contents = contents.iter();
+        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
+            let mut snapshot = SubtaskSnapshot::default();
+            for (file, bytes) in handle.files.iter().zip(contents.by_ref()) {
+                let newer = self.decode_snapshot(&file.name, bytes)?;
+                snapshot.apply((*newer).clone()).map_err(|e| e.to_string())?;
+            }
+            snapshot.check_complete().map_err(|e| e.to_string())?;
+            for operator in snapshot.operators {
+                operators.entry(operator.uid.clone()).or_default().push(operator);
+            }
+        }
+        Ok(operators)
     }
 }
 
@@ -165,28 +220,17 @@ fn beginning(contents: &Bytes, file: &SnapshotFile) -> Bytes {
     contents.slice(..contents.len().min(usize::try_from(file.len).unwrap_or(usize::MAX)))
 }
 
-/// Whether these contents hold what was written for the checkpoint.
-pub(super) fn is_whole(contents: &Bytes, file: &SnapshotFile) -> bool {
-    let beginning = beginning(contents, file);
-    beginning.len() as u64 == file.len && hash_bytes(&beginning).0 == file.digest
+/// Whether both are the same bytes. Nothing needs to be compared of what is one and the same memory: nobody can have changed it.
+fn is_same(a: &Bytes, b: &Bytes) -> bool {
+    (a.as_ptr(), a.len()) == (b.as_ptr(), b.len()) || a == b
 }
 
 impl OpenCheckpoint {
-    fn decode(manifest: Arc<Manifest>, contents: Vec<Bytes>, directory: &Path) -> Result<Self, String> {
-        let mut operators = BTreeMap::<String, Vec<OperatorSnapshot>>::new();
-        let mut bytes_of_files = contents.iter();
-        for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
-            let mut snapshot = SubtaskSnapshot::default();
-            for (file, bytes) in handle.files.iter().zip(bytes_of_files.by_ref()) {
-                let path = directory.join(&file.name);
-                let decoded = decode_snapshot(bytes, &path).and_then(|(_, newer)| snapshot.apply(newer));
-                decoded.map_err(|e| e.to_string())?;
-            }
-            snapshot.check_complete().map_err(|e| e.to_string())?;
-            for operator in snapshot.operators {
-                operators.entry(operator.uid.clone()).or_default().push(operator);
-            }
-        }
-        Ok(Self { manifest, operators, contents })
+    /// Whether it was opened from these.
+    fn is(&self, manifest: &Arc<Manifest>, contents: &[Bytes]) -> bool {
+        let same = |(a, b)| is_same(a, b);
+        (Arc::ptr_eq(&self.manifest, manifest) || self.manifest == *manifest)
+            && self.contents.len() == contents.len()
+            && self.contents.iter().zip(contents).all(same)
     }
 }

@@ -41,11 +41,11 @@ impl OutputOnce {
     /// Reads what has become visible since the last look.
     fn look(&mut self, disk: &dyn DiskView) -> Result<(), String> {
         for name in disk.list(&self.directory).into_iter().filter(|name| !name.starts_with('.')) {
-            if !is_visible_part(&name) {
-                return Err(format!("{name} is visible, and is no part of the output"));
-            }
             if self.files.contains_key(&name) {
                 continue;
+            }
+            if !is_visible_part(&name) {
+                return Err(format!("{name} is visible, and is no part of the output"));
             }
             let contents = read(&self.directory, &name, disk)?;
             self.files.insert(name.clone(), hash_bytes(&contents).0);
@@ -72,7 +72,7 @@ pub(super) fn visible_parts(directory: &Path, disk: &dyn DiskView) -> Vec<String
     disk.list(directory).into_iter().filter(|name| is_visible_part(name)).collect()
 }
 
-fn is_visible_part(name: &str) -> bool {
+pub(super) fn is_visible_part(name: &str) -> bool {
     matches!(PartFile::parse(name), Some(PartFile::Visible(..)))
 }
 

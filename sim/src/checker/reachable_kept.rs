@@ -9,11 +9,7 @@ use tidegate::{
     probe::{Fact, Step},
 };
 
-use super::{
-    Checker, DiskView,
-    ground::{Ground, is_whole},
-    restoring::Restoring,
-};
+use super::{Checker, DiskView, ground::Ground, restoring::Restoring};
 
 /// Looks after every deletion, and wherever somebody relies on what is left.
 pub(super) struct ReachableKept {
@@ -48,7 +44,7 @@ impl ReachableKept {
         for file in manifest.files() {
             let path = self.ground.snapshot_path(&file.name);
             let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
-            if !is_whole(&bytes, file) {
+            if !self.ground.is_whole(&bytes, file) {
                 return Err(format!("{} is not whole", path.display()));
             }
         }

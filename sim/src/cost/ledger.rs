@@ -53,6 +53,14 @@ pub struct Checkpoint {
     pub metrics: Option<CheckpointMetrics>,
 }
 
+/// Where a file or a directory belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    region: Region,
+    /// The checkpoint that its path names.
+    named: Option<CheckpointId>,
+}
+
 fn as_micros<S: Serializer>(took: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_some(&took.unwrap_or_default().as_micros())
 }
@@ -125,10 +133,14 @@ impl Ledger {
         }
     }
 
-    /// An operation on a file of this kind, or on a directory, was carried out.
-    pub(crate) fn file(&self, path: &Path, kind: Option<FileKind>, op: FileOp, bytes: usize) {
+    /// Where a file of this kind belongs, or a directory.
+    pub(crate) fn place(&self, path: &Path, kind: Option<FileKind>) -> Place {
+        self.books().place(path, kind)
+    }
+
+    /// An operation on a file or a directory that belongs there was carried out.
+    pub(crate) fn file(&self, Place { region, named }: Place, op: FileOp, bytes: usize) {
         let mut books = self.books();
-        let (region, named) = books.place(path, kind);
         let item = Item::File(region, op);
         let of_records = match region {
             Region::Input => true,
@@ -205,18 +217,19 @@ impl Books {
         self.checkpoints.entry(id).or_default()
     }
 
-    /// Whose file it is, and which checkpoint its path names.
-    fn place(&self, path: &Path, kind: Option<FileKind>) -> (Region, Option<CheckpointId>) {
+    fn place(&self, path: &Path, kind: Option<FileKind>) -> Place {
         if path.starts_with(&self.output_directory) {
-            return (Region::Output, None);
+            return Place { region: Region::Output, named: None };
         }
-        let Ok(below) = path.strip_prefix(&self.checkpoint_directory) else { return (Region::Input, None) };
+        let Ok(below) = path.strip_prefix(&self.checkpoint_directory) else {
+            return Place { region: Region::Input, named: None };
+        };
         let directory = below.components().next().and_then(|first| first.as_os_str().to_str());
         let region = match kind {
             Some(FileKind::Snapshot) => Region::Snapshot,
             Some(FileKind::Manifest) => Region::Manifest,
             None => Region::Layout,
         };
-        (region, directory.and_then(parse_checkpoint_directory))
+        Place { region, named: directory.and_then(parse_checkpoint_directory) }
     }
 }

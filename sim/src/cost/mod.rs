@@ -30,5 +30,5 @@ mod wire;
 
 pub use bill::{Bill, FileOp, Item, Region, Sum};
 pub use ledger::Costs;
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Ledger, Place};
 pub(crate) use wire::{Content, WireMeter};

@@ -186,7 +186,7 @@ impl State {
     fn lose_name(&mut self, path: &Path) {
         let parent = path.parent().expect("a file has a directory");
         let name = file_name(path).expect("a file has a name");
-        self.directories.get_mut(parent).expect("the file was found there").lose_name(&name);
+        self.directories.get_mut(parent).expect("the file was found there").lose_name(name);
     }
 
     /// Writes to a file that was opened under this path, as much as fits.

@@ -15,7 +15,7 @@ use tidegate::env::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, Ope
 
 use super::{
     DiskOp, SimDisk, State,
-    directory::{Change, Directory, Entry},
+    directory::{Change, Entry},
     faults::told,
     file_name,
     inode::Inode,
@@ -23,7 +23,7 @@ use super::{
     kinds::kind_of_written,
 };
 use crate::{
-    cost::FileOp,
+    cost::{FileOp, Place},
     env::{Incarnation, clock::SimSleep},
     fault::DiskError,
 };
@@ -35,10 +35,19 @@ pub(super) struct NodeDisk {
 }
 
 impl NodeDisk {
+    /// What is to be done to the file or the directory at `path`.
+    fn work(&self, op: FileOp, path: &Path) -> Work {
+        Work { op, place: self.place(path), bytes: 0 }
+    }
+
+    fn place(&self, path: &Path) -> Place {
+        self.disk.ledger.place(path, kind_of_written(path))
+    }
+
     /// Waits as long as the operation takes, then does it, all or nothing.
     async fn operate<T>(
         &self,
-        work: Work<'_>,
+        work: Work,
         act: impl FnOnce(&mut State, &str) -> io::Result<T> + Send,
     ) -> io::Result<T> {
         self.attempt(work, act, |_, _| {}).await
@@ -47,14 +56,14 @@ impl NodeDisk {
     /// Waits as long as the operation takes, then does it; or, if it is to fail, what a failing one does.
     async fn attempt<T>(
         &self,
-        work: Work<'_>,
+        work: Work,
         act: impl FnOnce(&mut State, &str) -> io::Result<T> + Send,
         fail: impl FnOnce(&mut State, &str) + Send,
     ) -> io::Result<T> {
         let mut under_way = UnderWay { disk: self, act: Some(act), result: PhantomData, is_late: self.disk.outlives() };
         let op = work.op.into();
         self.wait(op).await;
-        self.disk.ledger.file(work.path, kind_of_written(work.path), work.op, work.bytes);
+        self.disk.ledger.file(work.place, work.op, work.bytes);
         let act = under_way.act.take().expect("it is taken here only");
         let node = self.incarnation.node();
         let mut state = self.disk.lock();
@@ -87,14 +96,10 @@ impl NodeDisk {
 }
 
 /// What an operation does, and how many bytes it writes.
-struct Work<'a> {
+struct Work {
     op: FileOp,
-    path: &'a Path,
+    place: Place,
     bytes: usize,
-}
-
-fn work(op: FileOp, path: &Path) -> Work<'_> {
-    Work { op, path, bytes: 0 }
 }
 
 impl From<FileOp> for DiskOp {
@@ -149,7 +154,7 @@ fn change(state: &mut State, node: &str, path: &Path, change: Change) -> io::Res
 #[async_trait]
 impl Disk for NodeDisk {
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        let opened = self.operate(work(FileOp::Open, path), |state, node| match (state.entry(path), mode) {
+        let opened = self.operate(self.work(FileOp::Open, path), |state, node| match (state.entry(path), mode) {
             (Ok(Entry::Directory), _) => Err(io::ErrorKind::IsADirectory.into()),
             (Ok(_), OpenMode::CreateNew) => Err(io::ErrorKind::AlreadyExists.into()),
             (Ok(Entry::File(ino)), OpenMode::Create) => {
@@ -160,18 +165,19 @@ impl Disk for NodeDisk {
             (Err(e), OpenMode::Create | OpenMode::CreateNew) if e.kind() == io::ErrorKind::NotFound => {
                 state.directory(parent(path)?)?;
                 let ino = state.new_inode(Inode::default());
-                let put = Change::Put { name: file_name(path)?, entry: Entry::File(ino) };
+                let put = Change::Put { name: file_name(path)?.to_owned(), entry: Entry::File(ino) };
                 change(state, node, path, put)?;
                 Ok(ino)
             }
             (Err(e), _) => Err(e),
         });
         let ino = opened.await?;
-        Ok(Box::new(SimFile { node: self.clone(), path: path.to_owned(), ino, writable: mode != OpenMode::Read }))
+        let (node, place) = (self.clone(), self.place(path));
+        Ok(Box::new(SimFile { node, path: path.to_owned(), place, ino, writable: mode != OpenMode::Read }))
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let rename = self.operate(work(FileOp::Rename, to), |state, node| {
+        let rename = self.operate(self.work(FileOp::Rename, to), |state, node| {
             if parent(from)? != parent(to)? {
                 return Err(io::Error::new(io::ErrorKind::CrossesDevices, "renames stay within a directory"));
             }
@@ -179,43 +185,48 @@ impl Disk for NodeDisk {
             if let Ok(Entry::Directory) = state.entry(to) {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
-            change(state, node, from, Change::Rename { from: file_name(from)?, to: file_name(to)?, entry })
+            change(
+                state,
+                node,
+                from,
+                Change::Rename { from: file_name(from)?.to_owned(), to: file_name(to)?.to_owned(), entry },
+            )
         });
         rename.await
     }
 
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let remove = self.operate(work(FileOp::Remove, path), |state, node| {
+        let remove = self.operate(self.work(FileOp::Remove, path), |state, node| {
             state.file(path)?;
-            change(state, node, path, Change::Remove { name: file_name(path)? })
+            change(state, node, path, Change::Remove { name: file_name(path)?.to_owned() })
         });
         remove.await
     }
 
     async fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let create = self.operate(work(FileOp::CreateDirectory, path), |state, node| {
+        let create = self.operate(self.work(FileOp::CreateDirectory, path), |state, node| {
             if state.entry(path).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
-            change(state, node, path, Change::Put { name: file_name(path)?, entry: Entry::Directory })?;
-            state.directories.insert(path.to_owned(), Directory::default());
+            change(state, node, path, Change::Put { name: file_name(path)?.to_owned(), entry: Entry::Directory })?;
+            state.directories.put_new(path);
             Ok(())
         });
         create.await
     }
 
     async fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        let remove = self.operate(work(FileOp::RemoveDirectory, path), |state, node| {
+        let remove = self.operate(self.work(FileOp::RemoveDirectory, path), |state, node| {
             if !state.directory(path)?.visible.is_empty() {
                 return Err(io::ErrorKind::DirectoryNotEmpty.into());
             }
-            change(state, node, path, Change::Remove { name: file_name(path)? })
+            change(state, node, path, Change::Remove { name: file_name(path)?.to_owned() })
         });
         remove.await
     }
 
     async fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let list = self.operate(work(FileOp::Look, path), |state, _| {
+        let list = self.operate(self.work(FileOp::Look, path), |state, _| {
             let names = state.directory(path)?.visible.iter();
             Ok(names.map(|(name, entry)| DirEntry { name: name.clone(), kind: kind_of(*entry) }).collect())
         });
@@ -223,7 +234,7 @@ impl Disk for NodeDisk {
     }
 
     async fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        let look = self.operate(work(FileOp::Look, path), |state, _| match state.entry(path)? {
+        let look = self.operate(self.work(FileOp::Look, path), |state, _| match state.entry(path)? {
             Entry::File(ino) => Ok(Metadata { kind: EntryKind::File, len: state.inodes[&ino].contents().len() as u64 }),
             Entry::Directory => Ok(Metadata { kind: EntryKind::Directory, len: 0 }),
         });
@@ -231,7 +242,7 @@ impl Disk for NodeDisk {
     }
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let sync = self.operate(work(FileOp::SyncDirectory, path), |state, node| {
+        let sync = self.operate(self.work(FileOp::SyncDirectory, path), |state, node| {
             let lies = state.faults.lies(node);
             let directory = state.directory_mut(path)?;
             if !lies {
@@ -243,14 +254,14 @@ impl Disk for NodeDisk {
     }
 
     async fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        let locked = self.operate(work(FileOp::Look, path), |state, node| {
+        let locked = self.operate(self.work(FileOp::Look, path), |state, node| {
             if state.locks.get(path).is_some_and(|(holder, _)| holder.is_alive()) {
                 return Ok(None);
             }
             if state.entry(path).is_err() {
                 state.directory(parent(path)?)?;
                 let ino = state.new_inode(Inode::default());
-                change(state, node, path, Change::Put { name: file_name(path)?, entry: Entry::File(ino) })?;
+                change(state, node, path, Change::Put { name: file_name(path)?.to_owned(), entry: Entry::File(ino) })?;
             }
             state.next += 1;
             Ok(Some(state.next))
@@ -265,15 +276,22 @@ struct SimFile {
     node: NodeDisk,
     /// As it was opened: a file that is renamed is still of the same kind.
     path: PathBuf,
+    place: Place,
     ino: u64,
     writable: bool,
+}
+
+impl SimFile {
+    fn work(&self, op: FileOp) -> Work {
+        Work { op, place: self.place, bytes: 0 }
+    }
 }
 
 #[async_trait]
 impl DiskFile for SimFile {
     async fn read_at(&mut self, offset: u64, len: usize) -> io::Result<Bytes> {
         let (ino, short_reads) = (self.ino, self.node.disk.settings.short_reads);
-        let read = self.node.operate(work(FileOp::Read, &self.path), |state, _| {
+        let read = self.node.operate(self.work(FileOp::Read), |state, _| {
             let offset = usize::try_from(offset).unwrap_or(usize::MAX);
             let left = state.inode(ino).contents().len().saturating_sub(offset).min(len);
             let len = if short_reads > 0 { shorten(left, short_reads, &mut state.random) } else { left };
@@ -286,7 +304,7 @@ impl DiskFile for SimFile {
         let Self { path, ino, writable, .. } = &*self;
         let half = data.slice(..data.len() / 2);
         let write = self.node.attempt(
-            Work { op: FileOp::Write, path, bytes: data.len() },
+            Work { bytes: data.len(), ..self.work(FileOp::Write) },
             |state, node| {
                 if !writable {
                     return Err(io::ErrorKind::PermissionDenied.into());
@@ -306,7 +324,7 @@ impl DiskFile for SimFile {
     async fn sync(&mut self) -> io::Result<()> {
         let ino = self.ino;
         let sync = self.node.attempt(
-            work(FileOp::Sync, &self.path),
+            self.work(FileOp::Sync),
             |state, node| {
                 if !state.faults.lies(node) {
                     state.inode(ino).sync();
@@ -320,7 +338,7 @@ impl DiskFile for SimFile {
 
     async fn length(&mut self) -> io::Result<u64> {
         let ino = self.ino;
-        self.node.operate(work(FileOp::Look, &self.path), |state, _| Ok(state.inode(ino).contents().len() as u64)).await
+        self.node.operate(self.work(FileOp::Look), |state, _| Ok(state.inode(ino).contents().len() as u64)).await
     }
 }
 

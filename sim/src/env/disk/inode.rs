@@ -5,16 +5,19 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 
-use super::torn::{Change, SECTOR, apply, survive};
+use super::{
+    contents::Contents,
+    torn::{Change, SECTOR, apply, survive},
+};
 use crate::fault::Damage;
 
 /// A file without its name.
 #[derive(Debug, Default)]
 pub(super) struct Inode {
     /// What was written.
-    visible: Vec<u8>,
+    visible: Contents,
     /// What of it was synced.
-    durable: Vec<u8>,
+    durable: Contents,
     /// What the medium holds instead, if it is damaged.
     damaged: Option<Vec<u8>>,
     /// The byte that the next read that covers it gets wrong.
@@ -29,27 +32,27 @@ pub(super) struct Inode {
 
 impl Inode {
     pub(super) fn durable(contents: &[u8]) -> Self {
-        Self { visible: contents.to_vec(), durable: contents.to_vec(), ..Self::default() }
+        Self { visible: Contents::new(contents.to_vec()), durable: Contents::new(contents.to_vec()), ..Self::default() }
     }
 
     /// What everybody gets who reads it.
     pub(super) fn contents(&self) -> &[u8] {
-        self.damaged.as_ref().unwrap_or(&self.visible)
+        self.damaged.as_deref().unwrap_or(&self.visible)
     }
 
     /// What would be left after a loss of all power, if nothing un-synced were kept.
     pub(super) fn durable_contents(&self) -> &[u8] {
-        self.damaged.as_ref().unwrap_or(&self.durable)
+        self.damaged.as_deref().unwrap_or(&self.durable)
     }
 
     /// What was written to it, damaged or not.
-    pub(super) fn written(&self) -> &[u8] {
-        &self.visible
+    pub(super) fn written(&mut self) -> Bytes {
+        self.visible.copy()
     }
 
     /// What of it was synced, damaged or not.
-    pub(super) fn synced(&self) -> &[u8] {
-        &self.durable
+    pub(super) fn synced(&mut self) -> Bytes {
+        self.durable.copy()
     }
 
     /// Bytes as a reader gets them this time.
@@ -75,7 +78,7 @@ impl Inode {
     }
 
     fn change(&mut self, node: &str, change: Change) {
-        apply(&mut self.visible, &change);
+        apply(self.visible.change(), &change);
         if let Some(damaged) = &mut self.damaged {
             apply(damaged, &change);
         }
@@ -84,7 +87,7 @@ impl Inode {
 
     pub(super) fn sync(&mut self) {
         for (_, change) in self.pending.drain(..) {
-            apply(&mut self.durable, &change);
+            apply(self.durable.change(), &change);
         }
     }
 
@@ -102,13 +105,13 @@ impl Inode {
         }
         let (own, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.pending).into_iter().partition(|(by, _)| **by == *node);
-        survive(&mut self.durable, own.into_iter().map(|(_, change)| change).collect(), random);
-        let before = std::mem::replace(&mut self.visible, self.durable.clone());
+        survive(self.durable.change(), own.into_iter().map(|(_, change)| change).collect(), random);
+        let before = std::mem::replace(self.visible.change(), self.durable.to_vec());
         for (_, change) in &others {
-            apply(&mut self.visible, change);
+            apply(self.visible.change(), change);
         }
         self.pending = others;
-        if self.visible != before {
+        if *self.visible != *before {
             (self.damaged, self.misread) = (None, None);
         }
     }

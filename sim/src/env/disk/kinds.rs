@@ -6,23 +6,32 @@ use tidegate::storage::{
     MANIFEST, SNAPSHOT_DIRECTORY, TEMPORARY_SUFFIX, parse_checkpoint_directory, parse_snapshot_file,
 };
 
-use super::{State, directory::Entry};
+use super::{State, directory::Entry, split};
 use crate::fault::FileKind;
 
-/// The kind of the file that has this name.
-fn kind_of_whole(path: &Path) -> Option<FileKind> {
-    let name = |path: &Path| path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
-    let (directory, name) = (name(path.parent()?)?, name(path)?);
+/// The kind of the file that has this name in a directory of that name.
+fn kind_of(directory: &str, name: &str) -> Option<FileKind> {
     if directory == SNAPSHOT_DIRECTORY {
-        return parse_snapshot_file(&name).map(|_| FileKind::Snapshot);
+        return parse_snapshot_file(name).map(|_| FileKind::Snapshot);
     }
-    (parse_checkpoint_directory(&directory).is_some() && name == MANIFEST).then_some(FileKind::Manifest)
+    (name == MANIFEST && parse_checkpoint_directory(directory).is_some()).then_some(FileKind::Manifest)
+}
+
+/// The last two names of a path.
+fn names(path: &Path) -> Option<(&str, &str)> {
+    let (parent, name) = split(path).ok()?;
+    Some((split(parent).ok()?.1, name))
+}
+
+/// The kind of the file that stands there.
+fn kind_of_whole(path: &Path) -> Option<FileKind> {
+    names(path).and_then(|(directory, name)| kind_of(directory, name))
 }
 
 /// The kind of the file that is written under this name, which may be a temporary one.
 pub(super) fn kind_of_written(path: &Path) -> Option<FileKind> {
-    let name = path.file_name()?.to_str()?;
-    kind_of_whole(&path.with_file_name(name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name)))
+    let (directory, name) = names(path)?;
+    kind_of(directory, name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name))
 }
 
 impl State {

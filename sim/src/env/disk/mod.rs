@@ -21,6 +21,8 @@
 //! A file keeps what was written to it and what was synced of it; damage is kept beside that. Nodes get what is damaged;
 //! checkers see what the engine stored, because they judge the engine and not the medium.
 
+mod contents;
+mod directories;
 mod directory;
 mod faults;
 mod handle;
@@ -46,6 +48,7 @@ use tidegate::{
 };
 
 use self::{
+    directories::Directories,
     directory::{Directory, Entry},
     faults::Faults,
     handle::NodeDisk,
@@ -112,7 +115,7 @@ pub enum DiskOp {
 struct State {
     random: ChaCha8Rng,
     inodes: BTreeMap<u64, Inode>,
-    directories: BTreeMap<PathBuf, Directory>,
+    directories: Directories,
     locks: BTreeMap<PathBuf, (Incarnation, u64)>,
     faults: Faults,
     /// The files that a fault has taken away, under the names that they had.
@@ -135,7 +138,7 @@ impl SimDisk {
         let state = State {
             random,
             inodes: BTreeMap::new(),
-            directories: BTreeMap::from([(PathBuf::from("/"), Directory::default())]),
+            directories: Directories::default(),
             locks: BTreeMap::new(),
             faults: Faults::new(),
             removed: BTreeMap::new(),
@@ -199,8 +202,9 @@ impl State {
 
     /// A directory that can be reached by its name.
     fn directory(&self, path: &Path) -> io::Result<&Directory> {
-        if let Some(parent) = path.parent() {
-            match self.directory(parent)?.visible.get(&file_name(path)?) {
+        if !is_root(path) {
+            let (parent, name) = split(path)?;
+            match self.directory(parent)?.visible.get(name) {
                 Some(Entry::Directory) => {}
                 Some(Entry::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
                 None => return Err(io::ErrorKind::NotFound.into()),
@@ -215,8 +219,11 @@ impl State {
     }
 
     fn entry(&self, path: &Path) -> io::Result<Entry> {
-        let Some(parent) = path.parent() else { return Ok(Entry::Directory) };
-        self.directory(parent)?.visible.get(&file_name(path)?).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        if is_root(path) {
+            return Ok(Entry::Directory);
+        }
+        let (parent, name) = split(path)?;
+        self.directory(parent)?.visible.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn file(&self, path: &Path) -> io::Result<u64> {
@@ -228,7 +235,8 @@ impl State {
 
     /// Directories whose name was lost are gone with all that was in them; but not one whose removal may yet be lost itself.
     fn forget_unreachable(&mut self) {
-        let gone: Vec<PathBuf> = self.directories.keys().filter(|p| !self.may_be_reached(p)).cloned().collect();
+        let gone: Vec<PathBuf> =
+            self.directories.paths().filter(|p| !self.may_be_reached(p)).map(Path::to_owned).collect();
         for path in gone {
             self.directories.remove(&path);
         }
@@ -238,7 +246,7 @@ impl State {
     fn may_be_reached(&self, path: &Path) -> bool {
         let Some(parent) = path.parent() else { return true };
         let Ok(name) = file_name(path) else { return false };
-        let named = |names: &BTreeMap<String, Entry>| names.get(&name) == Some(&Entry::Directory);
+        let named = |names: &BTreeMap<String, Entry>| names.get(name) == Some(&Entry::Directory);
         self.may_be_reached(parent)
             && self.directories.get(parent).is_some_and(|d| named(&d.visible) || named(&d.durable))
     }
@@ -257,9 +265,22 @@ impl State {
     }
 }
 
-fn file_name(path: &Path) -> io::Result<String> {
-    let name = path.file_name().and_then(|n| n.to_str());
-    name.map(str::to_owned).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+fn is_root(path: &Path) -> bool {
+    path.as_os_str() == "/"
+}
+
+/// The directory of a path that is not the root, and the name in it: as `parent` and `file_name` would give them, but that a path
+/// is taken to be written as they write it. So often is this asked that it shows.
+fn split(path: &Path) -> io::Result<(&Path, &str)> {
+    match path.to_str().and_then(|path| path.rsplit_once('/')) {
+        None | Some((_, "" | "." | "..")) => Err(io::ErrorKind::InvalidInput.into()),
+        Some(("", name)) => Ok((Path::new("/"), name)),
+        Some((parent, name)) => Ok((Path::new(parent), name)),
+    }
+}
+
+fn file_name(path: &Path) -> io::Result<&str> {
+    path.file_name().and_then(|n| n.to_str()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 fn kind_of(entry: Entry) -> EntryKind {

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{SimDisk, State, directory::Entry, file_name, inode::Inode};
+use super::{SimDisk, State, directory::Entry, file_name, inode::Inode, is_root, split};
 use crate::checker::DiskView;
 
 impl SimDisk {
@@ -22,7 +22,7 @@ impl SimDisk {
         let ino = state.new_inode(Inode::durable(contents));
         let name = file_name(path).expect("a file has a name");
         let directory = state.directories.get_mut(parent).expect("it was just created");
-        directory.put_now(&name, Entry::File(ino));
+        directory.put_now(name, Entry::File(ino));
     }
 
     /// Puts a directory there, durably, with all directories above it.
@@ -58,7 +58,7 @@ impl SimDisk {
     pub fn tree_now(&self) -> BTreeMap<PathBuf, Bytes> {
         let state = self.lock();
         let mut tree = BTreeMap::new();
-        for (path, directory) in &state.directories {
+        for (path, directory) in state.directories.iter() {
             for (name, entry) in &directory.visible {
                 if let Entry::File(ino) = entry {
                     tree.insert(path.join(name), Bytes::copy_from_slice(state.inodes[ino].contents()));
@@ -72,15 +72,15 @@ impl SimDisk {
 /// Checkers see what the engine has stored, and not what the medium made of it: they judge the engine.
 impl DiskView for SimDisk {
     fn read(&self, path: &Path) -> Option<Bytes> {
-        let state = self.lock();
+        let mut state = self.lock();
         let ino = state.file(path).ok().or_else(|| state.removed.get(path).copied())?;
-        Some(Bytes::copy_from_slice(state.inodes[&ino].written()))
+        Some(state.inode(ino).written())
     }
 
     fn read_durable(&self, path: &Path) -> Option<Bytes> {
-        let state = self.lock();
+        let mut state = self.lock();
         let ino = state.durable_file(path).or_else(|| state.removed.get(path).copied())?;
-        Some(Bytes::copy_from_slice(state.inodes[&ino].synced()))
+        Some(state.inode(ino).synced())
     }
 
     fn list(&self, path: &Path) -> Vec<String> {
@@ -91,16 +91,16 @@ impl DiskView for SimDisk {
 impl State {
     /// The file that the path would lead to if every node lost its power now, and nothing un-synced were kept.
     fn durable_file(&self, path: &Path) -> Option<u64> {
-        let parent = path.parent()?;
+        let (parent, name) = split(path).ok()?;
         let mut above = parent;
-        while let Some(upper) = above.parent() {
-            let name = file_name(above).ok()?;
-            if !matches!(self.directories.get(upper)?.durable.get(&name), Some(Entry::Directory)) {
+        while !is_root(above) {
+            let (upper, name) = split(above).ok()?;
+            if !matches!(self.directories.get(upper)?.durable.get(name), Some(Entry::Directory)) {
                 return None;
             }
             above = upper;
         }
-        match self.directories.get(parent)?.durable.get(&file_name(path).ok()?)? {
+        match self.directories.get(parent)?.durable.get(name)? {
             Entry::File(ino) => Some(*ino),
             Entry::Directory => None,
         }
@@ -110,7 +110,7 @@ impl State {
         let Some(parent) = path.parent() else { return };
         self.create_directories_now(parent);
         let name = file_name(path).expect("a directory has a name");
-        self.directories.get_mut(parent).expect("it was just created").put_now(&name, Entry::Directory);
-        self.directories.entry(path.to_owned()).or_default();
+        self.directories.get_mut(parent).expect("it was just created").put_now(name, Entry::Directory);
+        self.directories.add(path);
     }
 }
