@@ -1,7 +1,8 @@
-//! The manifest: the one file whose durable presence makes a checkpoint exist. It names everything else.
+//! The manifest: the one file whose durable presence makes a checkpoint exist. It holds small snapshots, and names all else.
 
 use serde::{Deserialize, Serialize};
 
+use super::InlineSnapshot;
 use crate::{
     id::{AttemptId, CheckpointId},
     metrics::CheckpointMetrics,
@@ -22,23 +23,32 @@ pub struct SnapshotFile {
 
 /// Where one subtask's snapshot rests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotHandle {
-    /// The files to be read in this order: one that holds all, then those that hold what changed since the one before. At
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotHandle {
+    /// In files, to be read in this order: one that holds all, then those that hold what changed since the one before. At
     /// least one.
-    pub files: Vec<SnapshotFile>,
+    Files(Vec<SnapshotFile>),
+    /// Here.
+    Inline(InlineSnapshot),
 }
 
 impl SnapshotHandle {
-    /// The file that was written last.
+    /// Its files; none if it needs none.
     #[must_use]
-    pub fn newest(&self) -> &SnapshotFile {
-        self.files.last().expect("a snapshot has a file at least")
+    pub fn files(&self) -> &[SnapshotFile] {
+        match self {
+            Self::Files(files) => files,
+            Self::Inline(_) => &[],
+        }
     }
 
-    /// How many bytes its files have in all.
+    /// How many bytes it has in all.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.len).sum()
+        match self {
+            Self::Files(files) => files.iter().map(|file| file.len).sum(),
+            Self::Inline(inline) => inline.contents.len() as u64,
+        }
     }
 }
 
@@ -85,8 +95,14 @@ impl Manifest {
         metrics
     }
 
+    /// How many bytes its snapshots have.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.vertices.iter().flat_map(|v| &v.snapshots).map(SnapshotHandle::bytes).sum()
+    }
+
     /// All files that it names. A file may come more than once only by mistake.
     pub fn files(&self) -> impl Iterator<Item = &SnapshotFile> {
-        self.vertices.iter().flat_map(|v| &v.snapshots).flat_map(|s| &s.files)
+        self.vertices.iter().flat_map(|v| &v.snapshots).flat_map(SnapshotHandle::files)
     }
 }

@@ -69,9 +69,10 @@ pub(crate) struct VertexReport {
 #[derive(Serialize)]
 pub(crate) struct SubtaskReport {
     pub subtask: usize,
-    pub file: String,
+    /// The snapshot's newest file; `None` if the snapshot stands in the manifest.
+    pub file: Option<String>,
     pub bytes: u64,
-    /// Why the file cannot be used.
+    /// Why the snapshot cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
 }
@@ -85,7 +86,7 @@ impl Condition {
             is_final: manifest.is_final,
             completed_at_ms: manifest.completed_at_ms,
             duration_us: manifest.duration_us,
-            bytes: manifest.files().map(|file| file.len).sum(),
+            bytes: manifest.bytes(),
             metrics: manifest.metrics(),
             vertices,
         }

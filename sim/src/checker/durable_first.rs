@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use tidegate::{
+    checkpoint::SnapshotHandle,
     connector::{Committable, PartFile},
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
@@ -19,10 +20,18 @@ pub(super) struct DurableFirst {
     ground: Ground,
     /// The newest attempt.
     attempt: Option<AttemptId>,
-    /// The digest and the length of each task's newest snapshot.
-    frozen: BTreeMap<TaskId, (CheckpointId, u64, u64)>,
+    /// Each task's newest snapshot.
+    frozen: BTreeMap<TaskId, Frozen>,
     /// The file that each task has taken last.
     taken: BTreeMap<TaskId, (CheckpointId, String)>,
+}
+
+/// What a task has frozen.
+struct Frozen {
+    checkpoint: CheckpointId,
+    builds_on: Option<CheckpointId>,
+    digest: u64,
+    len: u64,
 }
 
 impl DurableFirst {
@@ -31,13 +40,20 @@ impl DurableFirst {
     }
 
     fn snapshot(&self, id: CheckpointId, task: TaskId, disk: &dyn DiskView) -> Result<(), String> {
-        let Some((_, name)) = self.taken.get(&task).filter(|(taken, _)| *taken == id) else {
+        let frozen = self.frozen.get(&task).filter(|frozen| frozen.checkpoint == id);
+        let taken = self.taken.get(&task).filter(|(taken, _)| *taken == id);
+        // What is small is durable with the manifest, and is looked at when that is said to be so.
+        if frozen.is_some_and(|frozen| self.ground.is_inline(task, frozen.builds_on, frozen.len)) {
+            let file = taken.map(|(_, name)| format!("{task} takes {name} for what belongs into the manifest"));
+            return file.map_or(Ok(()), Err);
+        }
+        let Some((_, name)) = taken else {
             return Err(format!("{task} acknowledges checkpoint {id} without a file"));
         };
         let path = self.ground.snapshot_path(name);
         let bytes = disk.read_durable(&path);
         let bytes = bytes.ok_or_else(|| format!("{} is acknowledged, but not durable", path.display()))?;
-        let Some(&(_, digest, len)) = self.frozen.get(&task).filter(|(frozen, ..)| *frozen == id) else {
+        let Some(&Frozen { digest, len, .. }) = frozen else {
             return Err(format!("{} is acknowledged, but nothing was frozen", path.display()));
         };
         // The file may have been used for more before.
@@ -71,6 +87,17 @@ impl DurableFirst {
 
     fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         let manifest = self.ground.durable_manifest(id, disk)?;
+        for vertex in &manifest.vertices {
+            for (index, handle) in vertex.snapshots.iter().enumerate() {
+                match handle {
+                    SnapshotHandle::Inline(inline) => drop(self.ground.decode_inline(id, inline)?),
+                    SnapshotHandle::Files(files) if files.is_empty() => {
+                        return Err(format!("nothing is durable of {}/{index}", vertex.name));
+                    }
+                    SnapshotHandle::Files(_) => {}
+                }
+            }
+        }
         for file in manifest.files() {
             let path = self.ground.snapshot_path(&file.name);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
@@ -103,8 +130,9 @@ impl Checker for DurableFirst {
                 Ok(())
             }
             (Step::CommitPrepared { .. } | Step::Acknowledged, ..) if is_superseded => Ok(()),
-            (Step::SnapshotEncoded { digest, bytes, .. }, Some(id), Actor::Task(task)) => {
-                self.frozen.insert(*task, (id, *digest, *bytes));
+            (Step::SnapshotEncoded { digest, bytes, builds_on }, Some(checkpoint), Actor::Task(task)) => {
+                let frozen = Frozen { checkpoint, builds_on: *builds_on, digest: *digest, len: *bytes };
+                self.frozen.insert(*task, frozen);
                 Ok(())
             }
             (Step::SnapshotFileTaken { file, .. }, Some(id), Actor::Task(task)) => {
@@ -136,7 +164,7 @@ impl Checker for DurableFirst {
 mod tests {
     use bytes::Bytes;
     use tidegate::{
-        checkpoint::{Manifest, SnapshotHandle, VertexManifest},
+        checkpoint::{Manifest, VertexManifest},
         state::SubtaskSnapshot,
         storage::{encode_manifest, encode_snapshot},
     };
@@ -167,7 +195,7 @@ mod tests {
     }
 
     fn manifest() -> Vec<u8> {
-        let handle = SnapshotHandle { files: vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())] };
+        let handle = SnapshotHandle::Files(vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())]);
         let metrics = tidegate::metrics::CheckpointMetrics::default();
         let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle], metrics };
         encode_manifest(&Manifest {

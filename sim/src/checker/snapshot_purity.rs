@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate::{
+    checkpoint::SnapshotHandle,
     id::{CheckpointId, SubtaskId, TaskId},
     probe::{Actor, Fact, Step},
+    stream::hash_bytes,
 };
 
 use super::{Checker, DiskView, ground::Ground};
@@ -18,7 +20,8 @@ pub(super) struct SnapshotPurity {
     ground: Ground,
     /// By task: the checkpoint, and the checksum.
     newest: BTreeMap<TaskId, (CheckpointId, u64)>,
-    /// By checkpoint and by the name of the file that was taken for it.
+    /// By checkpoint and by the name of the file that was taken for it, and by that of the subtask: what stands in a manifest
+    /// goes by that.
     frozen: BTreeMap<(CheckpointId, String), (TaskId, u64)>,
 }
 
@@ -41,6 +44,15 @@ impl SnapshotPurity {
     fn completed(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         // A manifest that cannot be read vouches for nothing.
         let Ok(manifest) = self.ground.manifest(id, disk) else { return Ok(()) };
+        for vertex in &manifest.vertices {
+            for (index, handle) in vertex.snapshots.iter().enumerate() {
+                if let SnapshotHandle::Inline(inline) = handle {
+                    let subtask = format!("{}/{index}", vertex.name);
+                    let owner = self.owner(id, &subtask, hash_bytes(&inline.contents).0);
+                    owner.map_err(|e| format!("the manifest holds {e}"))?;
+                }
+            }
+        }
         manifest.files().try_for_each(|file| {
             let owner = self.owner(file.written_for, &file.name, file.digest);
             owner.map(drop).map_err(|e| format!("the manifest names {e}"))
@@ -76,6 +88,8 @@ impl Checker for SnapshotPurity {
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         match (&fact.step, fact.checkpoint, &fact.actor) {
             (Step::SnapshotEncoded { digest, .. }, Some(id), Actor::Task(task)) => {
+                let subtask = self.ground.graph_of(task.attempt).subtask_name(task.subtask);
+                self.frozen.insert((id, subtask), (*task, *digest));
                 self.newest.insert(*task, (id, *digest));
                 Ok(())
             }
