@@ -4,9 +4,10 @@ use tidegate::error::{Error, Result};
 use tidegate_sim::{fault::did_you_mean, run::RunSpec, seed::Seed};
 
 use crate::scenarios::{
-    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, inline_snapshots, large_state, late_producers, ledger,
-    lost_messages, prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small, small_inline, split_alignment,
-    stale_messages, torn_manifest, uneven_sources, user_panic, wide_sink, word_count, zombie,
+    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, inline_snapshots, large_state,
+    late_producers, ledger, lost_messages, prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small,
+    small_inline, split_alignment, stale_messages, torn_manifest, uneven_sources, user_panic, wide_sink, word_count,
+    zombie,
 };
 
 /// A named adversity.

@@ -38,39 +38,7 @@ mod encoding {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-    use crate::{
-        checkpoint::{SnapshotFile, SnapshotHandle},
-        id::CheckpointId,
-    };
-
-    fn handle() -> impl Strategy<Value = SnapshotHandle> {
-        let bytes = prop::collection::vec(any::<u8>(), 0..200);
-        let inline = (bytes, any::<u64>())
-            .prop_map(|(bytes, digest)| SnapshotHandle::Inline(InlineSnapshot { contents: bytes.into(), digest }));
-        let file = ("[a-z0-9.-]{1,20}", any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(name, id, len, digest)| {
-            SnapshotFile { name, written_for: CheckpointId(id), len, digest }
-        });
-        prop_oneof![inline, prop::collection::vec(file, 1..4).prop_map(SnapshotHandle::Files)]
-    }
-
-    proptest! {
-        /// As it goes to the job manager, and as it stands in the manifest.
-        #[test]
-        fn a_handle_comes_back_from_both_encodings(handle in handle()) {
-            let message = postcard::to_stdvec(&handle).unwrap();
-            prop_assert_eq!(&postcard::from_bytes::<SnapshotHandle>(&message).unwrap(), &handle);
-            let text = serde_json::to_string(&handle).unwrap();
-            prop_assert_eq!(&serde_json::from_str::<SnapshotHandle>(&text).unwrap(), &handle);
-            // A few bytes more than it has, not one number for each of them.
-            if let SnapshotHandle::Inline(inline) = &handle {
-                prop_assert!(message.len() <= inline.contents.len() + 16);
-                prop_assert!(text.len() <= inline.contents.len() * 4 / 3 + 80);
-            }
-        }
-    }
 
     #[test]
     fn text_that_is_no_base64_is_refused() {

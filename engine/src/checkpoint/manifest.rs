@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::InlineSnapshot;
+use super::SnapshotHandle;
 use crate::{
     id::{AttemptId, CheckpointId},
     metrics::CheckpointMetrics,
@@ -19,37 +19,6 @@ pub struct SnapshotFile {
     pub len: u64,
     /// XXH3 (64 bits) of the whole file.
     pub digest: u64,
-}
-
-/// Where one subtask's snapshot rests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SnapshotHandle {
-    /// In files, to be read in this order: one that holds all, then those that hold what changed since the one before. At
-    /// least one.
-    Files(Vec<SnapshotFile>),
-    /// Here.
-    Inline(InlineSnapshot),
-}
-
-impl SnapshotHandle {
-    /// Its files; none if it needs none.
-    #[must_use]
-    pub fn files(&self) -> &[SnapshotFile] {
-        match self {
-            Self::Files(files) => files,
-            Self::Inline(_) => &[],
-        }
-    }
-
-    /// How many bytes it has in all.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Self::Files(files) => files.iter().map(|file| file.len).sum(),
-            Self::Inline(inline) => inline.contents.len() as u64,
-        }
-    }
 }
 
 /// The part of a checkpoint that belongs to one vertex.

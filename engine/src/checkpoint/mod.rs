@@ -14,13 +14,14 @@ mod recovery;
 mod retention;
 mod sink_transaction;
 mod snapshot_chain;
+mod snapshot_handle;
 mod snapshot_ledger;
 
 pub use barrier_aligner::{AlignerCommand, BarrierAligner};
 pub use checkpointed_job::{CheckpointedJob, CheckpointedVertex};
 pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent};
 pub use inline_snapshot::InlineSnapshot;
-pub use manifest::{Manifest, SnapshotFile, SnapshotHandle, VertexManifest};
+pub use manifest::{Manifest, SnapshotFile, VertexManifest};
 pub use notification::CompletionNotification;
 pub use options::{CheckpointOptions, MAX_INLINE_THRESHOLD, SnapshotCompression, SnapshotPolicy};
 pub use pending::PendingCheckpoint;
@@ -28,4 +29,5 @@ pub use recovery::{RestoreChoice, RestoreMode, choose_restore_point, validate_ma
 pub use retention::Retention;
 pub use sink_transaction::SinkTransactions;
 pub use snapshot_chain::SnapshotChain;
+pub use snapshot_handle::SnapshotHandle;
 pub use snapshot_ledger::SnapshotLedger;

@@ -30,8 +30,7 @@ impl SnapshotLedger {
         if planted!(AbortFreesSharedFiles) {
             // FLINK-24611
             let freed: Vec<_> = self.snapshots.range(..checkpoint).filter(|(id, _)| is_given_up(**id)).collect();
-            let freed: BTreeSet<_> =
-                freed.into_iter().flat_map(|(_, s)| s.iter().map(|f| f.name.clone())).collect();
+            let freed: BTreeSet<_> = freed.into_iter().flat_map(|(_, s)| s.iter().map(|f| f.name.clone())).collect();
             self.snapshots.retain(|_, s| s.iter().all(|file| !freed.contains(&file.name)));
         }
         self.snapshots.retain(|id, _| !is_given_up(*id) && *id >= oldest);
@@ -129,6 +128,18 @@ mod tests {
         write(&mut ledger, 6, None, "d");
         begin(&mut ledger, 7, 6, Some(6));
         assert_eq!(needed(&ledger), "d");
+    }
+
+    #[test]
+    fn only_what_rests_in_files_and_is_not_given_up_is_held() {
+        let mut ledger = SnapshotLedger::default();
+        begin(&mut ledger, 3, 3, None);
+        write(&mut ledger, 3, None, "a");
+        assert!(ledger.holds(CheckpointId(3)) && !ledger.holds(CheckpointId(2)));
+        begin(&mut ledger, 4, 3, Some(3));
+        assert!(ledger.holds(CheckpointId(3)) && !ledger.holds(CheckpointId(4)));
+        begin(&mut ledger, 5, 5, Some(4));
+        assert!(!ledger.holds(CheckpointId(3)) && !ledger.holds(CheckpointId(4)), "that of 4 stands in its manifest");
     }
 
     #[test]

@@ -38,7 +38,10 @@ pub(crate) async fn restore(
             continue;
         };
         if !read.contains_key(&*holder.name) {
-            read.insert(&holder.name, read_snapshots(&store, point.manifest.checkpoint, holder, groups, &mut files).await?);
+            read.insert(
+                &holder.name,
+                read_snapshots(&store, point.manifest.checkpoint, holder, groups, &mut files).await?,
+            );
         }
         let old = operator_snapshots(&read[&*holder.name], holder, &operator.uid)?;
         let share = redistribute_operator(&old, subtask.index, vertex.parallelism, graph.max_parallelism)

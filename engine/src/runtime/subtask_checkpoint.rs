@@ -85,7 +85,8 @@ pub(crate) struct SnapshotSettings {
 impl SubtaskCheckpoint {
     /// Begins after the restored checkpoint, if there is one.
     pub(crate) fn new(settings: SnapshotSettings, restored: Option<CheckpointId>) -> Self {
-        let SnapshotSettings { env, task, files, policy, compression, inline_limit, reporter, to_job_manager } = settings;
+        let SnapshotSettings { env, task, files, policy, compression, inline_limit, reporter, to_job_manager } =
+            settings;
         Self {
             env,
             task,

@@ -205,7 +205,11 @@ pub(super) fn decode_at(bytes: &Bytes, location: SnapshotLocation<'_>) -> Result
 pub(super) fn check_header(bytes: &[u8], location: SnapshotLocation<'_>) -> Result<()> {
     let Some(rest) = bytes.strip_prefix(&MAGIC) else {
         let is_short = bytes.len() < HEADER_LEN;
-        return Err(location.damaged(if is_short { "it is cut short" } else { "it does not begin like a snapshot file" }));
+        return Err(location.damaged(if is_short {
+            "it is cut short"
+        } else {
+            "it does not begin like a snapshot file"
+        }));
     };
     let Some(version) = rest.first_chunk() else { return Err(location.damaged("it is cut short")) };
     match u32::from_le_bytes(*version) {

@@ -53,12 +53,15 @@ pub(super) async fn read_snapshot(
     };
     let read = match result {
         Ok(read) => read?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(SnapshotLocation::File(path).damaged("it is missing")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(SnapshotLocation::File(path).damaged("it is missing"));
+        }
         Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
     };
     let (found, expected) = (read.index.checkpoint, file.written_for);
     if found != expected {
-        return Err(SnapshotLocation::File(path).damaged(&format!("it was written for checkpoint {found} instead of {expected}")));
+        return Err(SnapshotLocation::File(path)
+            .damaged(&format!("it was written for checkpoint {found} instead of {expected}")));
     }
     Ok(read)
 }

@@ -89,3 +89,58 @@ impl SnapshotStore {
         Ok((snapshot, read_files))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        checkpoint::{InlineSnapshot, SnapshotCompression},
+        connector::memory_disk::MemoryDisk,
+        error::ErrorKind,
+        graph::local_executor::now,
+        state::{FrozenOperator, FrozenSnapshot},
+        storage::{seal_snapshot, snapshot_buffer},
+        stream::hash_bytes,
+    };
+
+    /// The contents of a snapshot for checkpoint 7.
+    fn contents(builds_on: Option<CheckpointId>) -> Bytes {
+        let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: Vec::new(), lists: Vec::new() };
+        let frozen = FrozenSnapshot { buffer: snapshot_buffer(Vec::new()), operators: vec![operator] };
+        seal_snapshot(frozen, CheckpointId(7), builds_on, SnapshotCompression::None).unwrap()
+    }
+
+    /// What is read of an inline snapshot for a checkpoint; there is no file at all.
+    fn read(checkpoint: u64, contents: Bytes, digest: u64) -> Result<(SubtaskSnapshot, FilesRead)> {
+        let store = SnapshotStore::new(Arc::new(MemoryDisk::with([("/c/lock", "")])), Path::new("/c"));
+        let handle = SnapshotHandle::Inline(InlineSnapshot { contents, digest });
+        let groups = KeyGroupRange { start: 0, end: 1 };
+        now(store.read(CheckpointId(checkpoint), "count/1", &handle, groups))
+    }
+
+    #[test]
+    fn what_stands_in_the_manifest_needs_no_file() {
+        let contents = contents(None);
+        let digest = hash_bytes(&contents).0;
+        let (snapshot, files) = read(7, contents, digest).unwrap();
+        assert_eq!(snapshot.operators[0].uid, "o");
+        assert_eq!(files, [("count/1".to_owned(), CheckpointId(7), digest)]);
+    }
+
+    #[test]
+    fn what_does_not_belong_there_is_refused_by_the_manifests_path() {
+        let refused = |checkpoint, contents: Bytes, digest: Option<u64>| {
+            let digest = digest.unwrap_or_else(|| hash_bytes(&contents).0);
+            let error = read(checkpoint, contents, digest).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Damaged);
+            error.message.split(';').next().unwrap().to_owned()
+        };
+        let whole = || contents(None);
+        insta::assert_snapshot!(refused(7, whole(), Some(1)), @"snapshot of count/1 in manifest /c/chk-7/manifest is damaged: its checksum is not the one that it had when it was taken");
+        insta::assert_snapshot!(refused(8, whole(), None), @"snapshot of count/1 in manifest /c/chk-8/manifest is damaged: it was taken for checkpoint 7 instead of 8");
+        insta::assert_snapshot!(refused(7, contents(Some(CheckpointId(6))), None), @"snapshot of count/1 in manifest /c/chk-7/manifest is damaged: it builds on the one of checkpoint 6, and stands alone");
+        insta::assert_snapshot!(refused(7, whole().slice(..40), None), @"snapshot of count/1 in manifest /c/chk-7/manifest is damaged: it does not end like a snapshot file");
+    }
+}

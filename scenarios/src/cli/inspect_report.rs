@@ -69,7 +69,8 @@ pub(crate) struct VertexReport {
 #[derive(Serialize)]
 pub(crate) struct SubtaskReport {
     pub subtask: usize,
-    /// The snapshot's newest file; `None` if the snapshot stands in the manifest.
+    /// The snapshot's newest file; `None` if it stands in the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     pub bytes: u64,
     /// Why the snapshot cannot be used.
@@ -186,7 +187,8 @@ impl CheckpointReport {
             let _ = writeln!(text, "\ncheckpoint {}\n  {}", self.checkpoint, cost(metrics));
         }
         for vertex in vertices {
-            let sizes: Vec<String> = vertex.subtasks.iter().map(|s| size(s.bytes)).collect();
+            let inline = |s: &SubtaskReport| if s.file.is_none() { " in the manifest" } else { "" };
+            let sizes: Vec<String> = vertex.subtasks.iter().map(|s| size(s.bytes) + inline(s)).collect();
             let VertexReport { name, parallelism, metrics, .. } = vertex;
             let _ = writeln!(text, "  vertex {name}, parallelism {parallelism}: {}", sizes.join(" + "));
             let _ = writeln!(text, "    {}", cost(metrics));

@@ -19,6 +19,9 @@ use crate::jobs::word_count::{NAME, WordCount};
 /// What the job is called on the command line.
 const WORDCOUNT: &str = "wordcount";
 
+/// The largest snapshot that gets no file, in bytes, unless told otherwise.
+const INLINE_SNAPSHOTS: u64 = 20 << 10;
+
 /// Count words: every update becomes a line `word<TAB>n` in the output directory
 #[derive(Args, Clone, Debug)]
 pub(crate) struct WordCountArgs {
@@ -37,6 +40,9 @@ pub(crate) struct WordCountArgs {
     /// How many subtasks each operator has
     #[arg(long, default_value_t = 2, value_name = "N", allow_negative_numbers = true)]
     pub parallelism: u32,
+    /// A full snapshot of at most so many bytes is part of the checkpoint's manifest instead of a file; 0: none is
+    #[arg(long, default_value_t = INLINE_SNAPSHOTS, value_name = "BYTES", allow_negative_numbers = true)]
+    pub inline_snapshots: u64,
 }
 
 /// A job for a task manager.
@@ -53,6 +59,7 @@ impl JobArgs {
         let mut env = StreamExecutionEnvironment::new();
         env.set_parallelism(args.parallelism)
             .enable_checkpointing(args.checkpoint_interval)
+            .set_inline_snapshot_threshold(args.inline_snapshots)
             .set_checkpoint_directory(&args.checkpoint_dir)
             .set_restart_strategy(RestartStrategy::ExponentialDelay {
                 initial: Duration::from_millis(100),
@@ -91,6 +98,9 @@ impl JobArgs {
         let interval = humantime::format_duration(args.checkpoint_interval).to_string().replace(' ', "");
         arguments.extend(["--checkpoint-interval".into(), interval.into()]);
         arguments.extend(["--parallelism".into(), args.parallelism.to_string().into()]);
+        if args.inline_snapshots != INLINE_SNAPSHOTS {
+            arguments.extend(["--inline-snapshots".into(), args.inline_snapshots.to_string().into()]);
+        }
         arguments
     }
 }
@@ -139,5 +149,18 @@ mod tests {
         insta::assert_snapshot!(shell_command(&passed_on), @r"wordcount --input 'a b' 'it'\''s' --output out --checkpoint-dir chk --checkpoint-interval 1m500ms --parallelism 3");
         let again = Command::parse_from([OsString::from("x")].into_iter().chain(passed_on)).job;
         assert_eq!(format!("{again:?}"), format!("{job:?}"));
+    }
+
+    #[test]
+    fn the_threshold_for_inline_snapshots_is_passed_on() {
+        let given = ["x", "wordcount", "--input=in", "--output=out", "--checkpoint-dir=chk"];
+        let parse = |more: &[&str]| Command::parse_from(given.iter().chain(more)).job;
+        let threshold = |job: &JobArgs| job.job_graph().unwrap().checkpoints.clone().unwrap().inline_threshold;
+        let usual = parse(&[]);
+        assert_eq!(threshold(&usual), tidegate::checkpoint::CheckpointOptions::default().inline_threshold);
+        assert!(!shell_command(&usual.to_arguments()).contains("inline"));
+        let job = parse(&["--inline-snapshots=4096"]);
+        let again = Command::parse_from([OsString::from("x")].into_iter().chain(job.to_arguments())).job;
+        assert_eq!((threshold(&job), threshold(&again)), (4096, 4096));
     }
 }

@@ -81,11 +81,7 @@ impl WordCountWorkload {
         Self { settings, reference: WordReference::new(&inputs), inputs, output: "/output".into() }
     }
 
-    fn graph_of(
-        &self,
-        [readers, counters, writers]: [u32; 3],
-        checkpoints: &CheckpointOptions,
-    ) -> Result<JobGraph> {
+    fn graph_of(&self, [readers, counters, writers]: [u32; 3], checkpoints: &CheckpointOptions) -> Result<JobGraph> {
         let mut env = draws::environment(checkpoints, self.settings.batch_size);
         env.set_parallelism(readers);
         let job = WordCount {

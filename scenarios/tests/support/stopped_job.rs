@@ -17,7 +17,8 @@ use super::support::{Outcome, Place, assert_exactly_once, copy, count, manifest,
 /// A line that no job gets past.
 const NOT_UTF_8: &[u8] = b"caf\xe9\n";
 
-/// A job that stopped at the end of its input, where a byte is not UTF-8, after some checkpoints.
+/// A job that stopped at the end of its input, where a byte is not UTF-8, after some checkpoints, all of whose snapshots
+/// are in files.
 pub struct Stopped {
     pub place: Place,
     pub outcome: Outcome,
@@ -27,7 +28,7 @@ pub static STOPPED: LazyLock<Stopped> = LazyLock::new(|| {
     for size in [1 << 20, 4 << 20, 16 << 20] {
         let place = Place::new();
         place.write("in", [text(size).as_bytes(), NOT_UTF_8].concat());
-        let outcome = run(&mut place.word_count(&["--checkpoint-interval", "1ms"]));
+        let outcome = run(&mut place.word_count(&["--checkpoint-interval", "1ms", "--inline-snapshots", "0"]));
         if !completed(&place).is_empty() {
             return Stopped { place, outcome };
         }

@@ -164,15 +164,15 @@ impl Checker for DurableFirst {
 mod tests {
     use bytes::Bytes;
     use tidegate::{
-        checkpoint::{Manifest, VertexManifest},
+        checkpoint::{InlineSnapshot, Manifest, VertexManifest},
         state::SubtaskSnapshot,
         storage::{encode_manifest, encode_snapshot},
     };
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, manager, remove, snapshot_file,
-        started, sync, task, write,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, ground_inlining, manager, remove,
+        snapshot_file, started, sync, task, write,
     };
 
     const TERM: &str = "/chk/term-1";
@@ -195,7 +195,10 @@ mod tests {
     }
 
     fn manifest() -> Vec<u8> {
-        let handle = SnapshotHandle::Files(vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())]);
+        manifest_with(SnapshotHandle::Files(vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())]))
+    }
+
+    fn manifest_with(handle: SnapshotHandle) -> Vec<u8> {
         let metrics = tidegate::metrics::CheckpointMetrics::default();
         let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle], metrics };
         encode_manifest(&Manifest {
@@ -298,6 +301,59 @@ mod tests {
                 ),
             ],
         );
+    }
+
+    fn inlining() -> DurableFirst {
+        DurableFirst::new(&ground_inlining(snapshot().len() as u64))
+    }
+
+    fn inline(contents: Bytes, digest: u64) -> Event {
+        write(MANIFEST, manifest_with(SnapshotHandle::Inline(InlineSnapshot { contents, digest })))
+    }
+
+    fn whole() -> Event {
+        inline(snapshot(), hash_bytes(&snapshot()).0)
+    }
+
+    /// The same subtask, whose snapshot is small enough for the manifest.
+    fn inline_story() -> Story {
+        let publish = [whole(), sync(MANIFEST), completed(1), chosen(1)];
+        Story::new([frozen(), sink(Step::Acknowledged)].into_iter().chain(publish))
+    }
+
+    #[test]
+    fn what_is_small_is_durable_with_the_manifest() {
+        all_hold(inlining, [inline_story()]);
+        // One byte more than the manifest takes, or on top of another one, and it needs a file.
+        let len = snapshot().len() as u64;
+        let other = |builds_on, bytes| sink(Step::SnapshotEncoded { digest: 7, bytes, builds_on });
+        let without_file = "v2/0@1.1 acknowledges checkpoint 1 without a file";
+        let half = snapshot().slice(..8);
+        let none = write(MANIFEST, manifest_with(SnapshotHandle::Files(Vec::new())));
+        all_break(
+            inlining,
+            [
+                (inline_story().instead(frozen(), other(None, len + 1)), without_file),
+                (inline_story().instead(frozen(), other(Some(CheckpointId(0)), len)), without_file),
+                (inline_story().without(frozen()), without_file),
+                (
+                    inline_story().before(sink(Step::Acknowledged), taken()),
+                    "v2/0@1.1 takes sink-0-1.1-1.state for what belongs into the manifest",
+                ),
+                (
+                    inline_story().without(sync(MANIFEST)),
+                    "checkpoint 1 is completed, but /chk/chk-1/manifest is not durable",
+                ),
+                (
+                    inline_story().instead(whole(), inline(snapshot(), 7)),
+                    "checkpoint 1 is completed, but a snapshot in /chk/chk-1/manifest is not whole",
+                ),
+                (inline_story().instead(whole(), none), "checkpoint 1 is completed, but nothing is durable of sink/0"),
+            ],
+        );
+        let cut = inline_story().instead(whole(), inline(half.clone(), hash_bytes(&half).0));
+        let message = cut.told_to(&mut inlining()).expect_err("half of it is durable");
+        assert!(message.contains("/chk/chk-1/manifest is damaged: it is cut short"), "{message}");
     }
 
     #[test]

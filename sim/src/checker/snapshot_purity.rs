@@ -113,9 +113,17 @@ impl Checker for SnapshotPurity {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use tidegate::{
+        checkpoint::{InlineSnapshot, VertexManifest},
+        metrics::CheckpointMetrics,
+        state::SubtaskSnapshot,
+        storage::{encode_manifest, encode_snapshot},
+    };
+
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, by, checkpoint, completed, ground, operator, task, write,
+        Event, Story, all_break, all_hold, by, checkpoint, completed, ground, manifest_of, operator, task, write,
     };
 
     fn checker() -> SnapshotPurity {
@@ -193,6 +201,67 @@ mod tests {
                 ),
                 (restoring(&[first]), "v0/1@1.2 restores nothing of v0/1"),
                 (story().then(restores("count/0", &named)), "v1/0@1.2 restores the state of v0/0"),
+            ],
+        );
+    }
+
+    /// The bytes of the two sources, which differ.
+    fn contents() -> [Bytes; 2] {
+        let bytes = |operators| encode_snapshot(&SubtaskSnapshot { operators }).expect("plain data");
+        [bytes(vec![operator("source")]), bytes(Vec::new())]
+    }
+
+    fn in_manifest(contents: [Bytes; 2]) -> Event {
+        let inline =
+            |contents: Bytes| SnapshotHandle::Inline(InlineSnapshot { digest: hash_bytes(&contents).0, contents });
+        let (name, metrics) = ("source".to_owned(), CheckpointMetrics::default());
+        let snapshots = contents.map(inline).into();
+        let vertex = VertexManifest { name, operators: Vec::new(), snapshots, metrics };
+        write("/chk/chk-1/manifest", encode_manifest(&manifest_of(1, vec![vertex])))
+    }
+
+    /// Both sources are small enough for the manifest.
+    fn inline_story() -> (Story, [(String, CheckpointId, u64); 2]) {
+        let [first, second] = contents().map(|bytes| hash_bytes(&bytes).0);
+        let named = [("source/0".to_owned(), CheckpointId(1), first), ("source/1".to_owned(), CheckpointId(1), second)];
+        let before = [frozen("source/0", first), frozen("source/1", second), in_manifest(contents()), completed(1)];
+        (Story::new(before.into_iter().chain([restores("source/1", &named)])), named)
+    }
+
+    #[test]
+    fn other_bytes_in_the_manifest_are_seen() {
+        let (story, named) = inline_story();
+        all_hold(checker, [story.clone()]);
+        let [first, second] = contents();
+        let [zero, one] = named.clone();
+        let restoring = |files: &[(String, CheckpointId, u64)]| {
+            story.clone().instead(restores("source/1", &named), restores("source/1", files))
+        };
+        all_break(
+            checker,
+            [
+                // FLINK-2808: what the manifest holds has changed since the barrier.
+                (
+                    story.clone().instead(frozen("source/1", one.2), frozen("source/1", 7)),
+                    "the manifest holds source/1 of checkpoint 1, which is not what was frozen",
+                ),
+                (
+                    story.clone().instead(in_manifest(contents()), in_manifest([second, first])),
+                    "the manifest holds source/0 of checkpoint 1, which is not what was frozen",
+                ),
+                (
+                    story.clone().without(frozen("source/1", one.2)),
+                    "the manifest holds source/1 of checkpoint 1, which no task has frozen",
+                ),
+                (
+                    restoring(&[zero.clone(), (one.0.clone(), one.1, 7)]),
+                    "v0/1@1.2 restores source/1 of checkpoint 1, which is not what was frozen",
+                ),
+                (
+                    restoring(&[zero.clone(), (one.0, CheckpointId(2), one.2)]),
+                    "v0/1@1.2 restores source/1 of checkpoint 2, which no task has frozen",
+                ),
+                (restoring(&[zero]), "v0/1@1.2 restores nothing of v0/1"),
             ],
         );
     }
