@@ -107,7 +107,7 @@ fn snapshots(report: &RunReport) -> Vec<(u64, bool, bool)> {
 }
 
 fn undisturbed(threshold: u64) -> Vec<(u64, bool, bool)> {
-    snapshots(&held(&RunSpec { plan: FaultPlan::default(), ..spec("small", 1, threshold, 0) }))
+    snapshots(&held(&RunSpec { plan: FaultPlan::new(Vec::new()), ..spec("small", 1, threshold, 0) }))
 }
 
 #[test]
