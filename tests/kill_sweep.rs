@@ -72,6 +72,7 @@ fn small_inline_holds_at_every_point() {
     let counts = sweep(&survey.spec, &points, |point, outcome| must_hold(point, &outcome));
     assert_eq!(counts, Counts { held: points.len() as u64, broken: 0, missed: 0 });
     let steps = |kind| survey.report.steps.get(&kind).copied().unwrap_or_default();
+    assert_eq!(survey.report.checkpoints_aborted, 0, "something builds on what has no file");
     let (all, files) = (steps(StepKind::Acknowledged), steps(StepKind::SnapshotFileTaken));
     assert!(0 < files && files < all, "{files} of {all} snapshots are in files");
 }
