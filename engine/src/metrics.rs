@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::CheckpointId;
 
-/// Something that was measured, for people to see; told by the job manager to its probe.
+/// Something that was measured, for people to see; told by the job manager, or where that is said by a task manager, to
+/// its probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measurement {
     /// What a completed checkpoint has cost.
@@ -30,6 +31,14 @@ pub enum Measurement {
     Skipped {
         /// How many.
         checkpoints: u64,
+    },
+    /// Sources go back to a checkpoint. Told by each task manager that ran some of them until then. One that died does not
+    /// tell what its own had sent on, because nobody knows.
+    Replayed {
+        /// Which checkpoint; `None` if they begin anew.
+        restored: Option<CheckpointId>,
+        /// How many records they had sent on behind its barrier, which are now read once more.
+        records: u64,
     },
 }
 

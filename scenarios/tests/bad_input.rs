@@ -14,34 +14,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use stopped_job::{Job, STOPPED, completed};
-use support::{Place, Running, assert_exactly_once, copy, count, edit_manifest, kill, remove, run, text};
-use tidegate::{
-    checkpoint::{InlineSnapshot, Manifest, SnapshotHandle},
-    stream::hash_bytes,
-};
-
-fn flip_a_bit(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(path, bytes).unwrap();
-}
-
-fn cut_in_half(path: &Path) {
-    let bytes = fs::read(path).unwrap();
-    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-}
-
-fn replace(from: &str, to: &str) -> impl FnOnce(&Path) {
-    move |path| {
-        let text = fs::read_to_string(path).unwrap();
-        assert!(text.contains(from), "{text}");
-        fs::write(path, text.replacen(from, to, 1)).unwrap();
-    }
-}
-
-const RESUME: &str = "once that is put right, run: tidegate run wordcount --input in --output out --checkpoint-dir chk";
+use stopped_job::{Job, RESUME, STOPPED, cut_in_half, replace};
+use support::{Place, Running, assert_exactly_once, count, edit_manifest, kill, remove, run, text};
 
 #[test]
 fn missing_input() {
@@ -146,144 +120,6 @@ fn a_directory_that_is_no_checkpoint_directory() {
 }
 
 #[test]
-fn a_damaged_newest_manifest() {
-    let job = Job::stopped();
-    let said = format!("manifest chk/chk-{}/manifest is damaged: ", job.newest);
-    let said = [&*said, "it is not skipped", "bring it back from a copy, or restore another checkpoint", RESUME];
-    for spoil in [flip_a_bit, cut_in_half, |path: &Path| fs::write(path, "").unwrap()] {
-        job.refuses(&job.file("manifest"), spoil, &said);
-    }
-    // As JSON it is still what it should be.
-    job.refuses(&job.file("manifest"), replace("\"max_parallelism\": 128", "\"max_parallelism\":  128"), &said);
-    job.goes_on(&[]);
-}
-
-/// The remedy that the message names: to restore another one, whose output is the last that was committed.
-#[test]
-fn past_a_damaged_newest_manifest() {
-    let job = Job::stopped();
-    copy(&job.file(""), &job.place.path("chk/chk-900"));
-    job.refuses_arguments(&[], &["chk/chk-900 holds checkpoint", "its directory must be named"]);
-    cut_in_half(&job.place.path("chk/chk-900/manifest"));
-    job.refuses_arguments(&[], &["manifest chk/chk-900/manifest is damaged"]);
-    job.goes_on(&["--restore", &format!("chk/chk-{}", job.newest)]);
-    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
-}
-
-#[test]
-fn a_damaged_snapshot() {
-    let job = Job::stopped();
-    for (spoil, what) in [(flip_a_bit as fn(&Path), "checksum"), (cut_in_half, "it has"), (remove, "it is missing")] {
-        for subtask in ["source-0", "count-1", "sink-0"] {
-            let path = job.snapshot(subtask);
-            let name = path.strip_prefix(job.place.path("")).unwrap().display().to_string();
-            let said = format!("snapshot file {name} is damaged: ");
-            let vertex = subtask.split('-').next().unwrap();
-            let (task, during) = (format!("task {vertex}/"), format!("restoring checkpoint {}: ", job.newest));
-            job.refuses(
-                &path,
-                spoil,
-                &[&said, what, &task, &during, "bring it back from a copy, restore another checkpoint", RESUME],
-            );
-        }
-    }
-    job.goes_on(&[]);
-}
-
-#[test]
-fn a_half_written_checkpoint() {
-    let job = Job::stopped();
-    let half = job.place.path("chk/chk-900");
-    copy(&job.file(""), &half);
-    fs::rename(half.join("manifest"), half.join("manifest.tmp")).unwrap();
-    cut_in_half(&half.join("manifest.tmp"));
-    job.goes_on(&[]);
-    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
-}
-
-/// The snapshots of the sources are moved from their files into the manifest, where they do as well; damage there is told with
-/// the manifest's path.
-#[test]
-fn a_damaged_snapshot_in_a_manifest() {
-    let job = Job::stopped();
-    let directory = job.file("");
-    let of_sources = |manifest: &mut Manifest, change: &dyn Fn(&mut SnapshotHandle)| {
-        let source = manifest.vertices.iter_mut().find(|vertex| vertex.name == "source").unwrap();
-        source.snapshots.iter_mut().for_each(change);
-    };
-    let inline = |handle: &mut SnapshotHandle| {
-        let [file] = handle.files() else { panic!("{handle:?}: what has no keys is written in full") };
-        let mut contents = fs::read(job.place.path("chk/state").join(&file.name)).unwrap();
-        contents.truncate(file.len as usize);
-        *handle = SnapshotHandle::Inline(InlineSnapshot { contents: contents.into(), digest: file.digest });
-    };
-    edit_manifest(&directory, |manifest| of_sources(manifest, &inline));
-    let manifest = job.file("manifest");
-    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its checksum does not match", job.newest);
-    let in_contents = |path: &Path| {
-        let text = fs::read_to_string(path).unwrap();
-        let at = text.find(r#""contents": ""#).unwrap() + 20;
-        let mut bytes = text.into_bytes();
-        bytes[at] ^= 1;
-        fs::write(path, bytes).unwrap();
-    };
-    job.refuses(&manifest, in_contents, &[&rotten, "bring it back from a copy", RESUME]);
-    let spoilt = |change: fn(&mut InlineSnapshot)| {
-        move |path: &Path| {
-            edit_manifest(path.parent().unwrap(), |manifest| {
-                of_sources(manifest, &|handle| {
-                    let SnapshotHandle::Inline(inline) = handle else { panic!("it was moved into the manifest") };
-                    change(inline);
-                });
-            });
-        }
-    };
-    let place = format!("in manifest chk/chk-{}/manifest", job.newest);
-    let other = spoilt(|inline| inline.digest ^= 1);
-    let said = format!("{place} is damaged: its checksum is not the one that it had when it was taken; bring it back");
-    job.refuses(&manifest, other, &["task source/", "snapshot of source/", &said, RESUME]);
-    let cut = spoilt(|inline| {
-        inline.contents = inline.contents.slice(..11);
-        inline.digest = hash_bytes(&inline.contents).0;
-    });
-    job.refuses(&manifest, cut, &["snapshot of source/", &format!("{place} is damaged: it is cut short"), RESUME]);
-    job.goes_on(&[]);
-}
-
-#[test]
-fn another_format_version() {
-    let job = Job::stopped();
-    let remedy = |ours| {
-        format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
-    };
-    let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(3));
-    let written_by_another = |path: &Path| {
-        replace("manifest 3 xxh3=", "manifest 9 sum=")(path);
-    };
-    job.refuses(&job.file("manifest"), written_by_another, &[&said, RESUME]);
-    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its format version is not the one", job.newest);
-    job.refuses(&job.file("manifest"), replace("manifest 3", "manifest 9"), &[&rotten, RESUME]);
-    let name = job.snapshot("count-1").file_name().unwrap().to_str().unwrap().to_owned();
-    let said = format!("snapshot file chk/state/{name} {}", remedy(2));
-    let newer = |directory: &Path| {
-        let path = directory.join("state").join(&name);
-        let mut bytes = fs::read(&path).unwrap();
-        bytes[8] = 9;
-        fs::write(path, &bytes).unwrap();
-        edit_manifest(&directory.join(format!("chk-{}", job.newest)), |manifest| {
-            let handles = manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots);
-            let files = handles.filter_map(|s| if let SnapshotHandle::Files(files) = s { Some(files) } else { None });
-            let file = files.flatten().find(|f| f.name == name);
-            file.unwrap().digest = hash_bytes(&bytes).0;
-        });
-    };
-    job.refuses(&job.place.path("chk"), newer, &[&said, RESUME]);
-    let said = ["checkpoint directory chk: its format is version 9, this build reads version 1: use the build"];
-    job.refuses(&job.place.path("chk/job.json"), replace("1,", "9,"), &said);
-    job.goes_on(&[]);
-}
-
-#[test]
 fn a_parallelism_that_makes_no_sense() {
     let job = Job::stopped();
     let operator = "operator source (number 0, uid \"source\") has parallelism";
@@ -294,12 +130,23 @@ fn a_parallelism_that_makes_no_sense() {
 }
 
 #[test]
-fn a_threshold_for_inline_snapshots_that_makes_no_sense() {
-    let job = Job::stopped();
-    let said = ["the threshold for inline snapshots is 1048577 bytes", "choose one from 0 to 1048576"];
-    job.refuses_arguments(&["--inline-snapshots", "1048577"], &said);
-    job.refuses_arguments(&["--inline-snapshots", "-1"], &["invalid value '-1' for '--inline-snapshots <BYTES>'"]);
-    job.goes_on(&["--inline-snapshots", "1048576"]);
+fn snapshot_settings_that_make_no_sense() {
+    let place = Place::new();
+    place.write("in", "to be");
+    let policies = "possible values: by-cost, incremental, full";
+    let methods = "possible values: none, lz4, zstd";
+    let cases = [
+        (["--snapshots", "never"], ["invalid value 'never' for '--snapshots <POLICY>'", policies]),
+        (["--snapshot-compression", "gzip"], ["invalid value 'gzip' for '--snapshot-compression <METHOD>'", methods]),
+        (["--retained-checkpoints", "0"], ["no checkpoint would be retained", "keep at least 1 to recover from"]),
+        (["--inline-snapshots", "1048577"], ["snapshots is 1048577 bytes", "choose one from 0 to 1048576"]),
+        (["--inline-snapshots", "-1"], ["invalid value '-1' for '--inline-snapshots <BYTES>'", "invalid digit"]),
+        (["--retained-checkpoints", "-1"], ["invalid value '-1' for '--retained-checkpoints <N>'", "is not in"]),
+    ];
+    for (arguments, said) in cases {
+        run(&mut place.word_count(&arguments)).assert(2, &said);
+        assert!(!place.path("out").exists() && !place.path("chk").exists());
+    }
 }
 
 #[test]

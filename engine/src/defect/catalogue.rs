@@ -95,6 +95,10 @@ defects! {
     MarksLostInGrowth: "marks-lost-in-growth",
         ["FLINK-26968" "https://github.com/apache/flink/pull/19311"],
         needs "a piece of state that grows between two checkpoints, and an incremental snapshot";
+    /// Entries are recorded under the key group of those that were recorded before them.
+    WrongKeyGroup: "wrong-key-group",
+        ["FLINK-26063" "https://github.com/apache/flink/pull/19096"],
+        needs "entries in two key groups of one subtask, and a look at what the snapshot says of each";
 
     // The coordinator.
     /// Whoever says that it has no snapshot, or says the same twice, is counted as one who has: the checkpoint completes

@@ -11,7 +11,7 @@ use super::{
     validation,
 };
 use crate::{
-    checkpoint::CheckpointOptions,
+    checkpoint::{CheckpointOptions, SnapshotCompression, SnapshotPolicy},
     connector::{ElementsSource, Source, TextFileSource},
     error::Result,
     job::RestartStrategy,
@@ -112,6 +112,26 @@ impl StreamExecutionEnvironment {
     /// Whether checkpoints block channels. Enables checkpoints, as the following settings do.
     pub fn set_checkpoint_mode(&mut self, mode: CheckpointMode) -> &mut Self {
         self.checkpoint_options_mut().mode = mode;
+        self
+    }
+
+    /// What a task writes of its state at a checkpoint: everything, or only what has changed. Unless set, whatever costs
+    /// less.
+    pub fn set_snapshot_policy(&mut self, policy: SnapshotPolicy) -> &mut Self {
+        self.checkpoint_options_mut().snapshots = policy;
+        self
+    }
+
+    /// How keyed state is stored in snapshot files; as it is unless set. A job may change it at any start: each file says
+    /// how it is stored.
+    pub fn set_snapshot_compression(&mut self, compression: SnapshotCompression) -> &mut Self {
+        self.checkpoint_options_mut().compression = compression;
+        self
+    }
+
+    /// How many completed checkpoints are kept to restore from; 1 unless set. At least 1.
+    pub fn set_retained_checkpoints(&mut self, retained: u32) -> &mut Self {
+        self.checkpoint_options_mut().retained = retained;
         self
     }
 

@@ -174,7 +174,7 @@ mod tests {
         insta::assert_snapshot!(refused(|env, _| _ = env.set_max_parallelism(32_769)), @"the maximum parallelism is 32769: choose one from 1 to 32768");
         insta::assert_snapshot!(refused(|env, _| _ = env.set_batch_size(0)), @"the batch size is 0: a batch needs at least one record");
         insta::assert_snapshot!(refused(|env, _| _ = env.enable_checkpointing(Duration::ZERO)), @"the checkpoint interval is zero: choose one, such as 5 s");
-        insta::assert_snapshot!(refused(|env, _| env.enable_checkpointing(second).checkpoint_options_mut().retained = 0), @"no checkpoint would be retained: keep at least 1 to recover from");
+        insta::assert_snapshot!(refused(|env, _| _ = env.enable_checkpointing(second).set_retained_checkpoints(0)), @"no checkpoint would be retained: keep at least 1 to recover from");
         insta::assert_snapshot!(refused(|env, _| env.checkpoint_options_mut().timeout = Duration::ZERO), @"the checkpoint time-out is zero: no checkpoint could complete");
         insta::assert_snapshot!(refused(|env, _| _ = env.set_inline_snapshot_threshold(MAX_INLINE_THRESHOLD + 1)), @"the threshold for inline snapshots is 1048577 bytes: choose one from 0 to 1048576; larger snapshots belong into files");
         let mut env = StreamExecutionEnvironment::new();

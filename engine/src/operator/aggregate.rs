@@ -56,6 +56,9 @@ where
     }
 }
 
+/// So many keys are looked up before the first of them is updated: few enough for their entries to stay in the nearest cache.
+const LOOK_AHEAD: usize = 512;
+
 /// Folds the records of a key into one value of type `V`, and emits something made of it after each record.
 pub(crate) struct Aggregate<K, V, First, Fold, Emit> {
     /// Where errors happen.
@@ -107,24 +110,31 @@ where
 
     fn process(&mut self, batch: &mut Vec<Keyed<K, T>>, out: &mut Emitter<'_, Out>) -> Result<()> {
         let table = &mut self.state.table;
-        table.locate(batch.iter().map(|k| (k.hash, &k.key)), &mut self.located);
-        for (i, Keyed { hash, key, record }) in batch.drain(..).enumerate() {
-            let result = match table.located_mut(&self.located, i, hash, &key) {
-                Some(value) => {
-                    (self.fold)(value, record).at(|| self.context.place())?;
-                    // The table has its own copy of the key, so this one can go on.
-                    (self.emit)(key, value)
-                }
-                None => {
-                    let value = (self.first)(record);
-                    let result = (self.emit)(key.clone(), &value);
-                    table.insert_new(hash, key, value);
-                    result
-                }
-            };
-            out.emit(result)?;
+        let mut rest = batch.drain(..);
+        loop {
+            let ahead = &rest.as_slice()[..rest.len().min(LOOK_AHEAD)];
+            let n = ahead.len();
+            if n == 0 {
+                return Ok(());
+            }
+            table.locate(ahead.iter().map(|k| (k.hash, &k.key)), &mut self.located);
+            for (i, Keyed { hash, key, record }) in rest.by_ref().take(n).enumerate() {
+                let result = match table.located_mut(&self.located, i, hash, &key) {
+                    Some(value) => {
+                        (self.fold)(value, record).at(|| self.context.place())?;
+                        // The table has its own copy of the key, so this one can go on.
+                        (self.emit)(key, value)
+                    }
+                    None => {
+                        let value = (self.first)(record);
+                        let result = (self.emit)(key.clone(), &value);
+                        table.insert_new(hash, key, value);
+                        result
+                    }
+                };
+                out.emit(result)?;
+            }
         }
-        Ok(())
     }
 
     fn tables(&mut self) -> Option<Vec<&mut dyn AnyTable>> {

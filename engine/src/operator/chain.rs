@@ -1,71 +1,63 @@
-//! A vertex of the job graph: several operators that run as one task.
+//! What all programs have in common: a chain of operators, and the snapshot that is being taken of it.
 
-use std::sync::Arc;
-
-use async_trait::async_trait;
-
-use super::{SubtaskContext, SubtaskProgram, edge::EdgeTemplate, stage::OperatorContext, template::Template};
+use super::{
+    snapshotting::{self, OperatorTables},
+    stage::Stage,
+};
 use crate::{
-    error::{Context, Result},
-    graph::{Partitioning, PrepareContext, SplitAssignment, VertexFactory},
+    error::Result,
+    probe::GivenState,
+    state::{Freeze, FrozenOperator, FrozenSnapshot, StateSize},
 };
 
-/// Makes the subtasks of a chain.
-pub(crate) struct ChainFactory {
-    /// First to last, by uid. Never empty.
-    pub operators: Vec<(String, Template)>,
-    /// The edge that the chain reads from; `None` for a source.
-    pub input: Option<Arc<dyn EdgeTemplate>>,
-    /// The edges that the chain writes to, in the order of `JobGraph::outputs`; empty for a sink.
-    pub outputs: Vec<(Partitioning, Arc<dyn EdgeTemplate>)>,
+/// A chain from its first operator on. The methods mean what they mean in `SubtaskProgram`; whatever has nothing to do
+/// with snapshots is asked of `head` itself.
+pub(crate) struct Chain<In> {
+    pub head: Box<dyn Stage<In>>,
+    /// What is being swept.
+    frozen: Option<FrozenSnapshot>,
 }
 
-#[async_trait]
-impl VertexFactory for ChainFactory {
-    async fn prepare(&self, context: &PrepareContext) -> Result<SplitAssignment> {
-        let mut splits = Vec::new();
-        for (uid, template) in &self.operators {
-            match template {
-                Template::Source(source) if context.restored.is_none() => {
-                    splits = source.assign_splits(context).await.at(|| format!("operator {uid}"))?;
-                }
-                Template::Source(_) | Template::Transform(_) => {}
-                Template::Sink(sink) => sink.prepare(context, uid).await.at(|| format!("operator {uid}"))?,
-            }
-        }
-        Ok(splits)
+impl<In> Chain<In> {
+    pub fn new(head: Box<dyn Stage<In>>) -> Self {
+        Self { head, frozen: None }
     }
 
-    async fn clean_up(&self, context: &PrepareContext) -> Result<()> {
-        for (uid, template) in &self.operators {
-            if let Template::Sink(sink) = template {
-                sink.clean_up(context, uid).await.at(|| format!("operator {uid}"))?;
-            }
-        }
-        Ok(())
+    /// See `SubtaskProgram::state_size`.
+    pub fn state_size(&mut self) -> StateSize {
+        snapshotting::size_of(&tables(&mut *self.head))
     }
 
-    fn build(&self, subtask: SubtaskContext) -> Box<dyn SubtaskProgram> {
-        let context = |uid: &String| OperatorContext { uid: uid.clone(), subtask: subtask.clone() };
-        // From the end to the beginning, because each stage owns the next.
-        let mut chain = self.outputs.first().map(|(_, edge)| {
-            let writer = |(i, (p, edge)): (usize, &(Partitioning, Arc<dyn EdgeTemplate>))| edge.writer(*p, i, &subtask);
-            edge.tail(self.outputs.iter().enumerate().map(writer).collect())
-        });
-        for (uid, template) in self.operators.iter().rev() {
-            chain = match template {
-                Template::Sink(sink) => Some(sink.stage(context(uid))),
-                Template::Transform(transform) => {
-                    let next = chain.expect("validation refuses an operator that leads nowhere");
-                    Some(transform.stage(context(uid), next))
-                }
-                Template::Source(source) => {
-                    let next = chain.expect("validation refuses a source that leads nowhere");
-                    return source.program(context(uid), next);
-                }
-            };
-        }
-        let input = self.input.as_ref().expect("a chain that does not begin with a source has an input");
-        input.program(chain.expect("a chain has an operator"))
+    /// See `SubtaskProgram::content`.
+    pub fn content(&mut self) -> Result<Vec<GivenState>> {
+        snapshotting::content_of(&tables(&mut *self.head))
     }
+
+    /// See `SubtaskProgram::freeze`. `lists` are those of what is before the chain.
+    pub fn freeze(&mut self, mut lists: Vec<FrozenOperator>, freeze: Freeze) -> Result<Vec<GivenState>> {
+        self.head.lists(freeze.checkpoint, &mut lists)?;
+        let (frozen, content) = snapshotting::freeze(tables(&mut *self.head), lists, freeze)?;
+        self.frozen = Some(frozen);
+        Ok(content)
+    }
+
+    /// See `SubtaskProgram::sweep`.
+    pub fn sweep(&mut self, budget: u64) -> Result<Option<FrozenSnapshot>> {
+        let Some(frozen) = &mut self.frozen else { return Ok(None) };
+        let is_over = snapshotting::sweep(tables(&mut *self.head), frozen, budget)?;
+        Ok(if is_over { self.frozen.take() } else { None })
+    }
+
+    /// See `SubtaskProgram::abandon_snapshot`.
+    pub fn abandon_snapshot(&mut self) {
+        self.frozen = None;
+        tables(&mut *self.head).iter_mut().flat_map(|o| &mut o.tables).for_each(|table| table.abandon());
+    }
+}
+
+/// The keyed states of a chain.
+fn tables<In>(head: &mut dyn Stage<In>) -> Vec<OperatorTables<'_>> {
+    let mut tables = Vec::new();
+    head.tables(&mut tables);
+    tables
 }

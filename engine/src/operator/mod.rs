@@ -7,6 +7,7 @@
 
 mod aggregate;
 mod chain;
+mod chain_factory;
 mod collector;
 mod edge;
 mod edge_writer;
@@ -30,7 +31,7 @@ pub use sink_stage::COMMITTABLES_STATE;
 pub use subtask::{SourceStatus, SubtaskContext, SubtaskProgram};
 
 pub(crate) use aggregate::{Aggregate, add};
-pub(crate) use chain::ChainFactory;
+pub(crate) use chain_factory::ChainFactory;
 pub(crate) use edge::{EdgeTemplate, KeyedEdge, PlainEdge};
 pub(crate) use filter::Filter;
 pub(crate) use flat_map::FlatMap;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{
     SourceStatus, SubtaskProgram,
-    snapshotting::{self, OperatorTables},
+    chain::Chain,
     stage::{OperatorContext, Stage},
 };
 use crate::{
@@ -21,30 +21,21 @@ use crate::{
 /// The name of the list state in which a source keeps its splits and their positions.
 pub const SPLITS_STATE: &str = "splits";
 
-/// The keyed states of a chain.
-fn tables<In>(chain: &mut dyn Stage<In>) -> Vec<OperatorTables<'_>> {
-    let mut tables = Vec::new();
-    chain.tables(&mut tables);
-    tables
-}
-
 /// A chain that begins with an input channel.
 pub(crate) struct OneInputProgram<In> {
-    chain: Box<dyn Stage<In>>,
-    /// What is being swept.
-    frozen: Option<FrozenSnapshot>,
+    chain: Chain<In>,
 }
 
 impl<In> OneInputProgram<In> {
-    pub fn new(chain: Box<dyn Stage<In>>) -> Self {
-        Self { chain, frozen: None }
+    pub fn new(head: Box<dyn Stage<In>>) -> Self {
+        Self { chain: Chain::new(head) }
     }
 }
 
 #[async_trait]
 impl<In: Send + 'static> SubtaskProgram for OneInputProgram<In> {
     async fn open(&mut self, mut restored: RestoredState) -> Result<()> {
-        self.chain.open(&mut restored).await
+        self.chain.head.open(&mut restored).await
     }
 
     async fn poll_source(&mut self, _: usize) -> Result<SourceStatus> {
@@ -56,54 +47,47 @@ impl<In: Send + 'static> SubtaskProgram for OneInputProgram<In> {
     }
 
     fn process(&mut self, batch: &mut AnyBatch, out: &mut Outbox) -> Result<()> {
-        self.chain.process(batch.as_vec_mut::<In>(), out)
+        self.chain.head.process(batch.as_vec_mut::<In>(), out)
     }
 
     fn end_of_input(&mut self, out: &mut Outbox) -> Result<()> {
-        self.chain.end_of_input(out)
+        self.chain.head.end_of_input(out)
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.chain.flush().await
+        self.chain.head.flush().await
     }
 
     async fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        self.chain.prepare_commit(checkpoint).await
+        self.chain.head.prepare_commit(checkpoint).await
     }
 
     fn state_size(&mut self) -> StateSize {
-        snapshotting::size_of(&tables(&mut *self.chain))
+        self.chain.state_size()
     }
 
     fn content(&mut self) -> Result<Vec<GivenState>> {
-        snapshotting::content_of(&tables(&mut *self.chain))
+        self.chain.content()
     }
 
     fn freeze(&mut self, freeze: Freeze) -> Result<Vec<GivenState>> {
-        let mut lists = Vec::new();
-        self.chain.lists(freeze.checkpoint, &mut lists)?;
-        let (frozen, content) = snapshotting::freeze(tables(&mut *self.chain), lists, freeze)?;
-        self.frozen = Some(frozen);
-        Ok(content)
+        self.chain.freeze(Vec::new(), freeze)
     }
 
     fn sweep(&mut self, budget: u64) -> Result<Option<FrozenSnapshot>> {
-        let Some(frozen) = &mut self.frozen else { return Ok(None) };
-        let is_over = snapshotting::sweep(tables(&mut *self.chain), frozen, budget)?;
-        Ok(if is_over { self.frozen.take() } else { None })
+        self.chain.sweep(budget)
     }
 
     fn abandon_snapshot(&mut self) {
-        self.frozen = None;
-        tables(&mut *self.chain).iter_mut().flat_map(|o| &mut o.tables).for_each(|table| table.abandon());
+        self.chain.abandon_snapshot();
     }
 
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()> {
-        self.chain.notify_complete(notification).await
+        self.chain.head.notify_complete(notification).await
     }
 
     fn notify_aborted(&mut self, checkpoint: CheckpointId) {
-        self.chain.notify_aborted(checkpoint);
+        self.chain.head.notify_aborted(checkpoint);
     }
 }
 
@@ -111,15 +95,13 @@ impl<In: Send + 'static> SubtaskProgram for OneInputProgram<In> {
 pub(crate) struct SourceProgram<T> {
     context: OperatorContext,
     reader: Box<dyn SourceReader<T>>,
-    chain: Box<dyn Stage<T>>,
+    chain: Chain<T>,
     batch: Vec<T>,
-    /// What is being swept.
-    frozen: Option<FrozenSnapshot>,
 }
 
 impl<T: Data> SourceProgram<T> {
-    pub fn new(context: OperatorContext, reader: Box<dyn SourceReader<T>>, chain: Box<dyn Stage<T>>) -> Self {
-        Self { context, reader, chain, batch: Vec::new(), frozen: None }
+    pub fn new(context: OperatorContext, reader: Box<dyn SourceReader<T>>, head: Box<dyn Stage<T>>) -> Self {
+        Self { context, reader, chain: Chain::new(head), batch: Vec::new() }
     }
 }
 
@@ -140,7 +122,7 @@ impl<T: Data> SubtaskProgram for SourceProgram<T> {
             }
         };
         self.reader.open(splits).await.at(|| self.context.place())?;
-        self.chain.open(&mut restored).await
+        self.chain.head.open(&mut restored).await
     }
 
     async fn poll_source(&mut self, max: usize) -> Result<SourceStatus> {
@@ -151,7 +133,7 @@ impl<T: Data> SubtaskProgram for SourceProgram<T> {
     fn process_polled(&mut self, out: &mut Outbox) -> Result<usize> {
         let records = self.batch.len();
         if records > 0 {
-            self.chain.process(&mut self.batch, out)?;
+            self.chain.head.process(&mut self.batch, out)?;
         }
         Ok(records)
     }
@@ -161,55 +143,45 @@ impl<T: Data> SubtaskProgram for SourceProgram<T> {
     }
 
     fn end_of_input(&mut self, out: &mut Outbox) -> Result<()> {
-        self.chain.end_of_input(out)
+        self.chain.head.end_of_input(out)
     }
 
     async fn flush(&mut self) -> Result<()> {
-        self.chain.flush().await
+        self.chain.head.flush().await
     }
 
     async fn prepare_commit(&mut self, checkpoint: CheckpointId) -> Result<()> {
-        self.chain.prepare_commit(checkpoint).await
+        self.chain.head.prepare_commit(checkpoint).await
     }
 
     fn state_size(&mut self) -> StateSize {
-        snapshotting::size_of(&tables(&mut *self.chain))
+        self.chain.state_size()
     }
 
     fn content(&mut self) -> Result<Vec<GivenState>> {
-        snapshotting::content_of(&tables(&mut *self.chain))
+        self.chain.content()
     }
 
     fn freeze(&mut self, freeze: Freeze) -> Result<Vec<GivenState>> {
         let splits = ListStateSnapshot { name: SPLITS_STATE.to_owned(), items: self.reader.snapshot() };
-        let mut lists = vec![FrozenOperator {
-            uid: self.context.uid.clone(),
-            key_groups: None,
-            keyed: Vec::new(),
-            lists: vec![splits],
-        }];
-        self.chain.lists(freeze.checkpoint, &mut lists)?;
-        let (frozen, content) = snapshotting::freeze(tables(&mut *self.chain), lists, freeze)?;
-        self.frozen = Some(frozen);
-        Ok(content)
+        let (uid, lists) = (self.context.uid.clone(), vec![splits]);
+        let source = FrozenOperator { uid, key_groups: None, keyed: Vec::new(), lists };
+        self.chain.freeze(vec![source], freeze)
     }
 
     fn sweep(&mut self, budget: u64) -> Result<Option<FrozenSnapshot>> {
-        let Some(frozen) = &mut self.frozen else { return Ok(None) };
-        let is_over = snapshotting::sweep(tables(&mut *self.chain), frozen, budget)?;
-        Ok(if is_over { self.frozen.take() } else { None })
+        self.chain.sweep(budget)
     }
 
     fn abandon_snapshot(&mut self) {
-        self.frozen = None;
-        tables(&mut *self.chain).iter_mut().flat_map(|o| &mut o.tables).for_each(|table| table.abandon());
+        self.chain.abandon_snapshot();
     }
 
     async fn notify_complete(&mut self, notification: CompletionNotification) -> Result<()> {
-        self.chain.notify_complete(notification).await
+        self.chain.head.notify_complete(notification).await
     }
 
     fn notify_aborted(&mut self, checkpoint: CheckpointId) {
-        self.chain.notify_aborted(checkpoint);
+        self.chain.head.notify_aborted(checkpoint);
     }
 }

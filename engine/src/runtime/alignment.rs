@@ -107,8 +107,8 @@ mod tests {
             sender.deliver(StreamElement::Batch(AnyBatch::new(records))).unwrap();
         }
         while gate.next(|_| false).now_or_never().is_some() {}
-        // The barriers of an older checkpoint, which is given up, do not count, neither before those of the newer nor among
-        // them.
+        // The barriers of an older checkpoint, which is given up, do not count: neither before those of the newer one, nor
+        // among them.
         meter.barrier(1, CheckpointId(4), &gate);
         clock.0.store(100, Ordering::Relaxed);
         meter.barrier(0, CheckpointId(5), &gate);

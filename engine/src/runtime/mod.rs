@@ -27,6 +27,7 @@ mod restore_point;
 mod result_partition;
 mod rpc;
 mod session;
+mod source_progress;
 mod stream_task;
 mod subtask_checkpoint;
 mod task_deployment;

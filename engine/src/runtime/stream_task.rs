@@ -3,7 +3,7 @@
 //! A task does one thing at a time, between two batches: a command from its mailbox, or the next input. That is what makes
 //! a barrier a clean cut.
 
-use std::{pin::pin, task::Poll};
+use std::{pin::pin, sync::Arc, task::Poll};
 
 use futures_util::{
     FutureExt,
@@ -16,6 +16,7 @@ use super::{
     input_gate::InputGate,
     result_partition::ResultPartition,
     rpc::ToJobManager,
+    source_progress::SourceProgress,
     subtask_checkpoint::SubtaskCheckpoint,
 };
 use crate::{
@@ -49,6 +50,8 @@ pub(crate) struct StreamTask {
     pub output: ResultPartition,
     /// How much a source reads at once.
     pub input_sizer: BatchSizer,
+    /// How far a source has come.
+    pub progress: Arc<SourceProgress>,
     /// `None` for a job without checkpoints: the task then ends with its input.
     pub checkpoint: Option<SubtaskCheckpoint>,
     pub mailbox: mpsc::UnboundedReceiver<TaskCommand>,
@@ -91,6 +94,7 @@ impl StreamTask {
             let began = self.output.now();
             status = self.poll_source().await?;
             let records = self.program.process_polled(self.output.outbox())?;
+            self.progress.sent(records);
             self.pass_on(began).await?;
             self.sweep()?;
             self.input_sizer.observe(records, self.output.now().since(began));
@@ -136,6 +140,9 @@ impl StreamTask {
                     }
                 }
             }
+            // Whose input never ends has still to let others run: what comes after it in the job, and the job manager. After a
+            // barrier above all, which they wait for: the next batch may have much to copy before it changes anything.
+            yield_now().await;
         }
     }
 
@@ -233,6 +240,7 @@ impl StreamTask {
             return Ok(());
         }
         self.reporter.report_for(barrier.checkpoint, Step::TriggerReceived).await;
+        self.progress.barrier(&barrier);
         checkpoint.take(barrier, &mut *self.program, &mut self.output, Vec::new(), Alignment::default()).await
     }
 

@@ -13,6 +13,7 @@ use super::{
     restore::{given, restore},
     result_partition::{OutputChannel, ResultPartition, Route, batch_sizer},
     rpc::{Deployment, ToJobManager},
+    source_progress::SourceProgress,
     stream_task::{StreamTask, TaskCommand},
     subtask_checkpoint::{SnapshotSettings, SubtaskCheckpoint},
 };
@@ -47,6 +48,8 @@ pub(crate) struct TaskStart {
     pub mailbox: mpsc::UnboundedReceiver<TaskCommand>,
     pub to_job_manager: mpsc::UnboundedSender<ToJobManager>,
     pub reporter: Reporter,
+    /// Of use to a source.
+    pub progress: Arc<SourceProgress>,
 }
 
 impl Host {
@@ -67,7 +70,7 @@ impl Host {
     }
 
     async fn run_named(self, start: TaskStart, name: &str) -> Result<()> {
-        let TaskStart { task, deployment, gate, mailbox, to_job_manager, reporter } = start;
+        let TaskStart { task, deployment, gate, mailbox, to_job_manager, reporter, progress } = start;
         reporter.report(Step::TaskStarted).await;
         let vertex = self.graph.vertex(task.subtask.vertex);
         let mut program = vertex.factory.build(self.subtask_context(task, name, &reporter));
@@ -99,7 +102,7 @@ impl Host {
         });
         let input_sizer = batch_sizer(self.options.batch_size, self.options.buffer_timeout);
         let stream_task =
-            StreamTask { task, program, output, input_sizer, checkpoint, mailbox, to_job_manager, reporter };
+            StreamTask { task, program, output, input_sizer, progress, checkpoint, mailbox, to_job_manager, reporter };
         match gate {
             Some(gate) => stream_task.run_operator(gate).await,
             None => stream_task.run_source().await,

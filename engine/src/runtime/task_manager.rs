@@ -17,6 +17,7 @@ use super::{
     options::TaskManagerConfig,
     rpc::{Deployment, Registration, ToJobManager, ToTaskManager},
     session::{Session, SessionEvent},
+    source_progress::SourceProgress,
     stream_task::TaskCommand,
     task_deployment::{Host, TaskStart},
     timer::Timer,
@@ -25,9 +26,10 @@ use crate::{
     checkpoint::CompletionNotification,
     env::{Address, ByteStream, Env, Site, spawner::panic_message},
     error::{Error, ErrorKind, Result},
-    id::{AttemptId, TaskId},
+    id::{AttemptId, CheckpointId, TaskId},
     instant::Instant,
     job::FailureDetector,
+    metrics::Measurement,
     probe::{Actor, Probe, Reporter, Step},
 };
 
@@ -62,6 +64,7 @@ pub async fn run_task_manager(env: Env, probe: Arc<dyn Probe>, config: TaskManag
         slots: config.slots,
         data_address,
         tasks: BTreeMap::new(),
+        ended: Vec::new(),
     };
     let result = task_manager.run().await;
     drop(server);
@@ -72,6 +75,8 @@ pub async fn run_task_manager(env: Env, probe: Arc<dyn Probe>, config: TaskManag
 struct RunningTask {
     mailbox: mpsc::UnboundedSender<TaskCommand>,
     reporter: Reporter,
+    /// Of a source.
+    progress: Option<Arc<SourceProgress>>,
     _future: AbortOnDrop,
 }
 
@@ -90,6 +95,8 @@ struct TaskManager {
     slots: u32,
     data_address: Address,
     tasks: BTreeMap<TaskId, RunningTask>,
+    /// How far the sources had come that were ended here since the last deployment.
+    ended: Vec<Arc<SourceProgress>>,
 }
 
 impl TaskManager {
@@ -221,6 +228,8 @@ impl TaskManager {
         if !self.host.gates.supersede(deployment.attempt, senders) {
             return;
         }
+        let restored = deployment.restore.as_ref().map(|r| r.manifest.checkpoint);
+        self.tell_what_is_replayed(restored);
         let mut order: Vec<_> = deployment.tasks.keys().collect();
         if self.host.env.entropy.perturbs(Site::TasksInReverse) {
             order.reverse();
@@ -229,17 +238,29 @@ impl TaskManager {
             let task = TaskId { subtask: *subtask, attempt: deployment.attempt };
             let reporter = self.reporter.named(Actor::Task(task));
             let (mailbox, commands) = mpsc::unbounded_channel();
+            let (gate, progress) = (gates.remove(subtask), Arc::new(SourceProgress::new(restored)));
+            let source = gate.is_none().then(|| progress.clone());
             let start = TaskStart {
                 task,
                 deployment: deployment.clone(),
-                gate: gates.remove(subtask),
+                gate,
                 mailbox: commands,
                 to_job_manager: to_job_manager.clone(),
                 reporter: reporter.clone(),
+                progress,
             };
             let future = supervise(self.host.clone(), start);
             let future = AbortOnDrop(self.host.env.spawner.start(&task.to_string(), future));
-            self.tasks.insert(task, RunningTask { mailbox, reporter, _future: future });
+            self.tasks.insert(task, RunningTask { mailbox, reporter, progress: source, _future: future });
+        }
+    }
+
+    /// The sources that were ended here had sent on records that the new ones will read again.
+    fn tell_what_is_replayed(&mut self, restored: Option<CheckpointId>) {
+        let ended = std::mem::take(&mut self.ended);
+        let records: Vec<u64> = ended.iter().filter_map(|source| source.behind(restored)).collect();
+        if !records.is_empty() {
+            self.reporter.measure(&Measurement::Replayed { restored, records: records.iter().sum() });
         }
     }
 
@@ -255,6 +276,7 @@ impl TaskManager {
         // A task whose mailbox is closed has ended by itself and said so.
         let running = canceled.values().filter(|t| !t.mailbox.is_closed());
         let reporters: Vec<Reporter> = running.map(|t| t.reporter.clone()).collect();
+        self.ended.extend(canceled.values().filter_map(|t| t.progress.clone()));
         drop(canceled);
         for reporter in reporters {
             reporter.report(Step::TaskCanceled).await;

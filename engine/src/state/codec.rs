@@ -28,7 +28,7 @@ pub(crate) fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<()> {
         SmallString: |s| match s.inline() {
             // The length is one byte.
             Some((text, len)) => put_bytes(text << 8 | len as u128, 1 + len, out),
-            None => put_str(s, out),
+            None => put_long(s, out),
         },
         String: |s| put_str(s, out),
         u64: |n| put_varint(*n, out),
@@ -109,6 +109,9 @@ fn put_bytes(bytes: u128, len: usize, out: &mut Vec<u8>) {
 /// Seven bits a byte, the lowest first; all bytes but the last have their top bit set.
 #[inline]
 fn put_varint(n: u64, out: &mut Vec<u8>) {
+    if n < 0x80 {
+        return out.push(n as u8);
+    }
     let (mut bytes, mut len, mut rest) = (u128::from(n & 0x7f), 1, n >> 7);
     while rest > 0 {
         bytes |= (0x80 | u128::from(rest & 0x7f) << 8) << (8 * (len - 1));
@@ -139,6 +142,12 @@ fn take_varint(bytes: &mut &[u8], max: u64) -> Result<u64> {
 fn put_str(text: &str, out: &mut Vec<u8>) {
     put_varint(text.len() as u64, out);
     out.extend_from_slice(text.as_bytes());
+}
+
+#[cold]
+#[inline(never)]
+fn put_long(text: &str, out: &mut Vec<u8>) {
+    put_str(text, out);
 }
 
 #[inline]

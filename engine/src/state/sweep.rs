@@ -7,7 +7,8 @@
 use super::{
     ValueStateDescriptor, ValueTable, codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState},
-    segment::{Marks, Segment},
+    prefetch::prefetch,
+    segment::{Entry, Marks, Segment},
     table::Removed,
 };
 use crate::{
@@ -37,7 +38,10 @@ impl<K> Sweep<K> {
         }
         let (position, len) = (start as u64, (self.buffer.len() - start) as u64);
         match self.extents.last_mut() {
-            Some(last) if (last.group, last.kind, last.position + last.len) == (group, kind, position) => {
+            Some(last)
+                if (last.group == group || planted!(WrongKeyGroup)) // FLINK-26063
+                    && (last.kind, last.position + last.len) == (kind, position) =>
+            {
                 last.entries += entries;
                 last.len += len;
             }
@@ -74,21 +78,27 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// # Errors
     /// `UserCode` if a key or a value refuses to be encoded.
     pub fn sweep(&mut self, budget: &mut u64) -> Result<bool> {
+        let mut asked_for = None;
         while let Some(sweep) = self.sweep.as_ref().filter(|s| s.next_slot < self.directory.len()) {
             if *budget == 0 {
                 return Ok(false);
             }
             let slot = sweep.next_slot;
             let segment = self.directory[slot] as usize;
+            let next_slot = slot + (1 << (self.depth - self.segments[segment].depth));
             let mut encoded = 1;
             if slot % (1 << self.depth) == 0 {
                 encoded += self.encode_removed(slot >> self.depth);
             }
-            if self.segments[segment].swept != self.freezes {
-                encoded += self.encode_segment(segment);
+            if self.is_unswept(segment) {
+                if asked_for != Some(segment) {
+                    self.ask_for(segment);
+                }
+                asked_for =
+                    self.directory.get(next_slot).map(|next| *next as usize).filter(|next| self.is_unswept(*next));
+                encoded += self.encode_segment(segment, asked_for);
             }
-            let slots = 1 << (self.depth - self.segments[segment].depth);
-            self.sweep.as_mut().expect("it was there").next_slot += slots;
+            self.sweep.as_mut().expect("it was there").next_slot = next_slot;
             *budget = budget.saturating_sub(encoded);
         }
         match self.sweep.as_mut().and_then(|s| s.error.take()) {
@@ -120,25 +130,44 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[cold]
     #[inline(never)]
     pub(super) fn copy_before_write(&mut self, segment: usize) {
-        self.encode_segment(segment);
+        self.ask_for(segment);
+        self.encode_segment(segment, None);
     }
 
-    fn encode_segment(&mut self, index: usize) -> u64 {
+    fn is_unswept(&self, segment: usize) -> bool {
+        self.segments[segment].swept != self.freezes
+    }
+
+    /// Asks the processor for a segment that will be encoded.
+    fn ask_for(&self, segment: usize) {
+        let (segment, marks) = (&self.segments[segment], &self.marks[segment]);
+        if self.sweep.as_ref().is_some_and(|s| s.is_delta) {
+            marked(segment, marks).for_each(prefetch);
+        } else {
+            segment.entries.iter().for_each(prefetch);
+        }
+    }
+
+    /// Encodes a segment. Meanwhile the processor is asked for the one that comes next, entry by entry: all at once would be
+    /// more than it can wait for.
+    fn encode_segment(&mut self, index: usize, next: Option<usize>) -> u64 {
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
-        let (segment, marks) = (&mut self.segments[index], &mut self.marks[index]);
+        let segment = &self.segments[index];
+        let next = next.map(|next| (&self.segments[next], &self.marks[next])).into_iter();
         let start = sweep.buffer.len();
         let encoded = if sweep.is_delta {
-            encode_marked(segment, marks, &mut sweep.buffer)
+            let next = next.flat_map(|(segment, marks)| marked(segment, marks));
+            encode(marked(segment, &self.marks[index]), next, &mut sweep.buffer)
         } else {
-            encode_all(segment, &mut sweep.buffer)
+            encode(segment.entries.iter(), next.flat_map(|(segment, _)| &segment.entries), &mut sweep.buffer)
         };
         let entries = encoded.unwrap_or_else(|e| {
             sweep.error = Some(e);
             0
         });
         sweep.close_extent(segment.group, ExtentKind::Entries, entries, start);
-        segment.swept = self.freezes;
-        *marks = Marks::default();
+        self.segments[index].swept = self.freezes;
+        self.marks[index] = Marks::default();
         entries
     }
 
@@ -187,21 +216,29 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     }
 }
 
-fn encode_all<K: Key, V: Data>(segment: &Segment<K, V>, out: &mut Vec<u8>) -> postcard::Result<u64> {
-    for entry in &segment.entries {
-        codec::encode(&entry.key, out)?;
-        codec::encode(&entry.value, out)?;
-    }
-    Ok(segment.entries.len() as u64)
+/// The entries that were touched since the freeze before.
+fn marked<'a, K: Key, V: Data>(
+    segment: &'a Segment<K, V>,
+    marks: &'a Marks,
+) -> impl Iterator<Item = &'a Entry<K, V>> + 'a {
+    // A marked bucket is vacant if its key was removed.
+    marks.iter(segment.entries.num_buckets()).filter_map(|bucket| segment.entries.get_bucket(bucket))
 }
 
-fn encode_marked<K: Key, V: Data>(segment: &Segment<K, V>, marks: &Marks, out: &mut Vec<u8>) -> postcard::Result<u64> {
-    let mut entries = 0;
-    // A marked bucket is vacant if its key was removed.
-    for entry in marks.iter(segment.entries.num_buckets()).filter_map(|bucket| segment.entries.get_bucket(bucket)) {
+/// Appends the entries. Says how many they were.
+fn encode<'a, K: Key, V: Data>(
+    entries: impl Iterator<Item = &'a Entry<K, V>>,
+    mut next: impl Iterator<Item = &'a Entry<K, V>>,
+    out: &mut Vec<u8>,
+) -> postcard::Result<u64> {
+    let mut encoded = 0;
+    for entry in entries {
+        if let Some(ahead) = next.next() {
+            prefetch(ahead);
+        }
         codec::encode(&entry.key, out)?;
         codec::encode(&entry.value, out)?;
-        entries += 1;
+        encoded += 1;
     }
-    Ok(entries)
+    Ok(encoded)
 }

@@ -9,6 +9,7 @@ use std::{
 use hdrhistogram::Histogram;
 use indicatif::BinaryBytes;
 use tidegate::{
+    id::CheckpointId,
     metrics::{CheckpointMetrics, Measurement, micros},
     probe::{Fact, Step},
 };
@@ -23,6 +24,7 @@ pub(crate) struct Figures {
     bytes: [Figure; 2],
     incremental: u64,
     overtaken: u64,
+    replayed: u64,
     aborted: u64,
     last_abort: Option<String>,
     skipped: u64,
@@ -61,6 +63,7 @@ impl Default for Figures {
             bytes: ["bytes written", "full size"].map(Figure::new),
             incremental: 0,
             overtaken: 0,
+            replayed: 0,
             aborted: 0,
             last_abort: None,
             skipped: 0,
@@ -88,6 +91,10 @@ impl Figures {
                 let is_first = self.skipped == 0;
                 self.skipped += checkpoints;
                 is_first.then(|| "checkpoints take longer than the interval between them: some are skipped".to_owned())
+            }
+            Measurement::Replayed { restored, records } => {
+                self.replayed += records;
+                replayed(*restored, *records)
             }
         }
     }
@@ -147,7 +154,11 @@ impl Figures {
         let recoveries = &self.recoveries.seen;
         if !recoveries.is_empty() {
             let (median, most) = (duration(recoveries.value_at_quantile(0.5)), duration(recoveries.max()));
-            let _ = writeln!(text, "  {} recoveries, the median in {median}, the longest in {most}", recoveries.len());
+            let _ = write!(text, "  {} recoveries, the median in {median}, the longest in {most}", recoveries.len());
+            if self.replayed > 0 {
+                let _ = write!(text, "; {} read again", records(self.replayed));
+            }
+            text += "\n";
         }
         (!text.is_empty()).then(|| text.trim_end().to_owned())
     }
@@ -174,6 +185,12 @@ pub(crate) fn cost(metrics: &CheckpointMetrics) -> String {
     text
 }
 
+/// What is said when sources read so many records once more; nothing of none.
+pub(crate) fn replayed(restored: Option<CheckpointId>, n: u64) -> Option<String> {
+    let since = restored.map_or_else(|| "the beginning".to_owned(), |id| format!("checkpoint {id}"));
+    (n > 0).then(|| format!("read again since {since}: {}", records(n)))
+}
+
 fn records(n: u64) -> String {
     if n == 1 { "1 record".to_owned() } else { format!("{n} records") }
 }
@@ -197,7 +214,7 @@ pub(crate) fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tidegate::{id::CheckpointId, probe::Actor};
+    use tidegate::{error::Error, id::AttemptId, probe::Actor};
 
     use super::*;
 
@@ -237,6 +254,29 @@ mod tests {
           100 completed, 50 of them incremental, 1 record would count twice after a restore; 1 aborted, the last one: declined by v1/0: no space
           5 skipped: the interval was over before the one before them was done; choose a longer --checkpoint-interval or a faster disk
         ");
+    }
+
+    #[test]
+    fn recoveries_and_what_they_cost() {
+        let mut figures = Figures::default();
+        let replayed = |restored, records| Measurement::Replayed { restored, records };
+        assert_eq!(figures.measure(&replayed(Some(CheckpointId(3)), 0)), None);
+        let mut said = vec![
+            figures.measure(&replayed(Some(CheckpointId(4)), 56)).unwrap(),
+            figures.measure(&replayed(None, 1)).unwrap(),
+        ];
+        let error = Error::unavailable("it is gone");
+        let attempt = AttemptId { term: 1, number: 2 };
+        for step in [Step::RestartScheduled { delay: Duration::ZERO, error }, Step::AttemptRunning { attempt }] {
+            said.extend(figures.note(&Fact { actor: Actor::JobManager, checkpoint: None, step }));
+        }
+        let summary = figures.summary().unwrap();
+        assert_eq!(
+            said[..2],
+            ["read again since checkpoint 4: 56 records", "read again since the beginning: 1 record"]
+        );
+        assert!(said[2].starts_with("attempt 1.2 runs, "), "{said:?}");
+        assert!(summary.starts_with("  1 recoveries, ") && summary.ends_with("; 57 records read again"), "{summary}");
     }
 
     #[test]

@@ -14,13 +14,11 @@ use tidegate::{
     job::RestartStrategy,
 };
 
+use super::snapshot_args::SnapshotArgs;
 use crate::jobs::word_count::{NAME, WordCount};
 
 /// What the job is called on the command line.
 const WORDCOUNT: &str = "wordcount";
-
-/// The largest snapshot that gets no file, in bytes, unless told otherwise.
-const INLINE_SNAPSHOTS: u64 = 20 << 10;
 
 /// Count words: every update becomes a line `word<TAB>n` in the output directory
 #[derive(Args, Clone, Debug)]
@@ -37,12 +35,11 @@ pub(crate) struct WordCountArgs {
     /// From the start of one checkpoint to the start of the next ("500ms", "5s", "1m")
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub checkpoint_interval: Duration,
+    #[command(flatten)]
+    pub snapshots: SnapshotArgs,
     /// How many subtasks each operator has
     #[arg(long, default_value_t = 2, value_name = "N", allow_negative_numbers = true)]
     pub parallelism: u32,
-    /// A full snapshot of at most so many bytes is part of the checkpoint's manifest instead of a file; 0: none is
-    #[arg(long, default_value_t = INLINE_SNAPSHOTS, value_name = "BYTES", allow_negative_numbers = true)]
-    pub inline_snapshots: u64,
 }
 
 /// A job for a task manager.
@@ -59,13 +56,13 @@ impl JobArgs {
         let mut env = StreamExecutionEnvironment::new();
         env.set_parallelism(args.parallelism)
             .enable_checkpointing(args.checkpoint_interval)
-            .set_inline_snapshot_threshold(args.inline_snapshots)
             .set_checkpoint_directory(&args.checkpoint_dir)
             .set_restart_strategy(RestartStrategy::ExponentialDelay {
                 initial: Duration::from_millis(100),
                 max: Duration::from_secs(30),
                 reset_after: Duration::from_secs(60),
             });
+        args.snapshots.apply(&mut env);
         WordCount::new(args.input.clone(), args.output.clone()).build(&env);
         env.job_graph(NAME).map(Arc::new)
     }
@@ -97,10 +94,8 @@ impl JobArgs {
         arguments.extend(["--checkpoint-dir".into(), (&args.checkpoint_dir).into()]);
         let interval = humantime::format_duration(args.checkpoint_interval).to_string().replace(' ', "");
         arguments.extend(["--checkpoint-interval".into(), interval.into()]);
+        arguments.extend(args.snapshots.to_arguments());
         arguments.extend(["--parallelism".into(), args.parallelism.to_string().into()]);
-        if args.inline_snapshots != INLINE_SNAPSHOTS {
-            arguments.extend(["--inline-snapshots".into(), args.inline_snapshots.to_string().into()]);
-        }
         arguments
     }
 }
@@ -122,6 +117,7 @@ pub(crate) fn shell_command(arguments: &[OsString]) -> String {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use tidegate::checkpoint::{CheckpointOptions, SnapshotCompression, SnapshotPolicy};
 
     use super::*;
 
@@ -142,25 +138,42 @@ mod tests {
             "--output=out",
             "--checkpoint-dir=chk",
             "--checkpoint-interval=1m500ms",
+            "--snapshots=incremental",
+            "--snapshot-compression=lz4",
+            "--retained-checkpoints=4",
+            "--inline-snapshots=512",
             "--parallelism=3",
         ];
         let job = Command::parse_from(given).job;
         let passed_on = job.to_arguments();
-        insta::assert_snapshot!(shell_command(&passed_on), @r"wordcount --input 'a b' 'it'\''s' --output out --checkpoint-dir chk --checkpoint-interval 1m500ms --parallelism 3");
+        insta::assert_snapshot!(shell_command(&passed_on), @r"wordcount --input 'a b' 'it'\''s' --output out --checkpoint-dir chk --checkpoint-interval 1m500ms --snapshots incremental --snapshot-compression lz4 --retained-checkpoints 4 --inline-snapshots 512 --parallelism 3");
         let again = Command::parse_from([OsString::from("x")].into_iter().chain(passed_on)).job;
         assert_eq!(format!("{again:?}"), format!("{job:?}"));
     }
 
-    #[test]
-    fn the_threshold_for_inline_snapshots_is_passed_on() {
+    /// The settings of checkpoints that a job has with these arguments.
+    fn checkpoints(more: &[&str]) -> CheckpointOptions {
         let given = ["x", "wordcount", "--input=in", "--output=out", "--checkpoint-dir=chk"];
-        let parse = |more: &[&str]| Command::parse_from(given.iter().chain(more)).job;
-        let threshold = |job: &JobArgs| job.job_graph().unwrap().checkpoints.clone().unwrap().inline_threshold;
-        let usual = parse(&[]);
-        assert_eq!(threshold(&usual), tidegate::checkpoint::CheckpointOptions::default().inline_threshold);
-        assert!(!shell_command(&usual.to_arguments()).contains("inline"));
-        let job = parse(&["--inline-snapshots=4096"]);
-        let again = Command::parse_from([OsString::from("x")].into_iter().chain(job.to_arguments())).job;
-        assert_eq!((threshold(&job), threshold(&again)), (4096, 4096));
+        let command = Command::parse_from(given.iter().chain(more));
+        command.job.job_graph().unwrap().checkpoints.clone().expect("the job takes checkpoints")
+    }
+
+    #[test]
+    fn arguments_become_settings() {
+        use SnapshotCompression::{Lz4, Zstd};
+        use SnapshotPolicy::{Full, Incremental};
+        let usual = CheckpointOptions::default;
+        assert_eq!(checkpoints(&[]), usual());
+        let second = Duration::from_secs(1);
+        assert_eq!(checkpoints(&["--checkpoint-interval=1s"]), CheckpointOptions { interval: second, ..usual() });
+        for (name, snapshots) in [("by-cost", SnapshotPolicy::ByCost), ("incremental", Incremental), ("full", Full)] {
+            assert_eq!(checkpoints(&["--snapshots", name]), CheckpointOptions { snapshots, ..usual() });
+        }
+        for (name, compression) in [("none", SnapshotCompression::None), ("lz4", Lz4), ("zstd", Zstd)] {
+            assert_eq!(checkpoints(&["--snapshot-compression", name]), CheckpointOptions { compression, ..usual() });
+        }
+        let inline = CheckpointOptions { inline_threshold: 4096, ..usual() };
+        assert_eq!(checkpoints(&["--inline-snapshots=4096"]), inline);
+        assert_eq!(checkpoints(&["--retained-checkpoints=7"]), CheckpointOptions { retained: 7, ..usual() });
     }
 }

@@ -29,6 +29,7 @@ mod progress;
 mod run;
 mod sim;
 mod sim_report;
+mod snapshot_args;
 mod task_manager;
 mod task_manager_processes;
 mod timeline;

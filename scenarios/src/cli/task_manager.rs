@@ -13,11 +13,12 @@ use tidegate::{
     error::{Error, Result},
     exchange::Secret,
     id::TaskManagerId,
-    probe::NoProbe,
+    metrics::Measurement,
+    probe::{Fact, Probe, Reached},
     runtime::{ClusterOptions, TaskManagerConfig, run_task_manager},
 };
 
-use super::{FAILURE, SUCCESS, complain, job_args::JobArgs};
+use super::{FAILURE, SUCCESS, complain, figures::replayed, job_args::JobArgs};
 
 /// The environment variable that holds the job's secret, in 64 hexadecimal digits. Arguments can be seen by every user of
 /// a machine, environments only by their own.
@@ -39,6 +40,21 @@ pub(crate) struct TaskManagerArgs {
     slots: u32,
     #[command(subcommand)]
     job: JobArgs,
+}
+
+/// Tells what the job manager does not see.
+struct OnStandardError;
+
+impl Probe for OnStandardError {
+    fn reach(&self, _: &Fact) -> Reached {
+        Reached::Continue
+    }
+
+    fn measure(&self, measurement: &Measurement) {
+        if let Measurement::Replayed { restored, records } = *measurement {
+            replayed(restored, records).iter().for_each(|line| complain(line));
+        }
+    }
 }
 
 /// Runs the task manager; gives the exit code.
@@ -63,7 +79,7 @@ async fn run_until_job_ends(args: &TaskManagerArgs) -> Result<()> {
         checkpoint_directory: Some(args.job.checkpoint_directory().to_owned()),
         options: ClusterOptions::new(secret_from_environment()?),
     };
-    run_task_manager(real::env(), Arc::new(NoProbe), config).await
+    run_task_manager(real::env(), Arc::new(OnStandardError), config).await
 }
 
 fn secret_from_environment() -> Result<Secret> {

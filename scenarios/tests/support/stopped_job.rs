@@ -1,4 +1,5 @@
 //! A job that stopped half way, and what is done to it: spoil a file, see that it refuses to run, put the file right.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
     collections::BTreeMap,
@@ -14,27 +15,54 @@ use tidegate::{
 
 use super::support::{Outcome, Place, assert_exactly_once, copy, count, manifest, remove, run, text};
 
+/// How a job is told to go on.
+pub const RESUME: &str =
+    "once that is put right, run: tidegate run wordcount --input in --output out --checkpoint-dir chk";
+
 /// A line that no job gets past.
 const NOT_UTF_8: &[u8] = b"caf\xe9\n";
 
-/// A job that stopped at the end of its input, where a byte is not UTF-8, after some checkpoints, all of whose snapshots
-/// are in files.
+/// So many different words are in the first line, so that the files of what counts them are large from then on.
+const WORDS_AT_ONCE: usize = 20_000;
+
+/// A snapshot file of more bytes is read by range, a smaller one as a whole.
+pub const READ_WHOLE: u64 = 64 << 10;
+
+/// A job that stopped at the end of its input, where a byte is not UTF-8, after some checkpoints. The newest of them
+/// has snapshot files that are read as a whole, and such that are read by range.
 pub struct Stopped {
     pub place: Place,
     pub outcome: Outcome,
 }
 
 pub static STOPPED: LazyLock<Stopped> = LazyLock::new(|| {
+    let first: String = (0..WORDS_AT_ONCE).map(|n| format!("first{n} ")).collect();
     for size in [1 << 20, 4 << 20, 16 << 20] {
         let place = Place::new();
-        place.write("in", [text(size).as_bytes(), NOT_UTF_8].concat());
+        place.write("in", [first.as_bytes(), b"\n", text(size).as_bytes(), NOT_UTF_8].concat());
         let outcome = run(&mut place.word_count(&["--checkpoint-interval", "1ms", "--inline-snapshots", "0"]));
-        if !completed(&place).is_empty() {
+        let newest = completed(&place).last().map(|id| manifest(&place.path(&format!("chk/chk-{id}"))));
+        if newest.is_some_and(|newest| newest.files().any(|file| file.len > READ_WHOLE)) {
             return Stopped { place, outcome };
         }
     }
-    panic!("even the longest job had no time for a checkpoint");
+    panic!("even the longest job had no time for a checkpoint behind its first line");
 });
+
+/// Leaves half of a file.
+pub fn cut_in_half(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+}
+
+/// Puts a text in the place of another, once.
+pub fn replace(from: &str, to: &str) -> impl FnOnce(&Path) {
+    move |path| {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+}
 
 /// The completed checkpoints, ascending.
 pub fn completed(place: &Place) -> Vec<u64> {
@@ -71,10 +99,11 @@ impl Job {
         self.place.path(&format!("chk/chk-{}/{name}", self.newest))
     }
 
-    /// The snapshot file of a subtask in the newest checkpoint.
-    pub fn snapshot(&self, subtask: &str) -> PathBuf {
-        let of_subtask = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with(subtask);
-        self.snapshots().into_iter().find(of_subtask).expect("every subtask has a snapshot")
+    /// The largest snapshot file of a subtask in the newest checkpoint.
+    pub fn snapshot(&self, subtask: &str) -> SnapshotFile {
+        let manifest = manifest(&self.file(""));
+        let of_subtask = manifest.files().filter(|file| file.name.starts_with(subtask));
+        of_subtask.max_by_key(|file| file.len).expect("every subtask has a snapshot").clone()
     }
 
     /// Whether the newest checkpoint says what belongs to it.
@@ -95,25 +124,28 @@ impl Job {
 
     /// Spoils a file, sees that the job refuses to run and harms nothing, puts the file right, and sees that it goes on.
     #[track_caller]
-    pub fn refuses(&self, path: &Path, spoil: impl FnOnce(&Path), said: &[&str]) {
+    pub fn refuses(&self, path: &Path, spoil: impl FnOnce(&Path), said: &[&str]) -> Outcome {
         let aside = self.place.path("aside");
         remove(&aside);
         copy(path, &aside);
         spoil(path);
-        self.refuses_arguments(&[], said);
+        let outcome = self.refuses_arguments(&[], said);
         remove(path);
         copy(&aside, path);
+        outcome
     }
 
     /// Sees that the job refuses to run with these arguments, and harms nothing.
     #[track_caller]
-    pub fn refuses_arguments(&self, arguments: &[&str], said: &[&str]) {
+    pub fn refuses_arguments(&self, arguments: &[&str], said: &[&str]) -> Outcome {
         let before = self.precious_files();
-        self.run(arguments).assert(2, said);
+        let outcome = self.run(arguments);
+        outcome.assert(2, said);
         let after = self.precious_files();
         for (path, contents) in before {
             assert!(after.get(&path) == Some(&contents), "{} was lost or overwritten", path.display());
         }
+        outcome
     }
 
     /// What is committed, and what the newest checkpoint consists of.

@@ -115,12 +115,15 @@ mod tests {
     fn anything_else_is_seen() {
         let other = "checkpoint 1, v0/1@1.1: the files do not hold what was frozen of splits of source";
         let old = frozen("source/1", &[b"b", b"c"]);
+        // What was found right once is looked at again: here the file holds something else by then, whole in itself.
+        let other_file = checkpoint(1, &[("source", vec![source(&[b"a"]), source(&[b"b", b"d"])])]).1.remove(1);
         all_break(
             checker,
             [
                 // FLINK-5371 and others: what came after the barrier is in the snapshot.
                 (story().instead(old.clone(), frozen("source/1", &[b"b"])), other),
                 (story().instead(old.clone(), frozen("source/1", &[b"b", b"c", b"d"])), other),
+                (story().before(chosen(1), other_file), other),
                 (story().without(old), "v0/1@1.1 has not frozen anything for checkpoint 1"),
             ],
         );

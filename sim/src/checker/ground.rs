@@ -38,8 +38,9 @@ pub(super) struct Ground {
 #[derive(Default)]
 struct Decoded {
     manifests: BTreeMap<CheckpointId, (Bytes, Arc<Manifest>)>,
-    /// By the names of the snapshot files, and so are their checksums. A file is part of many checkpoints, and several checkers ask for each.
+    /// By the names of the snapshot files. A file is part of many checkpoints, and several checkers ask for each.
     snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
+    /// The checksums of the same files.
     digests: BTreeMap<String, (Bytes, u64)>,
     checkpoint: Option<Arc<OpenCheckpoint>>,
 }
@@ -239,7 +240,7 @@ fn beginning(contents: &Bytes, file: &SnapshotFile) -> Bytes {
     contents.slice(..contents.len().min(usize::try_from(file.len).unwrap_or(usize::MAX)))
 }
 
-/// Whether both are the same bytes. Nothing needs to be compared of what is one and the same memory: nobody can have changed it.
+/// Whether both are the same bytes. What is one and the same memory needs no look: nobody can have changed it.
 fn is_same(a: &Bytes, b: &Bytes) -> bool {
     (a.as_ptr(), a.len()) == (b.as_ptr(), b.len()) || a == b
 }

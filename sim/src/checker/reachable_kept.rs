@@ -153,6 +153,9 @@ mod tests {
         let gone = "checkpoint 2 is still needed, but /chk/chk-2/manifest is not there";
         let snapshot = "/chk/state/count-0-1.1-3.state";
         let now = manager(1, Step::CheckpointRetired);
+        // As long as what was there when the checkpoint completed, and was found whole.
+        let len = checkpoint(3, &[("count", vec![operator("count")])]).0[0].len as usize;
+        let other = write(snapshot, vec![b'x'; len]);
         all_break(
             checker,
             [
@@ -164,7 +167,11 @@ mod tests {
                     "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not there",
                 ),
                 (
-                    story().before(now, write(snapshot, "half")),
+                    story().before(now.clone(), write(snapshot, "half")),
+                    "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not whole",
+                ),
+                (
+                    story().before(now, other),
                     "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not whole",
                 ),
                 // A task has yet to read it.

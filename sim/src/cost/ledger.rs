@@ -130,6 +130,8 @@ impl Ledger {
                 books.checkpoint(*checkpoint).metrics = Some(*metrics);
             }
             Measurement::Skipped { checkpoints } => books.skipped += checkpoints,
+            // No price of a checkpoint, but of a failure.
+            Measurement::Replayed { .. } => {}
         }
     }
 

@@ -1,30 +1,24 @@
 //! The job manager's one loop: an event in, the machines decide, their commands out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    pin::pin,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, pin::pin, sync::Arc};
 
 use futures_util::future::{Either, FutureExt, select};
 use tokio::sync::{mpsc, oneshot};
 
 use super::peers::{Peers, SessionId};
 use crate::{
-    checkpoint::{Coordinator, CoordinatorCommand, CoordinatorEvent, RestoreMode},
+    checkpoint::{Coordinator, CoordinatorEvent, RestoreMode},
     env::{ByteStream, Env},
     error::{Error, Result},
     graph::JobGraph,
-    id::{AttemptId, CheckpointId, SubtaskId, TaskId, TaskManagerId},
+    id::{AttemptId, CheckpointId},
     instant::Instant,
-    job::{Lifecycle, LifecycleCommand, LifecycleEvent},
-    metrics::Measurement,
+    job::{Lifecycle, LifecycleEvent},
     probe::{JobStatus, Reporter, Step},
     runtime::{
         options::{ClusterOptions, JobManagerConfig},
         restore_point::Prepared,
-        rpc::{Deployment, Location, Registration, ToJobManager, ToTaskManager},
+        rpc::{Registration, ToJobManager, ToTaskManager},
         session::SessionEvent,
         timer::Timer,
     },
@@ -61,8 +55,8 @@ pub(crate) struct JobManager {
     /// The final checkpoint, once all its output is committed.
     pub(super) committed: Option<CheckpointId>,
     pub(super) lifecycle: Lifecycle,
-    coordinator: Option<Coordinator>,
-    peers: Peers,
+    pub(super) coordinator: Option<Coordinator>,
+    pub(super) peers: Peers,
     /// As configured; holds until a checkpoint of this life exists.
     pub(super) restore: RestoreMode,
     /// The newest checkpoint that this job manager has completed.
@@ -71,15 +65,15 @@ pub(crate) struct JobManager {
     pub(super) first_id: CheckpointId,
     cancel: Option<oneshot::Receiver<()>>,
     /// What the next deployment needs.
-    prepared: Option<Box<Prepared>>,
+    pub(super) prepared: Option<Box<Prepared>>,
     /// A restore point may only be chosen when no publication is under way that might still make a newer one.
-    restore_point_wanted: bool,
+    pub(super) restore_point_wanted: bool,
     /// Checkpoints whose deletion failed.
-    unretired: BTreeSet<CheckpointId>,
+    pub(super) unretired: BTreeSet<CheckpointId>,
     /// Whether snapshot files of earlier attempts may be there.
     pub(super) stale_files: bool,
     next_heartbeat: Instant,
-    ended: Option<JobStatus>,
+    pub(super) ended: Option<JobStatus>,
 }
 
 impl JobManager {
@@ -97,7 +91,9 @@ impl JobManager {
         let graph = config.graph;
         let shape = graph.vertices.iter().map(|v| (v.id, v.parallelism)).collect();
         let used = if planted!(IdsStartAgain) { &found.completed } else { &found.begun }; // FLINK-2354
-        let first_id = used.last().map_or(CheckpointId::FIRST, |highest| highest.next());
+        // A task takes no checkpoint that is not newer than what it has restored, perhaps from another directory.
+        let restored = found.restore.as_ref().map(|point| point.manifest.checkpoint);
+        let first_id = used.last().copied().max(restored).map_or(CheckpointId::FIRST, |highest| highest.next());
         let coordinator = graph
             .checkpoints
             .clone()
@@ -283,13 +279,13 @@ impl JobManager {
         self.lifecycle_event(LifecycleEvent::TaskManagerLost { id }).await;
     }
 
-    async fn lifecycle_event(&mut self, event: LifecycleEvent) {
+    pub(super) async fn lifecycle_event(&mut self, event: LifecycleEvent) {
         let mut commands = Vec::new();
         self.lifecycle.handle(self.env.clock.now(), event, &mut commands);
         self.carry_out(commands).await;
     }
 
-    async fn coordinator_event(&mut self, event: CoordinatorEvent) {
+    pub(super) async fn coordinator_event(&mut self, event: CoordinatorEvent) {
         let Some(coordinator) = &mut self.coordinator else { return };
         let mut commands = Vec::new();
         coordinator.handle(self.env.clock.now(), event, &mut commands);
@@ -299,101 +295,6 @@ impl JobManager {
             self.restore_point_wanted = false;
             self.read_restore_point();
         }
-    }
-
-    async fn carry_out(&mut self, commands: Vec<LifecycleCommand>) {
-        for command in commands {
-            match command {
-                LifecycleCommand::ReadRestorePoint => {
-                    self.restore_point_wanted = self.coordinator.as_ref().is_some_and(Coordinator::is_publishing);
-                    if !self.restore_point_wanted {
-                        self.read_restore_point();
-                    }
-                }
-                LifecycleCommand::Deploy { attempt, assignment } => self.deploy(attempt, assignment).await,
-                LifecycleCommand::AttemptRunning { attempt } => {
-                    self.reporter.report(Step::AttemptRunning { attempt }).await;
-                    Box::pin(self.coordinator_event(CoordinatorEvent::AttemptRunning { attempt })).await;
-                }
-                LifecycleCommand::CancelTasks { attempt } => {
-                    self.peers.broadcast(&ToTaskManager::CancelTasks { attempt })
-                }
-                LifecycleCommand::EndAttempt { attempt } => {
-                    Box::pin(self.coordinator_event(CoordinatorEvent::AttemptEnded { attempt })).await;
-                }
-                LifecycleCommand::FinishTasks { attempt } => {
-                    self.peers.broadcast(&ToTaskManager::FinishTasks { attempt })
-                }
-                LifecycleCommand::CleanUp => self.clean_up(),
-                LifecycleCommand::End { status } => self.ended = Some(status),
-                LifecycleCommand::Report { step } => self.reporter.report(step).await,
-            }
-        }
-    }
-
-    async fn carry_out_checkpoint(&mut self, commands: Vec<CoordinatorCommand>) {
-        for command in commands {
-            match command {
-                CoordinatorCommand::CreateDirectory { checkpoint } => self.create_directory(checkpoint),
-                CoordinatorCommand::TriggerSources { barrier, tasks } => {
-                    self.peers.broadcast(&ToTaskManager::Trigger { barrier, tasks });
-                    let step = Step::CheckpointTriggered { is_final: barrier.is_final };
-                    self.reporter.report_for(barrier.checkpoint, step).await;
-                }
-                CoordinatorCommand::PublishManifest { manifest } => self.publish(manifest),
-                CoordinatorCommand::NotifyComplete { checkpoint, attempt } => {
-                    self.peers.broadcast(&ToTaskManager::NotifyComplete { checkpoint, attempt });
-                    self.reporter.report_for(checkpoint, Step::CompletionNotified).await;
-                }
-                CoordinatorCommand::NotifyAborted { checkpoint, attempt, reason } => {
-                    self.peers.broadcast(&ToTaskManager::NotifyAborted { checkpoint, attempt, reason });
-                }
-                CoordinatorCommand::Retire { checkpoint } => {
-                    let mut checkpoints = std::mem::take(&mut self.unretired);
-                    checkpoints.insert(checkpoint);
-                    self.retire(checkpoints.into_iter().collect());
-                }
-                CoordinatorCommand::FailAttempt { error } => {
-                    Box::pin(self.lifecycle_event(LifecycleEvent::AttemptFailed { error })).await;
-                }
-                CoordinatorCommand::AllCommitted { checkpoint } => {
-                    self.committed = Some(checkpoint);
-                    Box::pin(self.lifecycle_event(LifecycleEvent::AllCommitted)).await;
-                }
-                CoordinatorCommand::Skipped { checkpoints } => {
-                    self.reporter.measure(&Measurement::Skipped { checkpoints });
-                }
-                CoordinatorCommand::Report { checkpoint, step } => self.reporter.report_for(checkpoint, step).await,
-            }
-        }
-    }
-
-    async fn deploy(&mut self, attempt: AttemptId, assignment: BTreeMap<SubtaskId, TaskManagerId>) {
-        let prepared = self.prepared.take().expect("an attempt is deployed once its restore point is read");
-        let addresses: BTreeMap<_, _> =
-            self.peers.registered().map(|r| (r.id.clone(), r.data_address.clone())).collect();
-        let location = |task_manager: &TaskManagerId| Location {
-            task_manager: task_manager.clone(),
-            data_address: addresses[task_manager].clone(),
-        };
-        let locations: BTreeMap<_, _> = assignment.iter().map(|(s, tm)| (*s, location(tm))).collect();
-        let mut shares: BTreeMap<&TaskManagerId, BTreeMap<SubtaskId, Vec<Vec<u8>>>> = BTreeMap::new();
-        for (subtask, task_manager) in &assignment {
-            let splits = prepared.splits.get(&subtask.vertex).and_then(|s| s.get(subtask.index as usize));
-            shares.entry(task_manager).or_default().insert(*subtask, splits.cloned().unwrap_or_default());
-        }
-        let restored = prepared.restore.as_ref().map(|r| r.manifest.checkpoint);
-        self.reporter.report(Step::AttemptStarted { attempt, restored }).await;
-        for (task_manager, tasks) in shares {
-            for subtask in tasks.keys() {
-                let task = TaskId { subtask: *subtask, attempt };
-                self.reporter.report(Step::TaskDeployed { task, task_manager: task_manager.clone() }).await;
-            }
-            let (restore, locations) = (prepared.restore.clone(), locations.clone());
-            self.peers.send(task_manager, ToTaskManager::Deploy(Deployment { attempt, restore, tasks, locations }));
-        }
-        self.stale_files = true;
-        self.remove_stale_files();
     }
 
     /// Tells everybody that it is over.

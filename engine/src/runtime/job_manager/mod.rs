@@ -11,6 +11,7 @@
 //! Deliberately absent: any decision. Those are in `job` and `checkpoint`, without I/O.
 
 mod actor;
+mod commands;
 mod peers;
 mod storage_work;
 

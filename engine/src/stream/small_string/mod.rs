@@ -11,7 +11,7 @@ use super::{Key, hash_bytes};
 use crate::key_group::KeyHash;
 
 /// A string of 16 bytes, in which up to 15 bytes of text fit. Longer text is shared by its clones, so that a clone never
-/// allocates.
+/// allocates; to append to it makes a new one.
 ///
 /// As a key or a record it is what a `String` is: the same hash, order and bytes on the wire. Words, names and codes are
 /// mostly short, and a job that makes a `String` of each spends its time in the allocator.
@@ -217,6 +217,17 @@ mod tests {
     #[test]
     fn it_takes_no_more_room_than_two_words() {
         assert_eq!((size_of::<SmallString>(), SmallString::INLINE_LEN), (16, 15));
+    }
+
+    #[test]
+    fn clones_of_long_text_share_it_until_one_changes() {
+        let long = SmallString::from("a text of more than fifteen bytes");
+        let mut clone = long.clone();
+        assert_eq!((long.as_ptr(), &long), (clone.as_ptr(), &clone));
+        clone.push('!');
+        assert_eq!((&*long, &*clone), ("a text of more than fifteen bytes", "a text of more than fifteen bytes!"));
+        drop(long);
+        assert_eq!(clone.len(), 34);
     }
 
     proptest! {

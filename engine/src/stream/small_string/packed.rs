@@ -1,22 +1,26 @@
 //! The sixteen bytes of a `SmallString`: the text itself, or where it is.
 //!
 //! ```text
-//!   byte   0 … 14                             15
-//!          text, then zeros                   its length, 0 to 15
-//!          address of an Arc<String>, zeros   255
+//!   byte   0 … 7                            8 … 14             15
+//!          text, then zeros                                    its length, 0 to 15
+//!          address of the text of an Arc<str>   its length     255
 //! ```
 //!
 //! Why it is made here: a chain hands strings on from one loop to the next. As two words they go in registers. As an array of
 //! bytes, which is what the libraries of that size keep, they are written in pieces and read back whole at once, and the
-//! processor waits a dozen cycles each time; in word count over short words that was half of all time (`small_string` in
-//! `benches/state.rs` compares the two).
+//! processor waits a dozen cycles each time; in word count over short words that was half of all time. `small_string` in
+//! `benches` compares the two.
 //!
-//! Each unsafe block leans on one fact: if the last byte is `ON_HEAP`, then `low` came from `Arc::into_raw` and this value
-//! owns one of its references; else the first `last byte` bytes of the value are text. The tests of this module and of its parent
-//! run under Miri.
+//! Each unsafe block leans on one fact: if the last byte is `ON_HEAP`, then `low` and the length before it came from
+//! `Arc::into_raw`, and this value owns one of the references; else the first `last byte` bytes of the value are text. The
+//! tests of the parent module run under Miri as well.
 #![allow(unsafe_code, reason = "see the text above")]
 
-use std::{mem::ManuallyDrop, ptr::without_provenance, slice, sync::Arc};
+use std::{
+    ptr::{slice_from_raw_parts, without_provenance},
+    slice,
+    sync::Arc,
+};
 
 #[cfg(not(all(target_pointer_width = "64", target_endian = "little")))]
 compile_error!("a string is laid out in two words, for 64-bit little-endian machines");
@@ -31,12 +35,12 @@ const ON_HEAP: u64 = 255;
 #[repr(C)]
 pub(super) struct Packed {
     /// The address, or the first eight bytes. A pointer in both cases: addresses must not go through integers.
-    low: *const String,
+    low: *const u8,
     /// The rest of the bytes. The last is the highest.
     high: u64,
 }
 
-// SAFETY: it is bytes, or an `Arc<String>`, which is both.
+// SAFETY: it is bytes, or an `Arc<str>`, which is both.
 unsafe impl Send for Packed {}
 // SAFETY: as above.
 unsafe impl Sync for Packed {}
@@ -53,7 +57,7 @@ impl Packed {
 
     #[cold]
     fn long(text: &str) -> Self {
-        Self::on_heap(Arc::new(text.to_owned()))
+        Self::on_heap(text.into())
     }
 
     /// The text of `len` bytes that `bits` holds, the first in the lowest bits. The bits above are zero.
@@ -63,8 +67,16 @@ impl Packed {
         Self { low, high: (bits >> 64) as u64 | (len as u64) << 56 }
     }
 
-    fn on_heap(text: Arc<String>) -> Self {
-        Self { low: Arc::into_raw(text), high: ON_HEAP << 56 }
+    fn on_heap(text: Arc<str>) -> Self {
+        // No allocation comes near to 2^56 bytes.
+        let high = ON_HEAP << 56 | text.len() as u64;
+        Self { low: Arc::into_raw(text).cast(), high }
+    }
+
+    /// What `Arc::into_raw` gave, if the text is on the heap.
+    #[inline]
+    fn as_raw(&self) -> *const str {
+        slice_from_raw_parts(self.low, (self.high & (u64::MAX >> 8)) as usize) as *const str
     }
 
     #[inline]
@@ -95,7 +107,7 @@ impl Packed {
     pub fn as_str(&self) -> &str {
         if self.is_on_heap() {
             // SAFETY: the pointer is that of an `Arc` of which this value owns a reference.
-            return unsafe { &*self.low };
+            return unsafe { &*self.as_raw() };
         }
         let len = (self.high >> 56) as usize;
         // SAFETY: without padding, the first bytes of this value are the text, which `new` and `push_str` took from `str`s.
@@ -116,28 +128,7 @@ impl Packed {
 
     #[cold]
     fn push_long(&mut self, text: &str) {
-        let mut long = match std::mem::replace(self, Self::EMPTY).into_arc() {
-            Ok(long) => long,
-            Err(short) => Arc::new(short.as_str().to_owned()),
-        };
-        Arc::make_mut(&mut long).push_str(text);
-        *self = Self::on_heap(long);
-    }
-
-    /// The reference that this value owns, or the value again.
-    fn into_arc(self) -> Result<Arc<String>, Self> {
-        if !self.is_on_heap() {
-            return Err(self);
-        }
-        let this = ManuallyDrop::new(self);
-        // SAFETY: the pointer is that of an `Arc`, and the reference that goes with it is not dropped here.
-        Ok(unsafe { Arc::from_raw(this.low) })
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn let_go(&mut self) {
-        drop(std::mem::replace(self, Self::EMPTY).into_arc());
+        *self = Self::on_heap([self.as_str(), text].concat().into());
     }
 }
 
@@ -146,7 +137,7 @@ impl Clone for Packed {
     fn clone(&self) -> Self {
         if self.is_on_heap() {
             // SAFETY: the pointer is that of an `Arc` that lives, because this value owns a reference; one more is counted.
-            unsafe { Arc::increment_strong_count(self.low) };
+            unsafe { Arc::increment_strong_count(self.as_raw()) };
         }
         Self { low: self.low, high: self.high }
     }
@@ -156,9 +147,17 @@ impl Drop for Packed {
     #[inline]
     fn drop(&mut self) {
         if self.is_on_heap() {
-            self.let_go();
+            // SAFETY: the pointer is that of an `Arc`; the reference that goes with it is dropped once, as this value is.
+            let_go(unsafe { Arc::from_raw(self.as_raw()) });
         }
     }
+}
+
+/// Apart, so that code in which all strings are short stays short.
+#[cold]
+#[inline(never)]
+fn let_go(text: Arc<str>) {
+    drop(text);
 }
 
 /// Up to 15 bytes in one number, the first in the lowest bits. With two reads that overlap: a copy of a length that is not

@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-/// A copy to look at is made once after each change, however many look: and whoever gets the very same copy again knows, without
-/// reading it, that nothing has changed.
+/// A copy to look at is made once after each change, however many look: and whoever gets the very same copy again knows,
+/// without reading it, that nothing has changed.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     bytes: Vec<u8>,
@@ -34,5 +34,19 @@ impl Deref for Contents {
 
     fn deref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_lasts_until_the_next_change() {
+        let mut contents = Contents::new(b"old".to_vec());
+        let old = contents.copy();
+        assert_eq!(contents.copy().as_ptr(), old.as_ptr());
+        contents.change()[0] = b'O';
+        assert_eq!((&contents.copy()[..], &contents[..], &old[..]), (&b"Old"[..], &b"Old"[..], &b"old"[..]));
     }
 }

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path};
 
-use super::directory::Directory;
+use super::{directory::Directory, trimmed};
 
-/// Every checker and every operation looks up a few of them. A path is compared name by name, as text at once: so the keys are
-/// text, which is right as long as each path is written in one way only, as `parent` and `join` give it.
+/// Every checker and every operation looks up a few of them. A `Path` is compared name by name, and text at once: so the keys
+/// are text, which is right as long as each path is written as `parent` and `join` give it, but for a slash at its end.
 pub(super) struct Directories(BTreeMap<OsString, Directory>);
 
 impl Default for Directories {
@@ -17,25 +17,25 @@ impl Default for Directories {
 
 impl Directories {
     pub fn get(&self, path: &Path) -> Option<&Directory> {
-        self.0.get(path.as_os_str())
+        self.0.get(trimmed(path).as_os_str())
     }
 
     pub fn get_mut(&mut self, path: &Path) -> Option<&mut Directory> {
-        self.0.get_mut(path.as_os_str())
+        self.0.get_mut(trimmed(path).as_os_str())
     }
 
     /// Adds an empty one unless it is there.
     pub fn add(&mut self, path: &Path) {
-        self.0.entry(path.into()).or_default();
+        self.0.entry(trimmed(path).into()).or_default();
     }
 
     /// Adds an empty one, whatever was there before.
     pub fn put_new(&mut self, path: &Path) {
-        self.0.insert(path.into(), Directory::default());
+        self.0.insert(trimmed(path).into(), Directory::default());
     }
 
     pub fn remove(&mut self, path: &Path) {
-        self.0.remove(path.as_os_str());
+        self.0.remove(trimmed(path).as_os_str());
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &Directory)> {
@@ -43,7 +43,7 @@ impl Directories {
     }
 
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.keys().map(|path| Path::new(path))
+        self.0.keys().map(Path::new)
     }
 
     pub fn values(&self) -> impl Iterator<Item = &Directory> {

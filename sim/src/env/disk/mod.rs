@@ -265,14 +265,19 @@ impl State {
     }
 }
 
-fn is_root(path: &Path) -> bool {
-    path.as_os_str() == "/"
+/// A path without a slash at its end, but for the root.
+fn trimmed(path: &Path) -> &Path {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") { path.components().as_path() } else { path }
 }
 
-/// The directory of a path that is not the root, and the name in it: as `parent` and `file_name` would give them, but that a path
-/// is taken to be written as they write it. So often is this asked that it shows.
+fn is_root(path: &Path) -> bool {
+    trimmed(path).as_os_str() == "/"
+}
+
+/// The directory of a path that is not the root, and the name in it: what `parent` and `file_name` give of a path that is
+/// written as they write it, but faster. So often is this asked that it shows.
 fn split(path: &Path) -> io::Result<(&Path, &str)> {
-    match path.to_str().and_then(|path| path.rsplit_once('/')) {
+    match trimmed(path).to_str().and_then(|path| path.rsplit_once('/')) {
         None | Some((_, "" | "." | "..")) => Err(io::ErrorKind::InvalidInput.into()),
         Some(("", name)) => Ok((Path::new("/"), name)),
         Some((parent, name)) => Ok((Path::new(parent), name)),

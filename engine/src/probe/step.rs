@@ -1,105 +1,14 @@
-//! Every step of the protocol is a named place.
-//!
-//! The runtime reports each step as a [`Fact`] and awaits the [`Probe`]. In the real world that is free and feeds the
-//! progress display. In the simulated world the facts are the history that checkers read, the anchors to which faults are
-//! tied, and the exact points where an actor dies and never resumes.
-//!
-//! Deliberately absent: any way for a probe to change what the engine does next, other than by not returning.
+//! The steps of the protocol, in its order.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::{GivenState, JobStatus};
 use crate::{
     error::Error,
     id::{AttemptId, ChannelId, CheckpointId, TaskId, TaskManagerId},
-    key_group::KeyGroup,
-    metrics::Measurement,
 };
-
-/// Who did it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Actor {
-    /// The job manager.
-    JobManager,
-    /// A task manager.
-    TaskManager(TaskManagerId),
-    /// A task.
-    Task(TaskId),
-}
-
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::JobManager => f.write_str("job-manager"),
-            Self::TaskManager(id) => id.fmt(f),
-            Self::Task(id) => id.fmt(f),
-        }
-    }
-}
-
-/// How a job ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JobStatus {
-    /// All input is processed and all output committed.
-    Finished,
-    /// Canceled on request.
-    Canceled,
-    /// Gave up; starting the job again resumes from its latest checkpoint.
-    Failed(Error),
-}
-
-/// Something that has become true: who, for which checkpoint, what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// Who did it.
-    pub actor: Actor,
-    /// The checkpoint it belongs to, if any.
-    pub checkpoint: Option<CheckpointId>,
-    /// What was done.
-    pub step: Step,
-}
-
-impl Fact {
-    /// The task that did it, if it was one.
-    #[must_use]
-    pub fn task(&self) -> Option<TaskId> {
-        match self.actor {
-            Actor::Task(task) => Some(task),
-            _ => None,
-        }
-    }
-}
-
-/// One state of an operator, as a task begins with it: enough to see whether something was lost, doubled or moved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenState {
-    /// The operator's uid.
-    pub uid: String,
-    /// The state's name within the operator.
-    pub state: String,
-    /// The task's share of it.
-    pub share: Share,
-}
-
-/// A task's share of one state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Share {
-    /// Of a keyed state: the key groups that hold entries, ascending.
-    KeyGroups(Vec<KeyGroupContent>),
-    /// Of a list state: the checksum of each item, in order.
-    Items(Vec<u64>),
-}
-
-/// What a key group holds, whatever the order and the encoding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyGroupContent {
-    /// The group.
-    pub group: KeyGroup,
-    /// The sum, wrapping, of the checksums of its entries, each of a key and its value in postcard's wire format.
-    pub sum: u64,
-}
 
 /// Declares [`Step`] with its payloads and, from the same list, the payload-free [`StepKind`].
 macro_rules! steps {
@@ -367,90 +276,5 @@ steps! {
 impl fmt::Display for StepKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.serialize(f)
-    }
-}
-
-/// What the reporter of a fact does next.
-pub enum Reached {
-    /// Go on at once.
-    Continue,
-    /// Go on when this future is ready, which may be never.
-    Hold(BoxFuture<'static, ()>),
-}
-
-/// Told of each step, by the one who took it.
-pub trait Probe: Send + Sync {
-    /// The fact has become true. Must not block. May panic, which kills the task that reports.
-    fn reach(&self, fact: &Fact) -> Reached;
-
-    /// Something was measured. Nothing hangs on it, and it is no step: nobody dies at it. Must not block.
-    fn measure(&self, _: &Measurement) {}
-
-    /// Whether it shall be told what keyed state holds, which takes time in proportion to the state.
-    fn wants_content(&self) -> bool {
-        false
-    }
-}
-
-/// A probe that nobody looks at.
-pub struct NoProbe;
-
-impl Probe for NoProbe {
-    fn reach(&self, _: &Fact) -> Reached {
-        Reached::Continue
-    }
-}
-
-/// A probe in the hands of one actor.
-#[derive(Clone)]
-pub struct Reporter {
-    probe: Arc<dyn Probe>,
-    actor: Actor,
-}
-
-impl Reporter {
-    /// Reports in the name of `actor`.
-    pub fn new(probe: Arc<dyn Probe>, actor: Actor) -> Self {
-        Self { probe, actor }
-    }
-
-    /// Reports in the name of another actor.
-    #[must_use]
-    pub fn named(&self, actor: Actor) -> Self {
-        Self { probe: self.probe.clone(), actor }
-    }
-
-    /// Who reports.
-    #[must_use]
-    pub fn actor(&self) -> &Actor {
-        &self.actor
-    }
-
-    /// Tells what was measured.
-    pub fn measure(&self, measurement: &Measurement) {
-        self.probe.measure(measurement);
-    }
-
-    /// See [`Probe::wants_content`].
-    #[must_use]
-    pub fn wants_content(&self) -> bool {
-        self.probe.wants_content()
-    }
-
-    /// Reports a step that belongs to no checkpoint.
-    pub async fn report(&self, step: Step) {
-        self.send(None, step).await;
-    }
-
-    /// Reports a step of a checkpoint.
-    pub async fn report_for(&self, checkpoint: CheckpointId, step: Step) {
-        self.send(Some(checkpoint), step).await;
-    }
-
-    async fn send(&self, checkpoint: Option<CheckpointId>, step: Step) {
-        let fact = Fact { actor: self.actor.clone(), checkpoint, step };
-        if let Reached::Hold(until) = self.probe.reach(&fact) {
-            until.await;
-        }
     }
 }

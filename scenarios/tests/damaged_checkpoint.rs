@@ -1,0 +1,213 @@
+//! What rests in a checkpoint directory is damaged, half written, or of another version: it is told with its path and the
+//! remedy, and once it is put right the job goes on to exactly the right counts.
+#![cfg(target_os = "linux")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "these tests run real processes in real time")]
+
+#[path = "support/stopped_job.rs"]
+mod stopped_job;
+mod support;
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+use stopped_job::{Job, READ_WHOLE, RESUME, completed, cut_in_half, replace};
+use support::{Outcome, copy, edit_manifest, remove};
+use tidegate::{
+    checkpoint::{InlineSnapshot, Manifest, SnapshotHandle},
+    storage::decode_snapshot,
+    stream::hash_bytes,
+};
+
+fn flip_a_bit_at(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+fn flip_a_bit(path: &Path) {
+    flip_a_bit_at(path, fs::metadata(path).unwrap().len() as usize / 2);
+}
+
+#[test]
+fn a_damaged_newest_manifest() {
+    let job = Job::stopped();
+    let said = format!("manifest chk/chk-{}/manifest is damaged: ", job.newest);
+    let said = [&*said, "it is not skipped", "bring it back from a copy, or restore another checkpoint", RESUME];
+    for spoil in [flip_a_bit, cut_in_half, |path: &Path| fs::write(path, "").unwrap()] {
+        job.refuses(&job.file("manifest"), spoil, &said);
+    }
+    // As JSON it is still what it should be.
+    job.refuses(&job.file("manifest"), replace("\"max_parallelism\": 128", "\"max_parallelism\":  128"), &said);
+    job.goes_on(&[]);
+}
+
+/// The remedy that the message names: to restore another one, whose output is the last that was committed.
+#[test]
+fn past_a_damaged_newest_manifest() {
+    let job = Job::stopped();
+    copy(&job.file(""), &job.place.path("chk/chk-900"));
+    job.refuses_arguments(&[], &["chk/chk-900 holds checkpoint", "its directory must be named"]);
+    cut_in_half(&job.place.path("chk/chk-900/manifest"));
+    job.refuses_arguments(&[], &["manifest chk/chk-900/manifest is damaged"]);
+    job.goes_on(&["--restore", &format!("chk/chk-{}", job.newest)]);
+    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
+}
+
+/// Where a bit of a snapshot file is flipped, and what is said of it if the file is read by range. A file that is read
+/// as a whole has one checksum.
+fn flips(path: &Path) -> [(usize, String); 4] {
+    let bytes: Bytes = fs::read(path).unwrap().into();
+    let number = |from_end: usize| u64::from_le_bytes(*bytes[bytes.len() - from_end..].first_chunk().unwrap()) as usize;
+    let index = number(24);
+    let (_, snapshot) = decode_snapshot(&bytes, path).unwrap();
+    let groups = snapshot.operators.iter().flat_map(|o| &o.keyed).flat_map(|k| &k.groups);
+    let pieces = groups.flat_map(|g| g.pieces.iter().map(|piece| (g.group.0, piece)));
+    // The extent in the middle of the file. What is not compressed lies in the file as it is.
+    let offset = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
+    let middle =
+        pieces.map(|(group, piece)| (group, offset(&piece.bytes))).min_by_key(|(_, at)| at.abs_diff(index / 2));
+    let (in_a_group, what) = match middle {
+        Some((group, at)) => (at, format!("the checksum of key group {group} does not match")),
+        None => (index, "nothing: it holds no key group".to_owned()),
+    };
+    [
+        (0, "it does not begin like a snapshot file".to_owned()),
+        (in_a_group, what),
+        (index, "the checksum of its index does not match".to_owned()),
+        (bytes.len() - 24, "it does not end like a snapshot file".to_owned()),
+    ]
+}
+
+/// The one line that says what a job has failed of.
+fn error_line(outcome: &Outcome) -> &str {
+    let mut errors = outcome.stderr.lines().filter(|line| line.starts_with("error: "));
+    let error = errors.next().expect("the error is said");
+    assert_eq!(errors.next(), None, "{outcome:#?}");
+    error
+}
+
+#[test]
+fn a_damaged_snapshot() {
+    let job = Job::stopped();
+    for (subtask, is_large) in [("source-0", false), ("count-1", true), ("sink-0", false)] {
+        let file = job.snapshot(subtask);
+        assert_eq!(file.len > READ_WHOLE, is_large, "{file:?}");
+        let path = job.place.path("chk/state").join(&file.name);
+        let (vertex, _) = subtask.split_once('-').unwrap();
+        let refuses = |spoil: &dyn Fn(&Path), what: &str| {
+            let outcome = job.refuses(&path, spoil, &[RESUME]);
+            // Which subtask of the vertex says so first is a matter of luck.
+            let line = |index: u32| {
+                format!(
+                    "error: job WordCount: task {vertex}/{index}: restoring checkpoint {}: snapshot file \
+                     chk/state/{} is damaged: {what}; bring it back from a copy, restore another checkpoint by its \
+                     path, or start afresh with new directories",
+                    job.newest, file.name
+                )
+            };
+            let said = error_line(&outcome);
+            assert!([0, 1].map(line).iter().any(|line| line == said), "{said}\ninstead of\n{}", line(0));
+        };
+        refuses(&remove, "it is missing");
+        refuses(&cut_in_half, &format!("it has {} bytes instead of {}", file.len / 2, file.len));
+        let whole =
+            format!("its checksum is not the one that it had when it was written for checkpoint {}", file.written_for);
+        for (at, by_range) in flips(&path) {
+            refuses(&|path| flip_a_bit_at(path, at), if is_large { &by_range } else { &whole });
+        }
+    }
+    job.goes_on(&[]);
+}
+
+#[test]
+fn a_half_written_checkpoint() {
+    let job = Job::stopped();
+    let half = job.place.path("chk/chk-900");
+    copy(&job.file(""), &half);
+    fs::rename(half.join("manifest"), half.join("manifest.tmp")).unwrap();
+    cut_in_half(&half.join("manifest.tmp"));
+    job.goes_on(&[]);
+    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
+}
+
+/// The snapshots of the sources are moved from their files into the manifest, where they do as well; damage there is told with
+/// the manifest's path.
+#[test]
+fn a_damaged_snapshot_in_a_manifest() {
+    let job = Job::stopped();
+    let directory = job.file("");
+    let of_sources = |manifest: &mut Manifest, change: &dyn Fn(&mut SnapshotHandle)| {
+        let source = manifest.vertices.iter_mut().find(|vertex| vertex.name == "source").unwrap();
+        source.snapshots.iter_mut().for_each(change);
+    };
+    let inline = |handle: &mut SnapshotHandle| {
+        let [file] = handle.files() else { panic!("{handle:?}: what has no keys is written in full") };
+        let mut contents = fs::read(job.place.path("chk/state").join(&file.name)).unwrap();
+        contents.truncate(file.len as usize);
+        *handle = SnapshotHandle::Inline(InlineSnapshot { contents: contents.into(), digest: file.digest });
+    };
+    edit_manifest(&directory, |manifest| of_sources(manifest, &inline));
+    let manifest = job.file("manifest");
+    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its checksum does not match", job.newest);
+    let in_contents = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        let at = text.find(r#""contents": ""#).unwrap() + 20;
+        let mut bytes = text.into_bytes();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    job.refuses(&manifest, in_contents, &[&rotten, "bring it back from a copy", RESUME]);
+    let spoilt = |change: fn(&mut InlineSnapshot)| {
+        move |path: &Path| {
+            edit_manifest(path.parent().unwrap(), |manifest| {
+                of_sources(manifest, &|handle| {
+                    let SnapshotHandle::Inline(inline) = handle else { panic!("it was moved into the manifest") };
+                    change(inline);
+                });
+            });
+        }
+    };
+    let place = format!("in manifest chk/chk-{}/manifest", job.newest);
+    let other = spoilt(|inline| inline.digest ^= 1);
+    let said = format!("{place} is damaged: its checksum is not the one that it had when it was taken; bring it back");
+    job.refuses(&manifest, other, &["task source/", "snapshot of source/", &said, RESUME]);
+    let cut = spoilt(|inline| {
+        inline.contents = inline.contents.slice(..11);
+        inline.digest = hash_bytes(&inline.contents).0;
+    });
+    job.refuses(&manifest, cut, &["snapshot of source/", &format!("{place} is damaged: it is cut short"), RESUME]);
+    job.goes_on(&[]);
+}
+
+#[test]
+fn another_format_version() {
+    let job = Job::stopped();
+    let remedy = |ours| {
+        format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
+    };
+    let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(3));
+    let written_by_another = |path: &Path| {
+        replace("manifest 3 xxh3=", "manifest 9 sum=")(path);
+    };
+    job.refuses(&job.file("manifest"), written_by_another, &[&said, RESUME]);
+    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its format version is not the one", job.newest);
+    job.refuses(&job.file("manifest"), replace("manifest 3", "manifest 9"), &[&rotten, RESUME]);
+    let name = job.snapshot("count-1").name;
+    let said = format!("snapshot file chk/state/{name} {}", remedy(2));
+    let newer = |directory: &Path| {
+        let path = directory.join("state").join(&name);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[8] = 9;
+        fs::write(path, &bytes).unwrap();
+        edit_manifest(&directory.join(format!("chk-{}", job.newest)), |manifest| {
+            let handles = manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots);
+            let files = handles.filter_map(|s| if let SnapshotHandle::Files(files) = s { Some(files) } else { None });
+            let file = files.flatten().find(|f| f.name == name);
+            file.unwrap().digest = hash_bytes(&bytes).0;
+        });
+    };
+    job.refuses(&job.place.path("chk"), newer, &[&said, RESUME]);
+    let said = ["checkpoint directory chk: its format is version 9, this build reads version 1: use the build"];
+    job.refuses(&job.place.path("chk/job.json"), replace("1,", "9,"), &said);
+    job.goes_on(&[]);
+}
