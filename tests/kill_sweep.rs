@@ -64,6 +64,19 @@ fn small_holds_at_every_point() {
     assert!(points.len() > 1_000, "only {} points", points.len());
 }
 
+/// Snapshots in the manifest and in files, side by side.
+#[test]
+fn small_inline_holds_at_every_point() {
+    let survey = survey("small-inline", 1);
+    let points = survey.points(ALL);
+    let counts = sweep(&survey.spec, &points, |point, outcome| must_hold(point, &outcome));
+    assert_eq!(counts, Counts { held: points.len() as u64, broken: 0, missed: 0 });
+    let steps = |kind| survey.report.steps.get(&kind).copied().unwrap_or_default();
+    assert_eq!(survey.report.checkpoints_aborted, 0, "something builds on what has no file");
+    let (all, files) = (steps(StepKind::Acknowledged), steps(StepKind::SnapshotFileTaken));
+    assert!(0 < files && files < all, "{files} of {all} snapshots are in files");
+}
+
 /// The job is the same whatever the seed, and so is the number of its checkpoints.
 #[test]
 fn small_has_three_checkpoints() {

@@ -119,6 +119,31 @@ fn small() {
     all_hold("small", 0..500, |_| {});
 }
 
+/// The same with some of its snapshots in the manifest.
+#[test]
+fn small_inline() {
+    all_hold("small-inline", 0..300, |_| {});
+}
+
+/// There are runs with files, runs without, and runs with both; and all of them recover.
+#[test]
+fn inline_snapshots() {
+    let [mut with_files, mut without, mut with_both] = [0; 3];
+    all_hold("inline-snapshots", 0..500, |report| {
+        if report.restores == 0 {
+            return;
+        }
+        let steps = |kind| report.steps.get(&kind).copied().unwrap_or_default();
+        match (steps(StepKind::Acknowledged), steps(StepKind::SnapshotFileTaken)) {
+            (_, 0) => without += 1,
+            (all, files) if all > files => with_both += 1,
+            _ => with_files += 1,
+        }
+    });
+    let seen = [with_both, without];
+    assert!(!are_default_seeds() || seen.iter().all(|n| *n > 20), "{with_files} with files, {seen:?} otherwise");
+}
+
 /// The weaker promise is a weaker one: some snapshots do reflect records from behind the barrier.
 #[test]
 fn at_least_once() {
@@ -163,7 +188,7 @@ fn every_scenario_of_the_catalogue_is_tested() {
     let names: Vec<&str> = SCENARIOS.iter().filter(|s| !s.is_aimed).map(|s| s.name).collect();
     assert_eq!(
         names,
-        ["wordcount", "ledger", "at-least-once", "large-state", "small"],
+        ["wordcount", "ledger", "at-least-once", "large-state", "small", "inline-snapshots", "small-inline"],
         "a new scenario needs a test above"
     );
 }

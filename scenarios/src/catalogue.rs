@@ -4,9 +4,10 @@ use tidegate::error::{Error, Result};
 use tidegate_sim::{fault::did_you_mean, run::RunSpec, seed::Seed};
 
 use crate::scenarios::{
-    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, large_state, late_producers, ledger,
-    lost_messages, prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small, split_alignment,
-    stale_messages, torn_manifest, uneven_sources, user_panic, wide_sink, word_count, zombie,
+    at_least_once, clock_jump, damaged_checkpoint, disk_full, failing_checkpoints, inline_snapshots, large_state,
+    late_producers, ledger, lost_messages, prepare_commit, rescale, restart_storm, skewed_keys, slow_upload, small,
+    small_inline, split_alignment, stale_messages, torn_manifest, uneven_sources, user_panic, wide_sink, word_count,
+    zombie,
 };
 
 /// A named adversity.
@@ -164,6 +165,18 @@ pub const SCENARIOS: &[Scenario] = &[
         summary: "a word count of fixed text with three checkpoints, small enough to be crashed at every step in turn",
         is_aimed: false,
         make: small::spec,
+    },
+    Scenario {
+        name: "inline-snapshots",
+        summary: "small snapshots stand in the manifest, larger ones in files, under the adversity of wordcount and ledger",
+        is_aimed: false,
+        make: inline_snapshots::spec,
+    },
+    Scenario {
+        name: "small-inline",
+        summary: "small, with some of its snapshots in the manifest",
+        is_aimed: false,
+        make: small_inline::spec,
     },
 ];
 

@@ -139,6 +139,8 @@ fn snapshot_settings_that_make_no_sense() {
         (["--snapshots", "never"], ["invalid value 'never' for '--snapshots <POLICY>'", policies]),
         (["--snapshot-compression", "gzip"], ["invalid value 'gzip' for '--snapshot-compression <METHOD>'", methods]),
         (["--retained-checkpoints", "0"], ["no checkpoint would be retained", "keep at least 1 to recover from"]),
+        (["--inline-snapshots", "1048577"], ["snapshots is 1048577 bytes", "choose one from 0 to 1048576"]),
+        (["--inline-snapshots", "-1"], ["invalid value '-1' for '--inline-snapshots <BYTES>'", "invalid digit"]),
         (["--retained-checkpoints", "-1"], ["invalid value '-1' for '--retained-checkpoints <N>'", "is not in"]),
     ];
     for (arguments, said) in cases {

@@ -12,7 +12,11 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use stopped_job::{Job, READ_WHOLE, RESUME, completed, cut_in_half, replace};
 use support::{Outcome, copy, edit_manifest, remove};
-use tidegate::{storage::decode_snapshot, stream::hash_bytes};
+use tidegate::{
+    checkpoint::{InlineSnapshot, Manifest, SnapshotHandle},
+    storage::decode_snapshot,
+    stream::hash_bytes,
+};
 
 fn flip_a_bit_at(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
@@ -126,19 +130,68 @@ fn a_half_written_checkpoint() {
     assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
 }
 
+/// The snapshots of the sources are moved from their files into the manifest, where they do as well; damage there is told with
+/// the manifest's path.
+#[test]
+fn a_damaged_snapshot_in_a_manifest() {
+    let job = Job::stopped();
+    let directory = job.file("");
+    let of_sources = |manifest: &mut Manifest, change: &dyn Fn(&mut SnapshotHandle)| {
+        let source = manifest.vertices.iter_mut().find(|vertex| vertex.name == "source").unwrap();
+        source.snapshots.iter_mut().for_each(change);
+    };
+    let inline = |handle: &mut SnapshotHandle| {
+        let [file] = handle.files() else { panic!("{handle:?}: what has no keys is written in full") };
+        let mut contents = fs::read(job.place.path("chk/state").join(&file.name)).unwrap();
+        contents.truncate(file.len as usize);
+        *handle = SnapshotHandle::Inline(InlineSnapshot { contents: contents.into(), digest: file.digest });
+    };
+    edit_manifest(&directory, |manifest| of_sources(manifest, &inline));
+    let manifest = job.file("manifest");
+    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its checksum does not match", job.newest);
+    let in_contents = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        let at = text.find(r#""contents": ""#).unwrap() + 20;
+        let mut bytes = text.into_bytes();
+        bytes[at] ^= 1;
+        fs::write(path, bytes).unwrap();
+    };
+    job.refuses(&manifest, in_contents, &[&rotten, "bring it back from a copy", RESUME]);
+    let spoilt = |change: fn(&mut InlineSnapshot)| {
+        move |path: &Path| {
+            edit_manifest(path.parent().unwrap(), |manifest| {
+                of_sources(manifest, &|handle| {
+                    let SnapshotHandle::Inline(inline) = handle else { panic!("it was moved into the manifest") };
+                    change(inline);
+                });
+            });
+        }
+    };
+    let place = format!("in manifest chk/chk-{}/manifest", job.newest);
+    let other = spoilt(|inline| inline.digest ^= 1);
+    let said = format!("{place} is damaged: its checksum is not the one that it had when it was taken; bring it back");
+    job.refuses(&manifest, other, &["task source/", "snapshot of source/", &said, RESUME]);
+    let cut = spoilt(|inline| {
+        inline.contents = inline.contents.slice(..11);
+        inline.digest = hash_bytes(&inline.contents).0;
+    });
+    job.refuses(&manifest, cut, &["snapshot of source/", &format!("{place} is damaged: it is cut short"), RESUME]);
+    job.goes_on(&[]);
+}
+
 #[test]
 fn another_format_version() {
     let job = Job::stopped();
     let remedy = |ours| {
         format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
     };
-    let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(2));
+    let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(3));
     let written_by_another = |path: &Path| {
-        replace("manifest 2 xxh3=", "manifest 9 sum=")(path);
+        replace("manifest 3 xxh3=", "manifest 9 sum=")(path);
     };
     job.refuses(&job.file("manifest"), written_by_another, &[&said, RESUME]);
     let rotten = format!("manifest chk/chk-{}/manifest is damaged: its format version is not the one", job.newest);
-    job.refuses(&job.file("manifest"), replace("manifest 2", "manifest 9"), &[&rotten, RESUME]);
+    job.refuses(&job.file("manifest"), replace("manifest 3", "manifest 9"), &[&rotten, RESUME]);
     let name = job.snapshot("count-1").name;
     let said = format!("snapshot file chk/state/{name} {}", remedy(2));
     let newer = |directory: &Path| {
@@ -147,12 +200,9 @@ fn another_format_version() {
         bytes[8] = 9;
         fs::write(path, &bytes).unwrap();
         edit_manifest(&directory.join(format!("chk-{}", job.newest)), |manifest| {
-            let file = manifest
-                .vertices
-                .iter_mut()
-                .flat_map(|v| &mut v.snapshots)
-                .flat_map(|s| &mut s.files)
-                .find(|f| f.name == name);
+            let handles = manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots);
+            let files = handles.filter_map(|s| if let SnapshotHandle::Files(files) = s { Some(files) } else { None });
+            let file = files.flatten().find(|f| f.name == name);
             file.unwrap().digest = hash_bytes(&bytes).0;
         });
     };

@@ -6,12 +6,19 @@ mod support;
 use std::fs;
 
 use support::{Outcome, Place, copy, edit_manifest, run};
+use tidegate::checkpoint::SnapshotHandle;
 
-/// A job that has finished with its first checkpoint, which always takes as long.
+/// A job that has finished with its first checkpoint, which always takes as long, with all snapshots in files.
 fn finished_job() -> Place {
+    finished_job_inlining("0")
+}
+
+/// The same, with snapshots of up to so many bytes in the manifest.
+fn finished_job_inlining(threshold: &str) -> Place {
     let place = Place::new();
     place.write("in", "to be, or not to be: that is the question\n");
-    run(&mut place.word_count(&["--checkpoint-interval", "1h"])).assert(0, &["checkpoint 1 completed"]);
+    run(&mut place.word_count(&["--checkpoint-interval", "1h", "--inline-snapshots", threshold]))
+        .assert(0, &["checkpoint 1 completed"]);
     edit_manifest(&place.path("chk/chk-1"), |manifest| {
         (manifest.completed_at_ms, manifest.duration_us) = (1_700_000_000_123, 12_345);
         for (metrics, n) in manifest.vertices.iter_mut().map(|vertex| &mut vertex.metrics).zip(1..) {
@@ -43,6 +50,23 @@ fn one_json_object() {
     assert_eq!(outcome.stdout.lines().count(), 1);
 }
 
+/// What stands in the manifest is shown like the rest, and so is what is wrong with it.
+#[test]
+fn snapshots_in_the_manifest() {
+    let place = finished_job_inlining("200");
+    let outcome = inspect(&place, &["chk", "--state", "1"]);
+    outcome.assert(0, &[]);
+    insta::assert_snapshot!(outcome.stdout);
+    edit_manifest(&place.path("chk/chk-1"), |manifest| {
+        let sink = manifest.vertices.iter_mut().find(|vertex| vertex.name == "sink").unwrap();
+        let SnapshotHandle::Inline(inline) = &mut sink.snapshots[1] else { panic!("it is in a file") };
+        inline.digest ^= 1;
+    });
+    let said = "snapshot of sink/1 in manifest chk/chk-1/manifest is damaged: its checksum is not the one that it had when \
+                it was taken; bring it back from a copy, restore another checkpoint by its path";
+    inspect(&place, &["chk"]).assert(2, &[said]);
+}
+
 /// What is damaged is told, and the rest is shown all the same.
 #[test]
 fn damage_of_every_kind() {
@@ -52,7 +76,9 @@ fn damage_of_every_kind() {
         copy(&place.path("chk/chk-1"), &copied);
         edit_manifest(&copied, |manifest| {
             manifest.checkpoint.0 = id;
-            for file in manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots).flat_map(|s| &mut s.files) {
+            for handle in manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots) {
+                let SnapshotHandle::Files(files) = handle else { panic!("{handle:?} is no file") };
+                let [file] = &mut files[..] else { panic!("{files:?} are several") };
                 let name = file.name.replace("-1.state", &format!("-{id}.state"));
                 let path = |name: &str| place.path("chk/state").join(name);
                 copy(&path(&file.name), &path(&name));

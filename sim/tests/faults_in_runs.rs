@@ -43,7 +43,13 @@ impl Letters {
     /// A checkpoint every 4 ms.
     fn new(timeout_ms: u64, tolerable_failures: u32) -> Self {
         let [interval, timeout] = [4, timeout_ms].map(Duration::from_millis);
-        let checkpoints = CheckpointOptions { interval, timeout, tolerable_failures, ..CheckpointOptions::default() };
+        let checkpoints = CheckpointOptions {
+            interval,
+            timeout,
+            tolerable_failures,
+            inline_threshold: 0,
+            ..CheckpointOptions::default()
+        };
         Self { inputs: BTreeMap::new(), checkpoints }
     }
 }

@@ -56,6 +56,7 @@ fn graph(output: &Path, policy: SnapshotPolicy) -> Arc<JobGraph> {
     env.set_parallelism(2)
         .enable_checkpointing(Duration::from_millis(6))
         .set_snapshot_policy(policy)
+        .set_inline_snapshot_threshold(0)
         .set_retained_checkpoints(RETAINED);
     let lines = env.from_source(TextFileSource::new(INPUTS).split_size(512));
     let words = lines.flat_map(|line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
@@ -213,7 +214,7 @@ fn restore_each(seed: u64, policy: SnapshotPolicy, goes_on: GoesOn) -> Vec<usize
             assert!(before < lines.len() as u64, "seed {seed}, checkpoint {id}: nothing was left to do");
         }
         let files =
-            |manifest: &Manifest| manifest.vertices.iter().flat_map(|v| &v.snapshots).map(|s| s.files.len()).max();
+            |manifest: &Manifest| manifest.vertices.iter().flat_map(|v| &v.snapshots).map(|s| s.files().len()).max();
         manifests.iter().map(|manifest| files(manifest).unwrap()).collect()
     })
 }

@@ -60,7 +60,9 @@ impl Workload for Letters {
 
     fn graph(&self) -> Result<JobGraph> {
         let mut env = StreamExecutionEnvironment::new();
-        env.enable_checkpointing(Duration::from_millis(5)).set_restart_strategy(self.restart.clone());
+        env.enable_checkpointing(Duration::from_millis(5))
+            .set_inline_snapshot_threshold(0)
+            .set_restart_strategy(self.restart.clone());
         let words = env.from_elements(["a", "b", "a", "c"].map(str::to_owned)).map(self.map);
         let counts = words.key_by(String::clone).sum(|_| 1_u64);
         counts.sink_to(FileSink::new(self.output_directory(), |(word, n): &(String, u64), line: &mut Vec<u8>| {

@@ -1,7 +1,8 @@
-//! The manifest: the one file whose durable presence makes a checkpoint exist. It names everything else.
+//! The manifest: the one file whose durable presence makes a checkpoint exist. It holds small snapshots, and names all else.
 
 use serde::{Deserialize, Serialize};
 
+use super::SnapshotHandle;
 use crate::{
     id::{AttemptId, CheckpointId},
     metrics::CheckpointMetrics,
@@ -18,28 +19,6 @@ pub struct SnapshotFile {
     pub len: u64,
     /// XXH3 (64 bits) of the whole file.
     pub digest: u64,
-}
-
-/// Where one subtask's snapshot rests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotHandle {
-    /// The files to be read in this order: one that holds all, then those that hold what changed since the one before. At
-    /// least one.
-    pub files: Vec<SnapshotFile>,
-}
-
-impl SnapshotHandle {
-    /// The file that was written last.
-    #[must_use]
-    pub fn newest(&self) -> &SnapshotFile {
-        self.files.last().expect("a snapshot has a file at least")
-    }
-
-    /// How many bytes its files have in all.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.len).sum()
-    }
 }
 
 /// The part of a checkpoint that belongs to one vertex.
@@ -85,8 +64,14 @@ impl Manifest {
         metrics
     }
 
+    /// How many bytes its snapshots have.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.vertices.iter().flat_map(|v| &v.snapshots).map(SnapshotHandle::bytes).sum()
+    }
+
     /// All files that it names. A file may come more than once only by mistake.
     pub fn files(&self) -> impl Iterator<Item = &SnapshotFile> {
-        self.vertices.iter().flat_map(|v| &v.snapshots).flat_map(|s| &s.files)
+        self.vertices.iter().flat_map(|v| &v.snapshots).flat_map(SnapshotHandle::files)
     }
 }

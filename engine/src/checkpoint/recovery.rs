@@ -128,7 +128,7 @@ mod tests {
         let attempt = AttemptId { term: 1, number: 1 };
         let mut pending =
             PendingCheckpoint::new(CheckpointId(3), attempt, Instant(0), false, job("words", 8, "count").subtasks());
-        let part = (SnapshotHandle { files: Vec::new() }, SubtaskCheckpointMetrics::default());
+        let part = (SnapshotHandle::Files(Vec::new()), SubtaskCheckpointMetrics::default());
         pending.acknowledge(SubtaskId { vertex: VertexId(0), index: 0 }, part);
         let manifest = pending.manifest(&job("words", 8, "count"), Instant(0));
         validate_manifest(&manifest, &job("words", 8, "count")).unwrap();

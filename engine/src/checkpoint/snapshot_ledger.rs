@@ -12,14 +12,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{SnapshotFile, SnapshotHandle};
+use super::SnapshotFile;
 use crate::{id::CheckpointId, stream::CheckpointBarrier};
 
-/// The snapshots of one task in one attempt.
+/// The snapshots of one task in one attempt that rest in files.
 #[derive(Clone, Debug, Default)]
 pub struct SnapshotLedger {
     /// Those that a checkpoint may hold that exists or may come to.
-    snapshots: BTreeMap<CheckpointId, SnapshotHandle>,
+    snapshots: BTreeMap<CheckpointId, Vec<SnapshotFile>>,
 }
 
 impl SnapshotLedger {
@@ -30,14 +30,14 @@ impl SnapshotLedger {
         if planted!(AbortFreesSharedFiles) {
             // FLINK-24611
             let freed: Vec<_> = self.snapshots.range(..checkpoint).filter(|(id, _)| is_given_up(**id)).collect();
-            let freed: BTreeSet<_> =
-                freed.into_iter().flat_map(|(_, s)| s.files.iter().map(|f| f.name.clone())).collect();
-            self.snapshots.retain(|_, s| s.files.iter().all(|file| !freed.contains(&file.name)));
+            let freed: BTreeSet<_> = freed.into_iter().flat_map(|(_, s)| s.iter().map(|f| f.name.clone())).collect();
+            self.snapshots.retain(|_, s| s.iter().all(|file| !freed.contains(&file.name)));
         }
         self.snapshots.retain(|id, _| !is_given_up(*id) && *id >= oldest);
     }
 
-    /// The snapshot for a checkpoint is durable in this file and in those of the snapshot that it builds on.
+    /// The snapshot for a checkpoint is durable in this file and in those of the snapshot that it builds on. Gives all of them,
+    /// in the order in which they are to be read.
     ///
     /// # Panics
     /// If there is no snapshot for `builds_on`.
@@ -46,24 +46,29 @@ impl SnapshotLedger {
         checkpoint: CheckpointId,
         builds_on: Option<CheckpointId>,
         file: SnapshotFile,
-    ) -> SnapshotHandle {
+    ) -> Vec<SnapshotFile> {
         let mut files = builds_on.map_or_else(Vec::new, |base| {
             let snapshot = self.snapshots.get(&base);
-            snapshot.unwrap_or_else(|| panic!("checkpoint {checkpoint} builds on {base}, which is gone")).files.clone()
+            snapshot.unwrap_or_else(|| panic!("checkpoint {checkpoint} builds on {base}, which is gone")).clone()
         });
         files.push(file);
-        let handle = SnapshotHandle { files };
-        self.snapshots.insert(checkpoint, handle.clone());
-        handle
+        self.snapshots.insert(checkpoint, files.clone());
+        files
+    }
+
+    /// Whether the snapshot for a checkpoint rests in files: only then may another build on it.
+    #[must_use]
+    pub fn holds(&self, checkpoint: CheckpointId) -> bool {
+        self.snapshots.contains_key(&checkpoint)
     }
 
     /// Whether what the file holds may still be asked for.
     #[must_use]
     pub fn needs(&self, name: &str) -> bool {
         if planted!(BaseFreedWithItsCheckpoint) {
-            return self.snapshots.values().any(|s| s.newest().name == name); // FLINK-25395
+            return self.snapshots.values().any(|s| s.last().is_some_and(|file| file.name == name)); // FLINK-25395
         }
-        self.snapshots.values().flat_map(|s| &s.files).any(|file| file.name == name)
+        self.snapshots.values().flatten().any(|file| file.name == name)
     }
 }
 
@@ -85,8 +90,8 @@ mod tests {
     fn write(ledger: &mut SnapshotLedger, checkpoint: u64, builds_on: Option<u64>, name: &str) -> Vec<String> {
         let written_for = CheckpointId(checkpoint);
         let file = SnapshotFile { name: name.into(), written_for, len: 1, digest: 1 };
-        let handle = ledger.written(written_for, builds_on.map(CheckpointId), file);
-        handle.files.into_iter().map(|f| f.name).collect()
+        let files = ledger.written(written_for, builds_on.map(CheckpointId), file);
+        files.into_iter().map(|f| f.name).collect()
     }
 
     fn needed(ledger: &SnapshotLedger) -> String {
@@ -123,6 +128,18 @@ mod tests {
         write(&mut ledger, 6, None, "d");
         begin(&mut ledger, 7, 6, Some(6));
         assert_eq!(needed(&ledger), "d");
+    }
+
+    #[test]
+    fn only_what_rests_in_files_and_is_not_given_up_is_held() {
+        let mut ledger = SnapshotLedger::default();
+        begin(&mut ledger, 3, 3, None);
+        write(&mut ledger, 3, None, "a");
+        assert!(ledger.holds(CheckpointId(3)) && !ledger.holds(CheckpointId(2)));
+        begin(&mut ledger, 4, 3, Some(3));
+        assert!(ledger.holds(CheckpointId(3)) && !ledger.holds(CheckpointId(4)));
+        begin(&mut ledger, 5, 5, Some(4));
+        assert!(!ledger.holds(CheckpointId(3)) && !ledger.holds(CheckpointId(4)), "that of 4 stands in its manifest");
     }
 
     #[test]

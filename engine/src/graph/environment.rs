@@ -141,6 +141,13 @@ impl StreamExecutionEnvironment {
         self
     }
 
+    /// A full snapshot of at most so many bytes gets no file of its own but is part of the checkpoint's manifest; 20 KiB unless
+    /// set. At most 1 MiB; 0 turns that off. A job may change it at any time.
+    pub fn set_inline_snapshot_threshold(&mut self, bytes: u64) -> &mut Self {
+        self.checkpoint_options_mut().inline_threshold = bytes;
+        self
+    }
+
     /// What happens after a failure. Unless set: with checkpoints a restart after a growing delay, without them none.
     pub fn set_restart_strategy(&mut self, strategy: RestartStrategy) -> &mut Self {
         self.settings.restart = Some(strategy);

@@ -7,6 +7,7 @@ use super::{
     operator_graph::{NodeId, OperatorGraph, is_file_safe},
 };
 use crate::{
+    checkpoint::MAX_INLINE_THRESHOLD,
     error::{Error, Result},
     key_group::UPPER_BOUND_MAX_PARALLELISM,
     operator::Template,
@@ -42,6 +43,13 @@ fn check_settings(job: &str, settings: &JobSettings) -> Result<()> {
         }
         if checkpoints.retained == 0 {
             return Err(Error::bad_input("no checkpoint would be retained: keep at least 1 to recover from"));
+        }
+        let inline = checkpoints.inline_threshold;
+        if inline > MAX_INLINE_THRESHOLD {
+            return Err(Error::bad_input(format!(
+                "the threshold for inline snapshots is {inline} bytes: choose one from 0 to {MAX_INLINE_THRESHOLD}; larger \
+                 snapshots belong into files"
+            )));
         }
     }
     Ok(())
@@ -117,6 +125,7 @@ fn described(graph: &OperatorGraph, id: NodeId) -> String {
 mod tests {
     use std::time::Duration;
 
+    use super::*;
     use crate::{
         connector::FileSink,
         error::ErrorKind,
@@ -167,6 +176,7 @@ mod tests {
         insta::assert_snapshot!(refused(|env, _| _ = env.enable_checkpointing(Duration::ZERO)), @"the checkpoint interval is zero: choose one, such as 5 s");
         insta::assert_snapshot!(refused(|env, _| _ = env.enable_checkpointing(second).set_retained_checkpoints(0)), @"no checkpoint would be retained: keep at least 1 to recover from");
         insta::assert_snapshot!(refused(|env, _| env.checkpoint_options_mut().timeout = Duration::ZERO), @"the checkpoint time-out is zero: no checkpoint could complete");
+        insta::assert_snapshot!(refused(|env, _| _ = env.set_inline_snapshot_threshold(MAX_INLINE_THRESHOLD + 1)), @"the threshold for inline snapshots is 1048577 bytes: choose one from 0 to 1048576; larger snapshots belong into files");
         let mut env = StreamExecutionEnvironment::new();
         env.from_elements([1_u32]).print();
         insta::assert_snapshot!(env.set_max_parallelism(32_768).job_graph(" ").err().unwrap(), @"the job has no name: its checkpoints and outputs are known by it");

@@ -89,7 +89,8 @@ steps! {
     SnapshotRead {
         /// The checkpoint that they belong to.
         restored: CheckpointId,
-        /// The name of each file, the checkpoint for which it was written, and the checksum of the bytes that came.
+        /// The name of each file, the checkpoint for which it was written, and the checksum of the bytes that came. What stood in
+        /// the manifest goes by the name of its subtask.
         files: Vec<(String, CheckpointId, u64)>,
     },
     /// State is in place, transactions of the restored checkpoint are committed again.

@@ -10,7 +10,7 @@ use crate::{
     env::Disk,
     error::{Context, Error, Result},
     graph::JobGraph,
-    id::SubtaskId,
+    id::{CheckpointId, SubtaskId},
     key_group::KeyGroupRange,
     operator::SPLITS_STATE,
     probe::{GivenState, Share},
@@ -38,7 +38,10 @@ pub(crate) async fn restore(
             continue;
         };
         if !read.contains_key(&*holder.name) {
-            read.insert(&holder.name, read_snapshots(&store, holder, groups, &mut files).await?);
+            read.insert(
+                &holder.name,
+                read_snapshots(&store, point.manifest.checkpoint, holder, groups, &mut files).await?,
+            );
         }
         let old = operator_snapshots(&read[&*holder.name], holder, &operator.uid)?;
         let share = redistribute_operator(&old, subtask.index, vertex.parallelism, graph.max_parallelism)
@@ -66,11 +69,14 @@ pub(crate) fn given(state: &RestoredState, source: Option<&str>) -> Vec<GivenSta
 /// The snapshots of all subtasks of a vertex, as far as they concern these key groups.
 async fn read_snapshots(
     store: &SnapshotStore,
+    checkpoint: CheckpointId,
     vertex: &VertexManifest,
     groups: KeyGroupRange,
     files: &mut FilesRead,
 ) -> Result<Vec<SubtaskSnapshot>> {
-    let read = vertex.snapshots.iter().map(|handle| store.read(handle, groups));
+    let names: Vec<_> = (0..vertex.snapshots.len()).map(|index| format!("{}/{index}", vertex.name)).collect();
+    let handles = names.iter().zip(&vertex.snapshots);
+    let read = handles.map(|(subtask, handle)| store.read(checkpoint, subtask, handle, groups));
     let mut snapshots = Vec::new();
     for (snapshot, read) in try_join_all(read).await? {
         snapshots.push(snapshot);

@@ -3,7 +3,7 @@
 //! ```text
 //!  prepare sinks ─► forward the barrier ─► freeze the state ─► (the stream goes on)
 //!                                               ├─ between batches: sweep
-//!                                               └─ in the background: write, sync, acknowledge
+//!                                               └─ in the background: write, sync, acknowledge; or acknowledge what is small
 //! ```
 
 use std::{
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{abort_on_drop::AbortOnDrop, alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
-    checkpoint::{SnapshotChain, SnapshotCompression, SnapshotHandle, SnapshotPolicy},
+    checkpoint::{InlineSnapshot, SnapshotChain, SnapshotCompression, SnapshotHandle, SnapshotPolicy},
     env::{Env, Site, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
@@ -44,6 +44,7 @@ pub(crate) struct SubtaskCheckpoint {
     files: SnapshotFiles,
     policy: SnapshotPolicy,
     compression: SnapshotCompression,
+    inline_limit: u64,
     reporter: Reporter,
     to_job_manager: mpsc::UnboundedSender<ToJobManager>,
     /// The newest checkpoint that was begun here.
@@ -76,6 +77,8 @@ pub(crate) struct SnapshotSettings {
     pub files: SnapshotFiles,
     pub policy: SnapshotPolicy,
     pub compression: SnapshotCompression,
+    /// A full snapshot of at most so many bytes gets no file.
+    pub inline_limit: u64,
     pub reporter: Reporter,
     pub to_job_manager: mpsc::UnboundedSender<ToJobManager>,
 }
@@ -83,13 +86,15 @@ pub(crate) struct SnapshotSettings {
 impl SubtaskCheckpoint {
     /// Begins after the restored checkpoint, if there is one.
     pub(crate) fn new(settings: SnapshotSettings, restored: Option<CheckpointId>) -> Self {
-        let SnapshotSettings { env, task, files, policy, compression, reporter, to_job_manager } = settings;
+        let SnapshotSettings { env, task, files, policy, compression, inline_limit, reporter, to_job_manager } =
+            settings;
         Self {
             env,
             task,
             files,
             policy,
             compression,
+            inline_limit,
             reporter,
             to_job_manager,
             last: restored,
@@ -126,7 +131,9 @@ impl SubtaskCheckpoint {
             program.process_polled(output.outbox())?;
         }
         let size = program.state_size();
-        let builds_on = self.chain.base_for(barrier.base, size, self.policy);
+        // What stands in a manifest is small, and goes with it: nothing builds on that.
+        let base = barrier.base.filter(|base| self.files.hold(*base));
+        let builds_on = self.chain.base_for(base, size, self.policy);
         let (delta, wants_content) = (builds_on.is_some(), self.reporter.wants_content());
         let freeze = Freeze { checkpoint, delta, wants_content, buffer: self.buffer() };
         let content = program.freeze(freeze).at(place)?;
@@ -190,7 +197,8 @@ impl SubtaskCheckpoint {
         snapshot_buffer(if newest.is_unique() { newest.into() } else { Vec::with_capacity(capacity) })
     }
 
-    /// Makes the snapshot durable and only then acknowledges it (I5).
+    /// Makes the snapshot durable and only then acknowledges it (I5). One that is small becomes durable with the manifest, and is
+    /// part of the acknowledgement.
     fn write(
         &self,
         checkpoint: CheckpointId,
@@ -201,14 +209,17 @@ impl SubtaskCheckpoint {
     ) -> impl Future<Output = ()> + Send + 'static {
         let (files, task, clock) = (self.files.clone(), self.task, self.env.clock.clone());
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
-        let (compression, newest) = (self.compression, self.newest.clone());
-        let write = async move |reporter: &Reporter| -> Result<SnapshotHandle> {
+        let (compression, inline_limit, newest) = (self.compression, self.inline_limit, self.newest.clone());
+        let write = async move |reporter: &Reporter| -> Result<(SnapshotHandle, u64)> {
             let contents = seal_snapshot(frozen, checkpoint, builds_on, compression)?;
             *newest.lock().expect("nobody panics while holding this lock") = contents.clone();
             let (digest, bytes) = (hash_bytes(&contents).0, contents.len() as u64);
             reporter.report_for(checkpoint, Step::SnapshotEncoded { digest, bytes, builds_on }).await;
+            if builds_on.is_none() && bytes <= inline_limit {
+                return Ok((SnapshotHandle::Inline(InlineSnapshot { contents, digest }), bytes));
+            }
             let encoded = EncodedSnapshot { contents, digest, builds_on };
-            files.write(checkpoint, encoded, reporter).await
+            Ok((SnapshotHandle::Files(files.write(checkpoint, encoded, reporter).await?), bytes))
         };
         async move {
             // A panic in here must not leave the coordinator waiting for the time-out.
@@ -217,8 +228,8 @@ impl SubtaskCheckpoint {
             });
             metrics.asynchronous_us = micros(clock.now().since(since));
             let (message, step) = match written {
-                Ok(handle) => {
-                    metrics.bytes_written = handle.newest().len;
+                Ok((handle, bytes)) => {
+                    metrics.bytes_written = bytes;
                     // What is not keyed is small, and written whenever something is.
                     metrics.state_bytes = metrics.state_bytes.max(metrics.bytes_written);
                     (ToJobManager::Acknowledge { task, checkpoint, handle, metrics }, Step::Acknowledged)

@@ -94,6 +94,7 @@ impl Host {
                 files: self.snapshot_files(&vertex.name, task),
                 policy: options.snapshots,
                 compression: options.compression,
+                inline_limit: options.inline_limit(self.graph.subtasks().count()),
                 reporter: reporter.clone(),
                 to_job_manager: to_job_manager.clone(),
             };

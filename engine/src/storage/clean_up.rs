@@ -161,7 +161,7 @@ mod tests {
     /// Names the file that was written for it, and the one before, on which that builds.
     fn manifest(checkpoint: u64) -> Vec<u8> {
         let file = |id| SnapshotFile { name: file_of(id), written_for: CheckpointId(id), len: 0, digest: 0 };
-        let snapshot = SnapshotHandle { files: vec![file(checkpoint - 1), file(checkpoint)] };
+        let snapshot = SnapshotHandle::Files(vec![file(checkpoint - 1), file(checkpoint)]);
         let metrics = crate::metrics::CheckpointMetrics::default();
         let vertex = VertexManifest { name: "count".into(), operators: Vec::new(), snapshots: vec![snapshot], metrics };
         encode_manifest(&Manifest {

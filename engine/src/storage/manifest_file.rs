@@ -14,7 +14,7 @@ use crate::{
 };
 
 const NAME: &str = "tidegate-manifest";
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// The file's contents.
 #[must_use]
@@ -109,11 +109,12 @@ pub async fn settle_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Re
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        checkpoint::{SnapshotFile, SnapshotHandle, VertexManifest},
+        checkpoint::{InlineSnapshot, SnapshotFile, SnapshotHandle, VertexManifest},
         id::{AttemptId, CheckpointId},
         metrics::{CheckpointMetrics, SubtaskCheckpointMetrics},
     };
@@ -126,7 +127,8 @@ mod tests {
             digest,
         };
         let files = vec![file("count-0-1.2-0.state", 6, 81, 5), file("count-0-1.2-1.state", 7, 12, 6)];
-        let snapshot = SnapshotHandle { files };
+        let inline = InlineSnapshot { contents: Bytes::from_static(b"what was frozen"), digest: 7 };
+        let snapshots = vec![SnapshotHandle::Files(files), SnapshotHandle::Inline(inline)];
         let mut metrics = CheckpointMetrics::default();
         metrics.add(&SubtaskCheckpointMetrics {
             alignment_us: 310,
@@ -139,7 +141,7 @@ mod tests {
             held_back: 12,
         });
         let operators = vec!["count".into()];
-        let vertex = VertexManifest { name: "count".into(), operators, snapshots: vec![snapshot], metrics };
+        let vertex = VertexManifest { name: "count".into(), operators, snapshots, metrics };
         Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(7),

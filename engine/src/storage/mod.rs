@@ -25,6 +25,7 @@ mod manifest_file;
 mod snapshot_compression;
 mod snapshot_file;
 mod snapshot_files;
+mod snapshot_location;
 mod snapshot_reader;
 mod snapshot_store;
 mod survey;

@@ -14,7 +14,10 @@ use std::{collections::BTreeMap, path::Path};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::snapshot_compression::{Compressor, Decompressor};
+use super::{
+    snapshot_compression::{Compressor, Decompressor},
+    snapshot_location::SnapshotLocation,
+};
 use crate::{
     checkpoint::SnapshotCompression,
     error::{Error, Result},
@@ -178,12 +181,17 @@ pub fn encode_snapshot(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
 /// # Errors
 /// `BadInput` if the file was written by another version; `Damaged` if it is not whole.
 pub fn decode_snapshot(bytes: &Bytes, path: &Path) -> Result<(SnapshotIndex, SubtaskSnapshot)> {
-    check_header(bytes, path)?;
+    decode_at(bytes, SnapshotLocation::File(path))
+}
+
+/// What the contents of a file say of themselves, and hold, wherever they stand.
+pub(super) fn decode_at(bytes: &Bytes, location: SnapshotLocation<'_>) -> Result<(SnapshotIndex, SubtaskSnapshot)> {
+    check_header(bytes, location)?;
     let footer = bytes.len().checked_sub(FOOTER_LEN).and_then(|at| bytes.get(at..));
-    let footer = footer.ok_or_else(|| damaged(path, "it is cut short"))?;
-    let place = Place::read(footer.try_into().expect("as long as a footer"), bytes.len() as u64, path)?;
-    let index = SnapshotIndex::decode(&bytes[place.position as usize..], path)?;
-    let snapshot = index.snapshot(None, path, |position, len| {
+    let footer = footer.ok_or_else(|| location.damaged("it is cut short"))?;
+    let place = Place::read(footer.try_into().expect("as long as a footer"), bytes.len() as u64, location)?;
+    let index = SnapshotIndex::decode(&bytes[place.position as usize..], location)?;
+    let snapshot = index.snapshot(None, location, |position, len| {
         let end = position.checked_add(len)?;
         (end <= place.position).then(|| bytes.slice(position as usize..end as usize))
     })?;
@@ -194,20 +202,21 @@ pub fn decode_snapshot(bytes: &Bytes, path: &Path) -> Result<(SnapshotIndex, Sub
 ///
 /// # Errors
 /// `BadInput` if the file was written by another version; `Damaged` if it is none.
-pub(super) fn check_header(bytes: &[u8], path: &Path) -> Result<()> {
+pub(super) fn check_header(bytes: &[u8], location: SnapshotLocation<'_>) -> Result<()> {
     let Some(rest) = bytes.strip_prefix(&MAGIC) else {
-        return Err(damaged(
-            path,
-            if bytes.len() < HEADER_LEN { "it is cut short" } else { "it does not begin like a snapshot file" },
-        ));
+        let is_short = bytes.len() < HEADER_LEN;
+        return Err(location.damaged(if is_short {
+            "it is cut short"
+        } else {
+            "it does not begin like a snapshot file"
+        }));
     };
-    let Some(version) = rest.first_chunk() else { return Err(damaged(path, "it is cut short")) };
+    let Some(version) = rest.first_chunk() else { return Err(location.damaged("it is cut short")) };
     match u32::from_le_bytes(*version) {
         VERSION => Ok(()),
         version => Err(Error::bad_input(format!(
-            "snapshot file {} has format version {version}, this build reads version {VERSION}: restore it with the build \
-             that wrote it",
-            path.display()
+            "{location} has format version {version}, this build reads version {VERSION}: restore it with the build that \
+             wrote it"
         ))),
     }
 }
@@ -221,12 +230,12 @@ pub(super) struct Place {
 
 impl Place {
     /// As the footer of a file of `file_len` bytes says.
-    pub fn read(footer: &[u8; FOOTER_LEN], file_len: u64, path: &Path) -> Result<Self> {
+    pub fn read(footer: &[u8; FOOTER_LEN], file_len: u64, location: SnapshotLocation<'_>) -> Result<Self> {
         let number = |i: usize| u64::from_le_bytes(*footer[8 * i..].first_chunk().expect("three numbers"));
         let (position, len) = (number(0), number(1));
         let end = position.checked_add(len).and_then(|end| end.checked_add(FOOTER_LEN as u64));
         if position < HEADER_LEN as u64 || end != Some(file_len) {
-            return Err(damaged(path, "it does not end like a snapshot file"));
+            return Err(location.damaged("it does not end like a snapshot file"));
         }
         Ok(Self { position, len })
     }
@@ -234,15 +243,15 @@ impl Place {
 
 impl SnapshotIndex {
     /// The index in the end of a file, which begins where its footer says.
-    pub(super) fn decode(end: &[u8], path: &Path) -> Result<Self> {
-        let (body, checksum) = end.split_last_chunk().ok_or_else(|| damaged(path, "it is cut short"))?;
+    pub(super) fn decode(end: &[u8], location: SnapshotLocation<'_>) -> Result<Self> {
+        let (body, checksum) = end.split_last_chunk().ok_or_else(|| location.damaged("it is cut short"))?;
         if checksum_of_index(body) != u64::from_le_bytes(*checksum) {
-            return Err(damaged(path, "the checksum of its index does not match"));
+            return Err(location.damaged("the checksum of its index does not match"));
         }
         match postcard::take_from_bytes(&body[..body.len() - 2 * size_of::<u64>()]) {
             Ok((index, [])) => Ok(index),
-            Ok((_, rest)) => Err(damaged(path, &format!("{} bytes follow the index", rest.len()))),
-            Err(e) => Err(damaged(path, &e.to_string())),
+            Ok((_, rest)) => Err(location.damaged(&format!("{} bytes follow the index", rest.len()))),
+            Err(e) => Err(location.damaged(&e.to_string())),
         }
     }
 
@@ -258,18 +267,18 @@ impl SnapshotIndex {
     pub(super) fn snapshot(
         &self,
         groups: Option<KeyGroupRange>,
-        path: &Path,
+        location: SnapshotLocation<'_>,
         mut fetch: impl FnMut(u64, u64) -> Option<Bytes>,
     ) -> Result<SubtaskSnapshot> {
         let mut decompressor = Decompressor::new(self.compression);
         let mut piece = |extent: &StoredExtent, is_delta: bool| {
             let group = extent.group.0;
             let stored = fetch(extent.position, extent.stored_len);
-            let stored = stored.ok_or_else(|| damaged(path, &format!("key group {group} lies outside of it")))?;
+            let stored = stored.ok_or_else(|| location.damaged(&format!("key group {group} lies outside of it")))?;
             if hash_bytes(&stored).0 != extent.checksum {
-                return Err(damaged(path, &format!("the checksum of key group {group} does not match")));
+                return Err(location.damaged(&format!("the checksum of key group {group} does not match")));
             }
-            let bytes = decompressor.decompress(stored, extent.len).map_err(|what| damaged(path, &what))?;
+            let bytes = decompressor.decompress(stored, extent.len).map_err(|what| location.damaged(&what))?;
             Ok((extent.group, Piece { kind: extent.kind, is_delta, entries: extent.entries, bytes }))
         };
         let mut keyed = |state: &StoredKeyedState| {
@@ -293,15 +302,6 @@ impl SnapshotIndex {
         }
         Ok(SubtaskSnapshot { operators })
     }
-}
-
-/// What is wrong with the snapshot file at `path`, and what to do.
-pub(super) fn damaged(path: &Path, what: &str) -> Error {
-    Error::damaged(format!(
-        "snapshot file {} is damaged: {what}; bring it back from a copy, restore another checkpoint by its path, or start \
-         afresh with new directories",
-        path.display()
-    ))
 }
 
 #[cfg(test)]
@@ -395,7 +395,7 @@ mod tests {
             let (index, _) = decode_snapshot(&bytes, Path::new("f")).unwrap();
             let only = Some(KeyGroupRange { start: group, end: group + 1 });
             let ranges = index.ranges(only);
-            let part = index.snapshot(only, Path::new("f"), |position, len| {
+            let part = index.snapshot(only, SnapshotLocation::File(Path::new("f")), |position, len| {
                 assert!(ranges.contains(&(position, len)));
                 Some(bytes.slice(position as usize..(position + len) as usize))
             });

@@ -23,7 +23,7 @@ use super::{
     snapshot_file::decode_snapshot,
 };
 use crate::{
-    checkpoint::{SnapshotFile, SnapshotHandle, SnapshotLedger},
+    checkpoint::{SnapshotFile, SnapshotLedger},
     env::{Disk, DiskFile, OpenMode},
     error::{Context, Result},
     id::{CheckpointId, TaskId},
@@ -73,7 +73,13 @@ impl SnapshotFiles {
         self.pool().ledger.begin(barrier);
     }
 
-    /// Makes an encoded snapshot durable. Reports each step. If the future is dropped, the snapshot does not count.
+    /// Whether the snapshot for a checkpoint rests in these files, so that another may build on it.
+    #[must_use]
+    pub fn hold(&self, checkpoint: CheckpointId) -> bool {
+        self.pool().ledger.holds(checkpoint)
+    }
+
+    /// Makes an encoded snapshot durable, and gives the files that hold it. Reports each step. If the future is dropped, the snapshot does not count.
     ///
     /// # Errors
     /// `Unavailable`, naming the path, if the disk fails at any step.
@@ -85,7 +91,7 @@ impl SnapshotFiles {
         checkpoint: CheckpointId,
         encoded: EncodedSnapshot,
         reporter: &Reporter,
-    ) -> Result<SnapshotHandle> {
+    ) -> Result<Vec<SnapshotFile>> {
         let EncodedSnapshot { contents, digest, builds_on } = encoded;
         let mut lent = self.lend(contents.len() as u64).await?;
         let file = lent.file();
@@ -190,7 +196,7 @@ impl Lent {
         checkpoint: CheckpointId,
         builds_on: Option<CheckpointId>,
         written: SnapshotFile,
-    ) -> SnapshotHandle {
+    ) -> Vec<SnapshotFile> {
         let file = self.file.take().expect("it is given back or discarded only once");
         let mut pool = self.files.pool();
         pool.give_back(file);

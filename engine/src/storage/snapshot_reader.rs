@@ -1,4 +1,4 @@
-//! Reads from a snapshot file what is needed, and no more.
+//! Reads from a snapshot file what is needed, and no more; and what stands in a manifest.
 
 use std::{io, path::Path};
 
@@ -6,12 +6,14 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     atomic_file::read_beginning,
-    snapshot_file::{FOOTER_LEN, Place, SnapshotIndex, check_header, damaged, decode_snapshot},
+    snapshot_file::{FOOTER_LEN, Place, SnapshotIndex, check_header, decode_at, decode_snapshot},
+    snapshot_location::SnapshotLocation,
 };
 use crate::{
-    checkpoint::SnapshotFile,
+    checkpoint::{InlineSnapshot, SnapshotFile},
     env::{Disk, DiskFile, OpenMode},
     error::{Context, Result},
+    id::CheckpointId,
     key_group::KeyGroupRange,
     state::SubtaskSnapshot,
     stream::hash_bytes,
@@ -51,14 +53,43 @@ pub(super) async fn read_snapshot(
     };
     let read = match result {
         Ok(read) => read?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(damaged(path, "it is missing")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(SnapshotLocation::File(path).damaged("it is missing"));
+        }
         Err(e) => return Err(e).at(|| format!("reading snapshot file {}", path.display())),
     };
     let (found, expected) = (read.index.checkpoint, file.written_for);
     if found != expected {
-        return Err(damaged(path, &format!("it was written for checkpoint {found} instead of {expected}")));
+        return Err(SnapshotLocation::File(path)
+            .damaged(&format!("it was written for checkpoint {found} instead of {expected}")));
     }
     Ok(read)
+}
+
+/// What stands in the manifest at `path` as the snapshot of a subtask for this checkpoint.
+///
+/// # Errors
+/// `Damaged` if it is not the one that the subtask has frozen.
+pub(super) fn read_inline(
+    path: &Path,
+    subtask: &str,
+    checkpoint: CheckpointId,
+    inline: &InlineSnapshot,
+) -> Result<ReadSnapshot> {
+    let location = SnapshotLocation::Manifest(path, subtask);
+    let checksum = hash_bytes(&inline.contents).0;
+    if checksum != inline.digest {
+        return Err(location.damaged("its checksum is not the one that it had when it was taken"));
+    }
+    let (index, snapshot) = decode_at(&inline.contents, location)?;
+    let found = index.checkpoint;
+    if found != checkpoint {
+        return Err(location.damaged(&format!("it was taken for checkpoint {found} instead of {checkpoint}")));
+    }
+    if let Some(base) = index.builds_on {
+        return Err(location.damaged(&format!("it builds on the one of checkpoint {base}, and stands alone")));
+    }
+    Ok(ReadSnapshot { index, snapshot, checksum })
 }
 
 type Read = io::Result<Result<ReadSnapshot>>;
@@ -73,7 +104,7 @@ async fn read_whole(disk: &dyn Disk, path: &Path, file: &SnapshotFile) -> Read {
     if checksum != file.digest {
         let written_for = file.written_for;
         let what = format!("its checksum is not the one that it had when it was written for checkpoint {written_for}");
-        return Ok(Err(damaged(path, &what)));
+        return Ok(Err(SnapshotLocation::File(path).damaged(&what)));
     }
     Ok(decode_snapshot(&bytes, path).map(|(index, snapshot)| ReadSnapshot { index, snapshot, checksum }))
 }
@@ -83,18 +114,19 @@ fn check_length(found: u64, path: &Path, file: &SnapshotFile) -> Result<()> {
     if found == expected {
         return Ok(());
     }
-    Err(damaged(path, &format!("it has {found} bytes instead of {expected}")))
+    Err(SnapshotLocation::File(path).damaged(&format!("it has {found} bytes instead of {expected}")))
 }
 
 async fn read_parts(disk: &dyn Disk, path: &Path, file: &SnapshotFile, groups: KeyGroupRange) -> Read {
+    let location = SnapshotLocation::File(path);
     let mut handle = disk.open(path, OpenMode::Read).await?;
     if let Err(e) = check_length(handle.length().await?.min(file.len), path, file) {
         return Ok(Err(e));
     }
     let header = read_exactly(&mut *handle, 0, FOOTER_LEN as u64).await?;
     let end = read_exactly(&mut *handle, file.len - SMALL, SMALL).await?;
-    let place = check_header(&header, path)
-        .and_then(|()| Place::read(end.last_chunk().expect("more than a footer was read"), file.len, path));
+    let place = check_header(&header, location)
+        .and_then(|()| Place::read(end.last_chunk().expect("more than a footer was read"), file.len, location));
     let place = match place {
         Ok(place) => place,
         Err(e) => return Ok(Err(e)),
@@ -105,14 +137,14 @@ async fn read_parts(disk: &dyn Disk, path: &Path, file: &SnapshotFile, groups: K
     } else {
         read_exactly(&mut *handle, place.position, end_of).await?
     };
-    let index = match SnapshotIndex::decode(&end, path) {
+    let index = match SnapshotIndex::decode(&end, location) {
         Ok(index) => index,
         Err(e) => return Ok(Err(e)),
     };
     let mut parts = Vec::new();
     for (position, len) in together(index.ranges(Some(groups))) {
         if position.checked_add(len).is_none_or(|end| end > place.position) {
-            return Ok(Err(damaged(path, "a part of it lies outside of it")));
+            return Ok(Err(location.damaged("a part of it lies outside of it")));
         }
         parts.push((position, read_exactly(&mut *handle, position, len).await?));
     }
@@ -123,7 +155,7 @@ async fn read_parts(disk: &dyn Disk, path: &Path, file: &SnapshotFile, groups: K
         (at as u64 + len <= bytes.len() as u64).then(|| bytes.slice(at..at + len as usize))
     };
     let checksum = hash_bytes(&end).0;
-    Ok(index.snapshot(Some(groups), path, fetch).map(|snapshot| ReadSnapshot { index, snapshot, checksum }))
+    Ok(index.snapshot(Some(groups), location, fetch).map(|snapshot| ReadSnapshot { index, snapshot, checksum }))
 }
 
 /// The ranges in ascending order, with those joined that are near to one another.
@@ -169,7 +201,6 @@ mod tests {
         connector::memory_disk::MemoryDisk,
         error::ErrorKind,
         graph::local_executor::now,
-        id::CheckpointId,
         key_group::KeyGroup,
         state::{KeyGroupEntries, KeyedStateSnapshot, OperatorSnapshot},
         storage::encode_snapshot,

@@ -157,7 +157,7 @@ async fn inspect_checkpoint(
             let mut vertices = Vec::new();
             if let Some(entries) = entries {
                 for vertex in &manifest.vertices {
-                    vertices.push(inspect_vertex(disk, root, vertex, entries).await);
+                    vertices.push(inspect_vertex(disk, root, id, vertex, entries).await);
                 }
             }
             Condition::completed(&manifest, vertices)
@@ -171,16 +171,23 @@ async fn inspect_checkpoint(
 
 const ALL_GROUPS: KeyGroupRange = KeyGroupRange { start: 0, end: u32::MAX };
 
-async fn inspect_vertex(disk: &Arc<dyn Disk>, root: &Path, vertex: &VertexManifest, entries: usize) -> VertexReport {
+async fn inspect_vertex(
+    disk: &Arc<dyn Disk>,
+    root: &Path,
+    checkpoint: CheckpointId,
+    vertex: &VertexManifest,
+    entries: usize,
+) -> VertexReport {
     let store = SnapshotStore::new(disk.clone(), root);
     let mut subtasks = Vec::new();
     let mut snapshots: Vec<(usize, SubtaskSnapshot)> = Vec::new();
     for (index, handle) in vertex.snapshots.iter().enumerate() {
-        let file = handle.newest();
-        let read = store.read(handle, ALL_GROUPS).await.map(|(snapshot, _)| snapshot);
+        let name = format!("{}/{index}", vertex.name);
+        let read = store.read(checkpoint, &name, handle, ALL_GROUPS).await.map(|(snapshot, _)| snapshot);
         let damage = read.as_ref().err().map(ToString::to_string);
         snapshots.extend(read.ok().map(|snapshot| (index, snapshot)));
-        subtasks.push(SubtaskReport { subtask: index, file: file.name.clone(), bytes: handle.bytes(), damage });
+        let file = handle.files().last().map(|file| file.name.clone());
+        subtasks.push(SubtaskReport { subtask: index, file, bytes: handle.bytes(), damage });
     }
     let operators = describe_operators(&vertex.operators, &snapshots, entries);
     VertexReport {

@@ -69,9 +69,11 @@ pub(crate) struct VertexReport {
 #[derive(Serialize)]
 pub(crate) struct SubtaskReport {
     pub subtask: usize,
-    pub file: String,
+    /// The snapshot's newest file; `None` if it stands in the manifest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     pub bytes: u64,
-    /// Why the file cannot be used.
+    /// Why the snapshot cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damage: Option<String>,
 }
@@ -85,7 +87,7 @@ impl Condition {
             is_final: manifest.is_final,
             completed_at_ms: manifest.completed_at_ms,
             duration_us: manifest.duration_us,
-            bytes: manifest.files().map(|file| file.len).sum(),
+            bytes: manifest.bytes(),
             metrics: manifest.metrics(),
             vertices,
         }
@@ -185,7 +187,8 @@ impl CheckpointReport {
             let _ = writeln!(text, "\ncheckpoint {}\n  {}", self.checkpoint, cost(metrics));
         }
         for vertex in vertices {
-            let sizes: Vec<String> = vertex.subtasks.iter().map(|s| size(s.bytes)).collect();
+            let inline = |s: &SubtaskReport| if s.file.is_none() { " in the manifest" } else { "" };
+            let sizes: Vec<String> = vertex.subtasks.iter().map(|s| size(s.bytes) + inline(s)).collect();
             let VertexReport { name, parallelism, metrics, .. } = vertex;
             let _ = writeln!(text, "  vertex {name}, parallelism {parallelism}: {}", sizes.join(" + "));
             let _ = writeln!(text, "    {}", cost(metrics));

@@ -141,11 +141,12 @@ mod tests {
             "--snapshots=incremental",
             "--snapshot-compression=lz4",
             "--retained-checkpoints=4",
+            "--inline-snapshots=512",
             "--parallelism=3",
         ];
         let job = Command::parse_from(given).job;
         let passed_on = job.to_arguments();
-        insta::assert_snapshot!(shell_command(&passed_on), @r"wordcount --input 'a b' 'it'\''s' --output out --checkpoint-dir chk --checkpoint-interval 1m500ms --snapshots incremental --snapshot-compression lz4 --retained-checkpoints 4 --parallelism 3");
+        insta::assert_snapshot!(shell_command(&passed_on), @r"wordcount --input 'a b' 'it'\''s' --output out --checkpoint-dir chk --checkpoint-interval 1m500ms --snapshots incremental --snapshot-compression lz4 --retained-checkpoints 4 --inline-snapshots 512 --parallelism 3");
         let again = Command::parse_from([OsString::from("x")].into_iter().chain(passed_on)).job;
         assert_eq!(format!("{again:?}"), format!("{job:?}"));
     }
@@ -171,6 +172,8 @@ mod tests {
         for (name, compression) in [("none", SnapshotCompression::None), ("lz4", Lz4), ("zstd", Zstd)] {
             assert_eq!(checkpoints(&["--snapshot-compression", name]), CheckpointOptions { compression, ..usual() });
         }
+        let inline = CheckpointOptions { inline_threshold: 4096, ..usual() };
+        assert_eq!(checkpoints(&["--inline-snapshots=4096"]), inline);
         assert_eq!(checkpoints(&["--retained-checkpoints=7"]), CheckpointOptions { retained: 7, ..usual() });
     }
 }

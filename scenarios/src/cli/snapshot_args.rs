@@ -11,6 +11,9 @@ use tidegate::{
 /// How many checkpoints are kept unless told otherwise.
 const RETAINED: u32 = 1;
 
+/// The largest snapshot that gets no file, in bytes, unless told otherwise.
+const INLINE: u64 = 20 << 10;
+
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SnapshotArgs {
     /// What a task writes of its state at a checkpoint
@@ -22,6 +25,9 @@ pub(crate) struct SnapshotArgs {
     /// How many completed checkpoints are kept, to restore from
     #[arg(long, default_value_t = RETAINED, value_name = "N", allow_negative_numbers = true)]
     retained_checkpoints: u32,
+    /// A full snapshot of at most so many bytes is part of the checkpoint's manifest instead of a file; 0: none is
+    #[arg(long, default_value_t = INLINE, value_name = "BYTES", allow_negative_numbers = true)]
+    inline_snapshots: u64,
 }
 
 /// A [`SnapshotPolicy`] on the command line.
@@ -62,6 +68,7 @@ impl SnapshotArgs {
             CompressionChoice::Zstd => SnapshotCompression::Zstd,
         });
         env.set_retained_checkpoints(self.retained_checkpoints);
+        env.set_inline_snapshot_threshold(self.inline_snapshots);
     }
 
     /// The arguments that parse to this: those that differ from the defaults.
@@ -75,6 +82,9 @@ impl SnapshotArgs {
         }
         if self.retained_checkpoints != RETAINED {
             arguments.extend(["--retained-checkpoints".into(), self.retained_checkpoints.to_string().into()]);
+        }
+        if self.inline_snapshots != INLINE {
+            arguments.extend(["--inline-snapshots".into(), self.inline_snapshots.to_string().into()]);
         }
         arguments
     }

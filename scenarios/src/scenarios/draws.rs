@@ -30,6 +30,11 @@ pub(super) fn rescaled([source, middle, sink]: [u32; 3]) -> [u32; 3] {
     [source % 3 + 1, middle % 3 + 1, sink % 2 + 1]
 }
 
+/// Settings for the job at another parallelism: more of its snapshots get files than before.
+pub(super) fn rescaled_checkpoints(checkpoints: &CheckpointOptions) -> CheckpointOptions {
+    CheckpointOptions { inline_threshold: checkpoints.inline_threshold / 2, ..checkpoints.clone() }
+}
+
 /// Checkpoints at short intervals.
 pub(super) fn checkpoints(settings: &mut ChaCha8Rng, mode: CheckpointMode) -> CheckpointOptions {
     let mut checkpoints = CheckpointOptions {
@@ -40,6 +45,8 @@ pub(super) fn checkpoints(settings: &mut ChaCha8Rng, mode: CheckpointMode) -> Ch
         min_pause: Duration::ZERO,
         tolerable_failures: settings.between(0, 3) as u32,
         retained: settings.between(1, 3) as u32,
+        // Files are exercised by all; `inline_snapshots` does it otherwise.
+        inline_threshold: 0,
         ..CheckpointOptions::default()
     };
     if settings.chance(30) {

@@ -41,6 +41,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             min_pause: Duration::ZERO,
             tolerable_failures: 2,
             retained: 2,
+            inline_threshold: 0,
             ..CheckpointOptions::default()
         },
         split_size: 512,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path, sync::Arc};
 
 use tidegate::{
+    checkpoint::CheckpointOptions,
     error::Result,
     graph::JobGraph,
     state::{KeyGroupEntries, OperatorSnapshot},
@@ -65,9 +66,10 @@ fn follow(entries: &[Entry], mut update: impl FnMut(u64, Tip)) -> BTreeMap<u64, 
 }
 
 impl LedgerWorkload {
-    fn graph_of(&self, parallelism: [u32; 3]) -> Result<JobGraph> {
+    fn graph_of(&self, parallelism: [u32; 3], checkpoints: &CheckpointOptions) -> Result<JobGraph> {
         let LogJob { output, audit, .. } = &self.0;
-        let env = self.0.environment();
+        let mut env = self.0.environment();
+        *env.checkpoint_options_mut() = checkpoints.clone();
         let (partitions, output) = (self.0.partitions(), output.clone());
         Ledger { partitions, output, parallelism, audit: *audit }.build(&env);
         env.job_graph(NAME)
@@ -80,11 +82,12 @@ impl Workload for LedgerWorkload {
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        self.graph_of(self.0.parallelism)
+        self.graph_of(self.0.parallelism, &self.0.checkpoints)
     }
 
     fn rescaled(&self) -> Option<Result<JobGraph>> {
-        Some(self.graph_of(draws::rescaled(self.0.parallelism)))
+        let checkpoints = draws::rescaled_checkpoints(&self.0.checkpoints);
+        Some(self.graph_of(draws::rescaled(self.0.parallelism), &checkpoints))
     }
 
     fn output_directory(&self) -> &Path {

@@ -75,6 +75,11 @@ the gate",
 /// # Errors
 /// Those of a job graph that makes no sense.
 pub fn spec(seed: Seed) -> Result<RunSpec> {
+    with_inline_threshold(seed, 0)
+}
+
+/// The same in which snapshots of up to so many bytes get no files.
+pub(super) fn with_inline_threshold(seed: Seed, inline_threshold: u64) -> Result<RunSpec> {
     let settings = Settings {
         parallelism: PARALLELISM,
         checkpoints: CheckpointOptions {
@@ -87,6 +92,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
             retained: 1,
             snapshots: SnapshotPolicy::Incremental,
             compression: SnapshotCompression::None,
+            inline_threshold,
         },
         split_size: 8,
         batch_size: BATCH_SIZE,

@@ -31,11 +31,17 @@ use crate::jobs::word_count::{NAME, WordCount};
 /// # Errors
 /// Those of a job graph that makes no sense.
 pub fn spec(seed: Seed) -> Result<RunSpec> {
+    with_inline_threshold(seed, 0)
+}
+
+/// The run of a seed in which snapshots of up to so many bytes get no files.
+pub(super) fn with_inline_threshold(seed: Seed, inline_threshold: u64) -> Result<RunSpec> {
     let mut draws = seed.stream(Stream::Settings);
     let parallelism = draws::parallelism(&mut draws);
+    let checkpoints = draws::checkpoints(&mut draws, CheckpointMode::ExactlyOnce);
     let settings = Settings {
         parallelism,
-        checkpoints: draws::checkpoints(&mut draws, CheckpointMode::ExactlyOnce),
+        checkpoints: CheckpointOptions { inline_threshold, ..checkpoints },
         split_size: draws.between(100, 500),
         batch_size: draws.between(1, 64) as usize,
     };
@@ -75,8 +81,8 @@ impl WordCountWorkload {
         Self { settings, reference: WordReference::new(&inputs), inputs, output: "/output".into() }
     }
 
-    fn graph_of(&self, [readers, counters, writers]: [u32; 3]) -> Result<JobGraph> {
-        let mut env = draws::environment(&self.settings.checkpoints, self.settings.batch_size);
+    fn graph_of(&self, [readers, counters, writers]: [u32; 3], checkpoints: &CheckpointOptions) -> Result<JobGraph> {
+        let mut env = draws::environment(checkpoints, self.settings.batch_size);
         env.set_parallelism(readers);
         let job = WordCount {
             split_size: Some(self.settings.split_size),
@@ -123,11 +129,12 @@ impl Workload for WordCountWorkload {
     }
 
     fn graph(&self) -> Result<JobGraph> {
-        self.graph_of(self.settings.parallelism)
+        self.graph_of(self.settings.parallelism, &self.settings.checkpoints)
     }
 
     fn rescaled(&self) -> Option<Result<JobGraph>> {
-        Some(self.graph_of(draws::rescaled(self.settings.parallelism)))
+        let checkpoints = draws::rescaled_checkpoints(&self.settings.checkpoints);
+        Some(self.graph_of(draws::rescaled(self.settings.parallelism), &checkpoints))
     }
 
     fn output_directory(&self) -> &Path {

@@ -40,7 +40,7 @@ pub static STOPPED: LazyLock<Stopped> = LazyLock::new(|| {
     for size in [1 << 20, 4 << 20, 16 << 20] {
         let place = Place::new();
         place.write("in", [first.as_bytes(), b"\n", text(size).as_bytes(), NOT_UTF_8].concat());
-        let outcome = run(&mut place.word_count(&["--checkpoint-interval", "1ms"]));
+        let outcome = run(&mut place.word_count(&["--checkpoint-interval", "1ms", "--inline-snapshots", "0"]));
         let newest = completed(&place).last().map(|id| manifest(&place.path(&format!("chk/chk-{id}"))));
         if newest.is_some_and(|newest| newest.files().any(|file| file.len > READ_WHOLE)) {
             return Stopped { place, outcome };

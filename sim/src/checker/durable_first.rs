@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use tidegate::{
+    checkpoint::SnapshotHandle,
     connector::{Committable, PartFile},
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
@@ -19,10 +20,18 @@ pub(super) struct DurableFirst {
     ground: Ground,
     /// The newest attempt.
     attempt: Option<AttemptId>,
-    /// The digest and the length of each task's newest snapshot.
-    frozen: BTreeMap<TaskId, (CheckpointId, u64, u64)>,
+    /// Each task's newest snapshot.
+    frozen: BTreeMap<TaskId, Frozen>,
     /// The file that each task has taken last.
     taken: BTreeMap<TaskId, (CheckpointId, String)>,
+}
+
+/// What a task has frozen.
+struct Frozen {
+    checkpoint: CheckpointId,
+    builds_on: Option<CheckpointId>,
+    digest: u64,
+    len: u64,
 }
 
 impl DurableFirst {
@@ -31,13 +40,20 @@ impl DurableFirst {
     }
 
     fn snapshot(&self, id: CheckpointId, task: TaskId, disk: &dyn DiskView) -> Result<(), String> {
-        let Some((_, name)) = self.taken.get(&task).filter(|(taken, _)| *taken == id) else {
+        let frozen = self.frozen.get(&task).filter(|frozen| frozen.checkpoint == id);
+        let taken = self.taken.get(&task).filter(|(taken, _)| *taken == id);
+        // What is small is durable with the manifest, and is looked at when that is said to be so.
+        if frozen.is_some_and(|frozen| self.ground.is_inline(task, frozen.builds_on, frozen.len)) {
+            let file = taken.map(|(_, name)| format!("{task} takes {name} for what belongs into the manifest"));
+            return file.map_or(Ok(()), Err);
+        }
+        let Some((_, name)) = taken else {
             return Err(format!("{task} acknowledges checkpoint {id} without a file"));
         };
         let path = self.ground.snapshot_path(name);
         let bytes = disk.read_durable(&path);
         let bytes = bytes.ok_or_else(|| format!("{} is acknowledged, but not durable", path.display()))?;
-        let Some(&(_, digest, len)) = self.frozen.get(&task).filter(|(frozen, ..)| *frozen == id) else {
+        let Some(&Frozen { digest, len, .. }) = frozen else {
             return Err(format!("{} is acknowledged, but nothing was frozen", path.display()));
         };
         // The file may have been used for more before.
@@ -71,6 +87,17 @@ impl DurableFirst {
 
     fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         let manifest = self.ground.durable_manifest(id, disk)?;
+        for vertex in &manifest.vertices {
+            for (index, handle) in vertex.snapshots.iter().enumerate() {
+                match handle {
+                    SnapshotHandle::Inline(inline) => drop(self.ground.decode_inline(id, inline)?),
+                    SnapshotHandle::Files(files) if files.is_empty() => {
+                        return Err(format!("nothing is durable of {}/{index}", vertex.name));
+                    }
+                    SnapshotHandle::Files(_) => {}
+                }
+            }
+        }
         for file in manifest.files() {
             let path = self.ground.snapshot_path(&file.name);
             let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
@@ -103,8 +130,9 @@ impl Checker for DurableFirst {
                 Ok(())
             }
             (Step::CommitPrepared { .. } | Step::Acknowledged, ..) if is_superseded => Ok(()),
-            (Step::SnapshotEncoded { digest, bytes, .. }, Some(id), Actor::Task(task)) => {
-                self.frozen.insert(*task, (id, *digest, *bytes));
+            (Step::SnapshotEncoded { digest, bytes, builds_on }, Some(checkpoint), Actor::Task(task)) => {
+                let frozen = Frozen { checkpoint, builds_on: *builds_on, digest: *digest, len: *bytes };
+                self.frozen.insert(*task, frozen);
                 Ok(())
             }
             (Step::SnapshotFileTaken { file, .. }, Some(id), Actor::Task(task)) => {
@@ -136,15 +164,15 @@ impl Checker for DurableFirst {
 mod tests {
     use bytes::Bytes;
     use tidegate::{
-        checkpoint::{Manifest, SnapshotHandle, VertexManifest},
+        checkpoint::{InlineSnapshot, Manifest, VertexManifest},
         state::SubtaskSnapshot,
         storage::{encode_manifest, encode_snapshot},
     };
 
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, manager, remove, snapshot_file,
-        started, sync, task, write,
+        Event, Story, all_break, all_hold, attempt, by, chosen, completed, ground, ground_inlining, manager, remove,
+        snapshot_file, started, sync, task, write,
     };
 
     const TERM: &str = "/chk/term-1";
@@ -167,7 +195,10 @@ mod tests {
     }
 
     fn manifest() -> Vec<u8> {
-        let handle = SnapshotHandle { files: vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())] };
+        manifest_with(SnapshotHandle::Files(vec![snapshot_file(1, "sink-0-1.1-1.state", &snapshot())]))
+    }
+
+    fn manifest_with(handle: SnapshotHandle) -> Vec<u8> {
         let metrics = tidegate::metrics::CheckpointMetrics::default();
         let vertex = VertexManifest { name: "sink".into(), operators: Vec::new(), snapshots: vec![handle], metrics };
         encode_manifest(&Manifest {
@@ -270,6 +301,59 @@ mod tests {
                 ),
             ],
         );
+    }
+
+    fn inlining() -> DurableFirst {
+        DurableFirst::new(&ground_inlining(snapshot().len() as u64))
+    }
+
+    fn inline(contents: Bytes, digest: u64) -> Event {
+        write(MANIFEST, manifest_with(SnapshotHandle::Inline(InlineSnapshot { contents, digest })))
+    }
+
+    fn whole() -> Event {
+        inline(snapshot(), hash_bytes(&snapshot()).0)
+    }
+
+    /// The same subtask, whose snapshot is small enough for the manifest.
+    fn inline_story() -> Story {
+        let publish = [whole(), sync(MANIFEST), completed(1), chosen(1)];
+        Story::new([frozen(), sink(Step::Acknowledged)].into_iter().chain(publish))
+    }
+
+    #[test]
+    fn what_is_small_is_durable_with_the_manifest() {
+        all_hold(inlining, [inline_story()]);
+        // One byte more than the manifest takes, or on top of another one, and it needs a file.
+        let len = snapshot().len() as u64;
+        let other = |builds_on, bytes| sink(Step::SnapshotEncoded { digest: 7, bytes, builds_on });
+        let without_file = "v2/0@1.1 acknowledges checkpoint 1 without a file";
+        let half = snapshot().slice(..8);
+        let none = write(MANIFEST, manifest_with(SnapshotHandle::Files(Vec::new())));
+        all_break(
+            inlining,
+            [
+                (inline_story().instead(frozen(), other(None, len + 1)), without_file),
+                (inline_story().instead(frozen(), other(Some(CheckpointId(0)), len)), without_file),
+                (inline_story().without(frozen()), without_file),
+                (
+                    inline_story().before(sink(Step::Acknowledged), taken()),
+                    "v2/0@1.1 takes sink-0-1.1-1.state for what belongs into the manifest",
+                ),
+                (
+                    inline_story().without(sync(MANIFEST)),
+                    "checkpoint 1 is completed, but /chk/chk-1/manifest is not durable",
+                ),
+                (
+                    inline_story().instead(whole(), inline(snapshot(), 7)),
+                    "checkpoint 1 is completed, but a snapshot in /chk/chk-1/manifest is not whole",
+                ),
+                (inline_story().instead(whole(), none), "checkpoint 1 is completed, but nothing is durable of sink/0"),
+            ],
+        );
+        let cut = inline_story().instead(whole(), inline(half.clone(), hash_bytes(&half).0));
+        let message = cut.told_to(&mut inlining()).expect_err("half of it is durable");
+        assert!(message.contains("/chk/chk-1/manifest is damaged: it is cut short"), "{message}");
     }
 
     #[test]

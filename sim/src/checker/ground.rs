@@ -8,9 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use tidegate::{
-    checkpoint::{Manifest, SnapshotFile},
+    checkpoint::{InlineSnapshot, Manifest, SnapshotFile, SnapshotHandle},
     graph::JobGraph,
-    id::{AttemptId, CheckpointId},
+    id::{AttemptId, CheckpointId, TaskId},
     probe::KeyGroupContent,
     state::{KeyedStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
     storage::{checkpoint_directory, decode_manifest, decode_snapshot, parse_checkpoint_directory, snapshot_directory},
@@ -74,6 +74,13 @@ impl Ground {
     /// Whether the job takes checkpoints of which each record is part once.
     pub(super) fn is_exact(&self) -> bool {
         self.graph.checkpoints.as_ref().is_none_or(|c| c.mode == CheckpointMode::ExactlyOnce)
+    }
+
+    /// Whether a task is to write no file for this snapshot: it holds everything, and is small enough for the manifest.
+    pub(super) fn is_inline(&self, task: TaskId, builds_on: Option<CheckpointId>, bytes: u64) -> bool {
+        let graph = self.graph_of(task.attempt);
+        let limit = graph.checkpoints.as_ref().map_or(0, |c| c.inline_limit(graph.subtasks().count()));
+        builds_on.is_none() && bytes <= limit
     }
 
     /// How many completed checkpoints the job keeps.
@@ -172,6 +179,15 @@ impl Ground {
         Ok(snapshot)
     }
 
+    /// What a snapshot holds that stands in the manifest of this checkpoint.
+    pub(super) fn decode_inline(&self, id: CheckpointId, inline: &InlineSnapshot) -> Result<SubtaskSnapshot, String> {
+        if hash_bytes(&inline.contents).0 != inline.digest {
+            return Err(format!("a snapshot in {} is not whole", self.manifest_path(id).display()));
+        }
+        let decoded = decode_snapshot(&inline.contents, &self.manifest_path(id));
+        decoded.map(|(_, snapshot)| snapshot).map_err(|e| e.to_string())
+    }
+
     /// Opens a checkpoint: reads all of its files, and decodes them if they are not those that were opened last.
     pub(super) fn open(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
         let opened = self.manifest(id, disk).and_then(|manifest| self.open_from(manifest, disk));
@@ -203,7 +219,10 @@ impl Ground {
         let mut contents = contents.iter();
         for handle in manifest.vertices.iter().flat_map(|v| &v.snapshots) {
             let mut snapshot = SubtaskSnapshot::default();
-            for (file, bytes) in handle.files.iter().zip(contents.by_ref()) {
+            if let SnapshotHandle::Inline(inline) = handle {
+                snapshot = self.decode_inline(manifest.checkpoint, inline)?;
+            }
+            for (file, bytes) in handle.files().iter().zip(contents.by_ref()) {
                 let newer = self.decode_snapshot(&file.name, bytes)?;
                 snapshot.apply((*newer).clone()).map_err(|e| e.to_string())?;
             }

@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate::{
+    checkpoint::SnapshotHandle,
     id::{CheckpointId, SubtaskId, TaskId},
     probe::{Actor, Fact, Step},
+    stream::hash_bytes,
 };
 
 use super::{Checker, DiskView, ground::Ground};
@@ -18,7 +20,8 @@ pub(super) struct SnapshotPurity {
     ground: Ground,
     /// By task: the checkpoint, and the checksum.
     newest: BTreeMap<TaskId, (CheckpointId, u64)>,
-    /// By checkpoint and by the name of the file that was taken for it.
+    /// By checkpoint and by the name of the file that was taken for it, and by that of the subtask: what stands in a manifest
+    /// goes by that.
     frozen: BTreeMap<(CheckpointId, String), (TaskId, u64)>,
 }
 
@@ -41,6 +44,15 @@ impl SnapshotPurity {
     fn completed(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         // A manifest that cannot be read vouches for nothing.
         let Ok(manifest) = self.ground.manifest(id, disk) else { return Ok(()) };
+        for vertex in &manifest.vertices {
+            for (index, handle) in vertex.snapshots.iter().enumerate() {
+                if let SnapshotHandle::Inline(inline) = handle {
+                    let subtask = format!("{}/{index}", vertex.name);
+                    let owner = self.owner(id, &subtask, hash_bytes(&inline.contents).0);
+                    owner.map_err(|e| format!("the manifest holds {e}"))?;
+                }
+            }
+        }
         manifest.files().try_for_each(|file| {
             let owner = self.owner(file.written_for, &file.name, file.digest);
             owner.map(drop).map_err(|e| format!("the manifest names {e}"))
@@ -76,6 +88,8 @@ impl Checker for SnapshotPurity {
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         match (&fact.step, fact.checkpoint, &fact.actor) {
             (Step::SnapshotEncoded { digest, .. }, Some(id), Actor::Task(task)) => {
+                let subtask = self.ground.graph_of(task.attempt).subtask_name(task.subtask);
+                self.frozen.insert((id, subtask), (*task, *digest));
                 self.newest.insert(*task, (id, *digest));
                 Ok(())
             }
@@ -99,9 +113,17 @@ impl Checker for SnapshotPurity {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use tidegate::{
+        checkpoint::{InlineSnapshot, VertexManifest},
+        metrics::CheckpointMetrics,
+        state::SubtaskSnapshot,
+        storage::{encode_manifest, encode_snapshot},
+    };
+
     use super::*;
     use crate::checker::testing::{
-        Event, Story, all_break, all_hold, by, checkpoint, completed, ground, operator, task, write,
+        Event, Story, all_break, all_hold, by, checkpoint, completed, ground, manifest_of, operator, task, write,
     };
 
     fn checker() -> SnapshotPurity {
@@ -179,6 +201,67 @@ mod tests {
                 ),
                 (restoring(&[first]), "v0/1@1.2 restores nothing of v0/1"),
                 (story().then(restores("count/0", &named)), "v1/0@1.2 restores the state of v0/0"),
+            ],
+        );
+    }
+
+    /// The bytes of the two sources, which differ.
+    fn contents() -> [Bytes; 2] {
+        let bytes = |operators| encode_snapshot(&SubtaskSnapshot { operators }).expect("plain data");
+        [bytes(vec![operator("source")]), bytes(Vec::new())]
+    }
+
+    fn in_manifest(contents: [Bytes; 2]) -> Event {
+        let inline =
+            |contents: Bytes| SnapshotHandle::Inline(InlineSnapshot { digest: hash_bytes(&contents).0, contents });
+        let (name, metrics) = ("source".to_owned(), CheckpointMetrics::default());
+        let snapshots = contents.map(inline).into();
+        let vertex = VertexManifest { name, operators: Vec::new(), snapshots, metrics };
+        write("/chk/chk-1/manifest", encode_manifest(&manifest_of(1, vec![vertex])))
+    }
+
+    /// Both sources are small enough for the manifest.
+    fn inline_story() -> (Story, [(String, CheckpointId, u64); 2]) {
+        let [first, second] = contents().map(|bytes| hash_bytes(&bytes).0);
+        let named = [("source/0".to_owned(), CheckpointId(1), first), ("source/1".to_owned(), CheckpointId(1), second)];
+        let before = [frozen("source/0", first), frozen("source/1", second), in_manifest(contents()), completed(1)];
+        (Story::new(before.into_iter().chain([restores("source/1", &named)])), named)
+    }
+
+    #[test]
+    fn other_bytes_in_the_manifest_are_seen() {
+        let (story, named) = inline_story();
+        all_hold(checker, [story.clone()]);
+        let [first, second] = contents();
+        let [zero, one] = named.clone();
+        let restoring = |files: &[(String, CheckpointId, u64)]| {
+            story.clone().instead(restores("source/1", &named), restores("source/1", files))
+        };
+        all_break(
+            checker,
+            [
+                // FLINK-2808: what the manifest holds has changed since the barrier.
+                (
+                    story.clone().instead(frozen("source/1", one.2), frozen("source/1", 7)),
+                    "the manifest holds source/1 of checkpoint 1, which is not what was frozen",
+                ),
+                (
+                    story.clone().instead(in_manifest(contents()), in_manifest([second, first])),
+                    "the manifest holds source/0 of checkpoint 1, which is not what was frozen",
+                ),
+                (
+                    story.clone().without(frozen("source/1", one.2)),
+                    "the manifest holds source/1 of checkpoint 1, which no task has frozen",
+                ),
+                (
+                    restoring(&[zero.clone(), (one.0.clone(), one.1, 7)]),
+                    "v0/1@1.2 restores source/1 of checkpoint 1, which is not what was frozen",
+                ),
+                (
+                    restoring(&[zero.clone(), (one.0, CheckpointId(2), one.2)]),
+                    "v0/1@1.2 restores source/1 of checkpoint 2, which no task has frozen",
+                ),
+                (restoring(&[zero]), "v0/1@1.2 restores nothing of v0/1"),
             ],
         );
     }

@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn manifest(checkpoint: u64, files: &[&str]) -> Event {
-        let snapshot = |name: &&str| SnapshotHandle { files: vec![snapshot_file(1, name, &[0; 64])] };
+        let snapshot = |name: &&str| SnapshotHandle::Files(vec![snapshot_file(1, name, &[0; 64])]);
         let snapshots = files.iter().map(snapshot).collect();
         let vertex = VertexManifest {
             name: "all".into(),

@@ -28,6 +28,7 @@ struct Letters {
     mode: CheckpointMode,
     counters: u32,
     retained: u32,
+    inline_threshold: u64,
 }
 
 impl Workload for Letters {
@@ -39,6 +40,7 @@ impl Workload for Letters {
         let mut env = StreamExecutionEnvironment::new();
         env.enable_checkpointing(Duration::from_secs(1)).set_checkpoint_mode(self.mode);
         env.checkpoint_options_mut().retained = self.retained;
+        env.checkpoint_options_mut().inline_threshold = self.inline_threshold;
         let words = env.from_elements(["a", "b", "a"].map(str::to_owned)).uid("source").set_parallelism(2);
         let counts = words.key_by(String::clone).sum(|_| 1_u64).uid("count").set_parallelism(self.counters);
         counts
@@ -85,7 +87,7 @@ fn ground_for(workload: Letters) -> Ground {
     Ground::new(&Context { deployments: Deployments::new(graph), workload, checkpoint_directory: "/chk".into() })
 }
 
-const LETTERS: Letters = Letters { mode: CheckpointMode::ExactlyOnce, counters: 1, retained: 1 };
+const LETTERS: Letters = Letters { mode: CheckpointMode::ExactlyOnce, counters: 1, retained: 1, inline_threshold: 0 };
 
 pub(super) fn ground() -> Ground {
     ground_for(LETTERS)
@@ -101,6 +103,10 @@ pub(super) fn ground_of_counters(counters: u32) -> Ground {
 
 pub(super) fn ground_retaining(retained: u32) -> Ground {
     ground_for(Letters { retained, ..LETTERS })
+}
+
+pub(super) fn ground_inlining(inline_threshold: u64) -> Ground {
+    ground_for(Letters { inline_threshold, ..LETTERS })
 }
 
 /// The first term's attempt of this number.
@@ -192,7 +198,7 @@ pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) ->
             files.push(snapshot_file(id, &format!("{name}-{index}-1.1-{id}.state"), &bytes));
             events.push(write(&format!("/chk/state/{}", files[files.len() - 1].name), bytes));
         }
-        let alone = |file: &SnapshotFile| SnapshotHandle { files: vec![file.clone()] };
+        let alone = |file: &SnapshotFile| SnapshotHandle::Files(vec![file.clone()]);
         let (name, snapshots) = ((*name).to_owned(), files[first..].iter().map(alone).collect());
         manifest.push(VertexManifest {
             name,

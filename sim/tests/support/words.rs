@@ -36,7 +36,7 @@ impl Workload for Words {
         let mut env = StreamExecutionEnvironment::new();
         env.set_parallelism(2);
         let delay = Duration::from_millis(10);
-        env.enable_checkpointing(Duration::from_millis(5));
+        env.enable_checkpointing(Duration::from_millis(5)).set_inline_snapshot_threshold(0);
         env.set_restart_strategy(RestartStrategy::FixedDelay { attempts: u32::MAX, delay });
         let lines = env.from_source(TextFileSource::new(self.0.keys().cloned()));
         let words = lines.flat_map(|line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>());

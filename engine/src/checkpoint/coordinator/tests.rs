@@ -87,7 +87,7 @@ impl Play {
     fn acknowledge(&mut self, id: u64, attempt: AttemptId, subtasks: &[SubtaskId]) -> &mut Self {
         for subtask in subtasks {
             let (name, written_for) = (format!("{subtask}"), CheckpointId(id));
-            let handle = SnapshotHandle { files: vec![SnapshotFile { name, written_for, len: 1, digest: 2 }] };
+            let handle = SnapshotHandle::Files(vec![SnapshotFile { name, written_for, len: 1, digest: 2 }]);
             let task = TaskId { subtask: *subtask, attempt };
             self.tell(CoordinatorEvent::Acknowledged {
                 task,
