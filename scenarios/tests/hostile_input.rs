@@ -68,10 +68,17 @@ const WORKER: &str = "TIDEGATE_TEST_WORKER";
 
 /// So many records of so many bytes each: large ones at once, small ones until batches are as large as they may be, and then
 /// larger and larger ones.
-const LENGTHS: [(usize, usize); 6] =
-    [(60, 10 << 20), (100_000, 1), (20_000, 10 << 10), (6_000, 100 << 10), (600, 1 << 20), (60, 10 << 20)];
+const LENGTHS: [(usize, usize); 7] = [
+    (60, 10 << 20),
+    (100_000, 1),
+    (20_000, 10 << 10),
+    (6_000, 100 << 10),
+    (600, 1 << 20),
+    (200, 3 << 20),
+    (60, 10 << 20),
+];
 
-/// Numbers of which an operator makes records: 2.6 GB in all, of which little is in memory at a time. Nothing but the time that
+/// Numbers of which an operator makes records: 3.2 GB in all, of which little is in memory at a time. Nothing but the time that
 /// they take tells the source how many it should read.
 #[test]
 fn small_records_that_become_large() {
@@ -82,7 +89,8 @@ fn small_records_that_become_large() {
     let mut worker = Command::new(std::env::current_exe().unwrap());
     worker.args(["--exact", "small_records_that_become_large", "--nocapture"]).env(WORKER, "1");
     let (peak, said) = peak_memory(worker, &place);
-    assert!(peak < 400, "{peak} MiB");
+    // Batches that never shrink, or begin with their largest size, take more than 600.
+    assert!(peak < 500, "{peak} MiB");
     let bytes: usize = LENGTHS.iter().map(|(records, len)| records * len).sum();
     assert!(said.lines().any(|line| line.ends_with(&format!("(97, {bytes})"))), "not all were counted");
 }
