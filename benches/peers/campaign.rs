@@ -238,7 +238,9 @@ impl Turn<'_, '_> {
             }
         }
         if off.cell.work == Work::WordCount && off.cell.parallelism == LARGE.parallelism {
-            self.sample(&Setup { interval_ms: Some(INTERVALS[0]), fails: true, ..*off }, None)?;
+            // So long that there is a checkpoint to go back to when half of the records have come, however short the others are.
+            let (records, interval_ms) = (2 * off.records, Some(INTERVALS[0]));
+            self.sample(&Setup { records, interval_ms, fails: true, ..*off }, None)?;
         }
         Ok(())
     }
