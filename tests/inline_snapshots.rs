@@ -1,85 +1,32 @@
 //! Snapshots that stand in the manifest: which do, and that a job goes on from them, also with another threshold and another
 //! parallelism.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate::{
-    error::Result,
     graph::JobGraph,
     probe::{Step, StepKind},
-    state::{KeyGroupEntries, OperatorSnapshot},
 };
 use tidegate_scenarios::catalogue::find;
 use tidegate_sim::{
     env::Crash,
     fault::{Action, Anchor, Fault, FaultPlan, Victim},
     run::{RunReport, RunSpec, run},
-    workload::{Lines, StateEntry, Workload},
 };
-use tidegate_suite::failure;
+use tidegate_suite::{ChangedJob, failure};
 
 /// More than any snapshot has.
 const ALL: u64 = 20 << 10;
 
-/// The job of a workload with these thresholds: at its parallelism, and at the other one.
-struct Inlined {
-    job: Arc<dyn Workload>,
-    threshold: u64,
-    rescaled: u64,
-}
-
-fn inlined(graph: Result<JobGraph>, threshold: u64) -> Result<JobGraph> {
-    let mut graph = graph?;
-    graph.checkpoints.as_mut().expect("the job takes checkpoints").inline_threshold = threshold;
-    Ok(graph)
-}
-
-impl Workload for Inlined {
-    fn input_files(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
-        self.job.input_files()
-    }
-
-    fn graph(&self) -> Result<JobGraph> {
-        inlined(self.job.graph(), self.threshold)
-    }
-
-    fn rescaled(&self) -> Option<Result<JobGraph>> {
-        self.job.rescaled().map(|graph| inlined(graph, self.rescaled))
-    }
-
-    fn output_directory(&self) -> &Path {
-        self.job.output_directory()
-    }
-
-    fn expected_output(&self) -> Lines {
-        self.job.expected_output()
-    }
-
-    fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
-        self.job.check_state(operators)
-    }
-
-    fn entries(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
-        self.job.entries(uid, state, group)
-    }
-
-    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
-        self.job.splits()
-    }
-
-    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
-        self.job.split(item)
-    }
-}
-
+/// The run with these thresholds: at the job's parallelism, and at the other one.
 fn spec(scenario: &str, seed: u64, threshold: u64, rescaled: u64) -> RunSpec {
     let spec = find(scenario).unwrap().spec(seed).unwrap();
-    RunSpec { workload: Arc::new(Inlined { job: spec.workload.clone(), threshold, rescaled }), ..spec }
+    let set = |threshold| {
+        move |graph: &mut JobGraph| {
+            graph.checkpoints.as_mut().expect("the job takes checkpoints").inline_threshold = threshold;
+        }
+    };
+    ChangedJob::of(&spec, set(threshold)).rescaled(set(rescaled)).in_place(spec)
 }
 
 fn held(spec: &RunSpec) -> RunReport {

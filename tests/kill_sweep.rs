@@ -1,21 +1,8 @@
 //! The sweep: one scenario is struck everywhere, of all it is known how many points they have, and a sweep can fail.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    ops::RangeInclusive,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, thread};
 
-use tidegate::{
-    error::Result,
-    graph::JobGraph,
-    job::RestartStrategy,
-    probe::StepKind,
-    state::{KeyGroupEntries, OperatorSnapshot},
-};
+use tidegate::{graph::JobGraph, job::RestartStrategy, probe::StepKind};
 use tidegate_scenarios::catalogue::{SCENARIOS, find};
 use tidegate_sim::{
     env::Crash,
@@ -23,9 +10,9 @@ use tidegate_sim::{
     many::in_order,
     run::{RunSpec, Verdict},
     sweep::{Aim, Counts, Fate, Outcome, Pairs, Point, Survey, Tally},
-    workload::{Lines, StateEntry, Workload},
+    workload::Lines,
 };
-use tidegate_suite::seeds;
+use tidegate_suite::{ChangedJob, seeds};
 
 const ALL: &[Crash] = &[Crash::Process, Crash::Power];
 
@@ -148,55 +135,15 @@ fn must_hold_both(point: &Point, outcome: Outcome) {
     must_hold(point, &outcome);
 }
 
-/// The job of a workload, made worse.
-struct Worse {
-    job: Arc<dyn Workload>,
-    may_restart: bool,
-    expected_lines: Option<Lines>,
-}
-
-impl Workload for Worse {
-    fn input_files(&self) -> &BTreeMap<PathBuf, Vec<u8>> {
-        self.job.input_files()
-    }
-
-    fn graph(&self) -> Result<JobGraph> {
-        let mut graph = self.job.graph()?;
-        if !self.may_restart {
-            graph.restart = RestartStrategy::None;
-        }
-        Ok(graph)
-    }
-
-    fn output_directory(&self) -> &Path {
-        self.job.output_directory()
-    }
-
-    fn expected_output(&self) -> Lines {
-        self.expected_lines.clone().unwrap_or_else(|| self.job.expected_output())
-    }
-
-    fn check_state(&self, operators: &BTreeMap<String, Vec<OperatorSnapshot>>) -> Result<(), String> {
-        self.job.check_state(operators)
-    }
-
-    fn entries(&self, uid: &str, state: &str, group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
-        self.job.entries(uid, state, group)
-    }
-
-    fn splits(&self) -> BTreeMap<String, RangeInclusive<u64>> {
-        self.job.splits()
-    }
-
-    fn split(&self, item: &[u8]) -> Result<(String, u64), String> {
-        self.job.split(item)
-    }
-}
-
+/// The job of a scenario, made worse.
 fn worse(may_restart: bool, expected_lines: Option<Lines>) -> RunSpec {
     let spec = find("small").unwrap().spec(1).unwrap();
-    let workload = Arc::new(Worse { job: spec.workload.clone(), may_restart, expected_lines });
-    RunSpec { workload, ..spec }
+    let give_up = move |graph: &mut JobGraph| {
+        if !may_restart {
+            graph.restart = RestartStrategy::None;
+        }
+    };
+    ChangedJob::of(&spec, give_up).expecting(expected_lines).in_place(spec)
 }
 
 /// A job that gives up at its first failure does well without one. Only the sweep shows what is wrong with it.

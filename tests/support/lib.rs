@@ -1,9 +1,13 @@
 //! What the tests of the whole repository share: where things are, which seeds to run, and how to say what went wrong.
 
+mod changed_job;
+
 use std::{env, fs, ops::Range, path::PathBuf};
 
 use tidegate_scenarios::corpus::SavedRun;
 use tidegate_sim::run::{RunReport, Verdict};
+
+pub use changed_job::ChangedJob;
 
 /// The repository's root directory.
 #[must_use]
