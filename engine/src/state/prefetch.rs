@@ -1,8 +1,8 @@
 //! Asks the processor for memory ahead of its use.
 #![allow(unsafe_code, reason = "no safe function of the standard library does it")]
 
-/// Says that `value` will be read soon. Changes nothing but how long that takes: with a million keys, `keyed sum` handles a
-/// fifth more records (`throughput` in `benches`).
+/// Says that `value` will be read soon. Changes nothing but how long that takes. Without it keyed sum over a million keys
+/// handled a fifth fewer records: empty this function, and `cargo bench --bench throughput` compares with its run before.
 #[inline]
 pub(super) fn prefetch<T>(value: &T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]

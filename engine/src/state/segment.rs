@@ -90,13 +90,6 @@ impl<K: Key, V: Data> Segment<K, V> {
         })
     }
 
-    /// `find` for when a guess was wrong.
-    #[cold]
-    #[inline(never)]
-    pub fn find_after_guess(&self, hash: KeyHash, key: &K) -> Option<usize> {
-        self.find(hash, key)
-    }
-
     /// Whether this bucket is the key's.
     #[inline]
     pub fn holds(&self, bucket: usize, key: &K) -> bool {

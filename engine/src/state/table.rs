@@ -69,7 +69,7 @@ pub struct Located {
 }
 
 /// Up to so many entries are taken to be in a cache of the processor, so that none has to be waited for.
-const IN_CACHE: usize = 1 << 14;
+pub(super) const IN_CACHE: usize = 1 << 14;
 
 const NOWHERE: u32 = u32::MAX;
 
@@ -147,10 +147,10 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             let bucket = self.segments[segment].guess(hash);
             (segment as u32, bucket.map_or(NOWHERE, |b| b as u32))
         }));
-        for ((segment, bucket), (hash, key)) in into.places.iter_mut().zip(keys) {
-            let segment = &self.segments[*segment as usize];
-            if *bucket != NOWHERE && !segment.holds(*bucket as usize, key) {
-                *bucket = segment.find_after_guess(hash, key).map_or(NOWHERE, |b| b as u32);
+        for ((segment, bucket), (_, key)) in into.places.iter_mut().zip(keys) {
+            if *bucket != NOWHERE && !self.segments[*segment as usize].holds(*bucket as usize, key) {
+                // It will be looked up when its turn comes.
+                *bucket = NOWHERE;
             }
         }
     }

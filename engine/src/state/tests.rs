@@ -220,6 +220,35 @@ proptest! {
     }
 }
 
+/// A table that is too large for a cache is looked up by guesses. A guess may be that of another key, also if the key has no
+/// value.
+#[test]
+fn located_keys_of_a_large_table_are_found() {
+    let keys = 2 * table::IN_CACHE as u32;
+    // Every other key is there, with its number as value.
+    let (mut table, mut located) = (table((0..keys).step_by(2).map(|key| (key, key))), Located::default());
+    assert!(table.len() == table::IN_CACHE);
+    table.insert_new(keys.key_hash(), keys, keys);
+    for batch in (0..keys).collect::<Vec<_>>().chunks(4_096) {
+        table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
+        for (i, key) in batch.iter().enumerate() {
+            match table.located_mut(&located, i, key.key_hash(), key) {
+                Some(value) => {
+                    assert_eq!((key % 2, *value), (0, *key), "the value of another key");
+                    *value = 0;
+                }
+                None => {
+                    assert_eq!(key % 2, 1, "{key} is not found");
+                    // From here on what was located is of an older layout, now and then.
+                    table.insert_new(key.key_hash(), *key, 0);
+                }
+            }
+        }
+    }
+    assert_eq!(table.len(), keys as usize + 1);
+    assert_eq!(entries::<u32, u32>(&full(&mut table)), (0..keys).map(|k| (k, 0)).chain([(keys, keys)]).collect());
+}
+
 /// A delta of nothing but a few changes is small, whatever was done before.
 #[test]
 fn a_delta_holds_what_has_changed_and_no_more() {
