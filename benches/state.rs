@@ -18,7 +18,7 @@ use tidegate::{
         ValueStateDescriptor, ValueTable,
     },
     storage::{decode_snapshot, seal_snapshot, snapshot_buffer},
-    stream::Key,
+    stream::{Key, SmallString},
 };
 
 const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: MAX };
@@ -49,6 +49,13 @@ impl BenchKey for String {
     const NAME: &'static str = "word";
     fn of(n: u64) -> Self {
         format!("w{n:09}")
+    }
+}
+
+impl BenchKey for SmallString {
+    const NAME: &'static str = "short word";
+    fn of(n: u64) -> Self {
+        format!("w{n}").into()
     }
 }
 
@@ -203,6 +210,7 @@ fn all(c: &mut Criterion) {
     }
     sweep::<u64>(c, 500_000);
     sweep::<String>(c, 500_000);
+    sweep::<SmallString>(c, 500_000);
     for keys in [500_000, 5_000_000] {
         first_batch::<u64>(c, keys);
     }

@@ -24,7 +24,8 @@ pub struct ClusterOptions {
     /// How long a busy task holds records back to fill a batch; an idle one never does. Batches are made so small that each
     /// takes a fraction of it: zero sends every record alone.
     pub buffer_timeout: Duration,
-    /// How many batches may be under way on one channel.
+    /// How many batches may be under way on one channel: enough for a round trip through the network. Within a process it is two
+    /// at most.
     pub channel_credits: u32,
     /// How long a task waits for another one to be deployed before it gives up.
     pub connect_timeout: Duration,

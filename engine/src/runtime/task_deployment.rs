@@ -28,6 +28,10 @@ use crate::{
     storage::SnapshotFiles,
 };
 
+/// How many batches may be under way on a channel that no network delays: one is worked on, and the next is there. What is
+/// queued beyond that only makes barriers wait.
+const LOCAL_CREDITS: u32 = 2;
+
 /// What the tasks of one task manager have in common.
 #[derive(Clone)]
 pub(crate) struct Host {
@@ -191,7 +195,7 @@ impl Host {
         // In the name of who lets it in, as over the network.
         let step = Step::ChannelOpened { channel, producer: task.attempt, consumer };
         reporter.named(Actor::TaskManager(self.id.clone())).report(step).await;
-        let credits = Arc::new(Semaphore::new(self.options.channel_credits as usize));
+        let credits = Arc::new(Semaphore::new(self.options.channel_credits.min(LOCAL_CREDITS) as usize));
         gate.attach(CreditReturn::Local(credits.clone()))?;
         Ok((OutputChannel { id: channel, credits, route: Route::Local(gate), records: 0 }, None))
     }

@@ -22,6 +22,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod whereabouts;
 
 pub use descriptor::ValueStateDescriptor;
 pub use encoded_snapshot::EncodedSnapshot;
@@ -36,3 +37,4 @@ pub use table::{Located, ValueTable};
 
 pub(crate) use named_table::{AnyTable, NamedTable};
 pub(crate) use restore::check_all_restored;
+pub(crate) use sweep::encoding_cost;

@@ -2,7 +2,7 @@
 
 use hashbrown::HashTable;
 
-use super::prefetch::prefetch;
+use super::{prefetch::prefetch, whereabouts::Whereabouts};
 use crate::{
     key_group::{KeyGroup, KeyHash},
     stream::{Data, Key},
@@ -23,6 +23,8 @@ pub(super) struct Segment<K, V> {
     pub depth: u32,
     /// The freeze whose sweep has been here last.
     pub swept: u32,
+    /// Where its entries were then.
+    pub whereabouts: Whereabouts,
 }
 
 pub(super) struct Entry<K, V> {
@@ -72,7 +74,7 @@ pub(super) fn slot_hash(hash: KeyHash) -> u64 {
 
 impl<K: Key, V: Data> Segment<K, V> {
     pub fn new(group: KeyGroup, depth: u32, swept: u32) -> Self {
-        Self { entries: HashTable::new(), group, depth, swept }
+        Self { entries: HashTable::new(), group, depth, swept, whereabouts: Whereabouts::default() }
     }
 
     /// The bucket of a key.
@@ -107,6 +109,16 @@ impl<K: Key, V: Data> Segment<K, V> {
     pub fn insert(&mut self, hash: KeyHash, entry: Entry<K, V>) -> usize {
         let rehash = |_: &Entry<K, V>| unreachable!("an entry was put into a segment that is full");
         self.entries.insert_unique(slot_hash(hash), entry, rehash).bucket_index()
+    }
+
+    /// The addresses of what is read when all entries are, as far as they are known.
+    pub fn lines(&self) -> impl Iterator<Item = usize> + use<K, V> {
+        self.whereabouts.all::<Entry<K, V>>(self.entries.num_buckets())
+    }
+
+    /// Likewise when only marked entries are.
+    pub fn marked_lines<'m>(&self, marks: &'m Marks) -> impl Iterator<Item = usize> + use<'m, K, V> {
+        self.whereabouts.marked::<Entry<K, V>>(self.entries.num_buckets(), marks)
     }
 
     /// Moves all entries to larger or smaller memory, and their marks with them.

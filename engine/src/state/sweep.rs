@@ -7,7 +7,7 @@
 use super::{
     ValueStateDescriptor, ValueTable, codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState},
-    prefetch::prefetch,
+    prefetch::prefetch_at,
     segment::{Entry, Marks, Segment},
     table::Removed,
 };
@@ -17,6 +17,20 @@ use crate::{
     probe::KeyGroupContent,
     stream::{Data, Key, hash_bytes},
 };
+
+/// What it costs to encode so many entries of so many bytes, as a number of small entries.
+#[must_use]
+pub(crate) fn encoding_cost(entries: u64, bytes: u64) -> u64 {
+    entries.max(bytes / SMALL_ENTRY)
+}
+
+/// To encode so many bytes takes as long as to find them.
+const SMALL_ENTRY: u64 = 64;
+
+/// How far ahead of its encoding the processor is asked for a segment, in segments: where few of the entries are encoded, the
+/// next segment would come too late.
+const DELTA_AHEAD: usize = 4;
+const FULL_AHEAD: usize = 1;
 
 /// A frozen table that is being encoded.
 pub(super) struct Sweep<K> {
@@ -72,33 +86,33 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         (!self.removed.overflowed).then_some(self.touched + self.removed.count)
     }
 
-    /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, a number of entries, is used up: at
+    /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, of [`encoding_cost`], is used up: at
     /// least one segment if the budget is not zero. Says whether all is encoded.
     ///
     /// # Errors
     /// `UserCode` if a key or a value refuses to be encoded.
     pub fn sweep(&mut self, budget: &mut u64) -> Result<bool> {
-        let mut asked_for = None;
-        while let Some(sweep) = self.sweep.as_ref().filter(|s| s.next_slot < self.directory.len()) {
+        let Some(Sweep { is_delta, next_slot, .. }) = self.sweep.as_deref() else { return Ok(true) };
+        let (mut slot, mut asked) = (*next_slot, *next_slot);
+        for _ in 0..if *is_delta { DELTA_AHEAD } else { FULL_AHEAD } {
+            asked = self.ask_for(asked);
+        }
+        while slot < self.directory.len() {
             if *budget == 0 {
                 return Ok(false);
             }
-            let slot = sweep.next_slot;
-            let segment = self.directory[slot] as usize;
-            let next_slot = slot + (1 << (self.depth - self.segments[segment].depth));
             let mut encoded = 1;
             if slot % (1 << self.depth) == 0 {
                 encoded += self.encode_removed(slot >> self.depth);
             }
+            let segment = self.directory[slot] as usize;
             if self.is_unswept(segment) {
-                if asked_for != Some(segment) {
-                    self.ask_for(segment);
-                }
-                asked_for =
-                    self.directory.get(next_slot).map(|next| *next as usize).filter(|next| self.is_unswept(*next));
-                encoded += self.encode_segment(segment, asked_for);
+                encoded += self.encode_segment(segment, self.directory.get(asked).map(|next| *next as usize));
+            } else {
+                self.ask_for(asked);
             }
-            self.sweep.as_mut().expect("it was there").next_slot = next_slot;
+            (slot, asked) = (self.slot_after(slot), self.slot_after(asked));
+            self.sweep.as_mut().expect("it was there").next_slot = slot;
             *budget = budget.saturating_sub(encoded);
         }
         match self.sweep.as_mut().and_then(|s| s.error.take()) {
@@ -130,7 +144,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[cold]
     #[inline(never)]
     pub(super) fn copy_before_write(&mut self, segment: usize) {
-        self.ask_for(segment);
+        self.ask_for_segment(segment);
         self.encode_segment(segment, None);
     }
 
@@ -138,37 +152,54 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         self.segments[segment].swept != self.freezes
     }
 
-    /// Asks the processor for a segment that will be encoded.
-    fn ask_for(&self, segment: usize) {
-        let (segment, marks) = (&self.segments[segment], &self.marks[segment]);
-        if self.sweep.as_ref().is_some_and(|s| s.is_delta) {
-            marked(segment, marks).for_each(prefetch);
-        } else {
-            segment.entries.iter().for_each(prefetch);
+    /// The slot at which the segment after that of this slot begins; beyond the last one there is none.
+    fn slot_after(&self, slot: usize) -> usize {
+        let Some(segment) = self.directory.get(slot) else { return slot };
+        slot + (1 << (self.depth - self.segments[*segment as usize].depth))
+    }
+
+    /// Asks the processor for the segment that begins at this slot. Gives the slot of the one after it.
+    fn ask_for(&self, slot: usize) -> usize {
+        if let Some(segment) = self.directory.get(slot) {
+            self.ask_for_segment(*segment as usize);
+        }
+        self.slot_after(slot)
+    }
+
+    /// Asks the processor for what will be read when this segment is encoded.
+    fn ask_for_segment(&self, index: usize) {
+        let segment = &self.segments[index];
+        match &self.sweep {
+            Some(sweep) if sweep.is_delta => segment.marked_lines(&self.marks[index]).for_each(prefetch_at),
+            _ => segment.lines().for_each(prefetch_at),
         }
     }
 
-    /// Encodes a segment. Meanwhile the processor is asked for the one that comes next, entry by entry: all at once would be
-    /// more than it can wait for.
-    fn encode_segment(&mut self, index: usize, next: Option<usize>) -> u64 {
+    /// Encodes a segment, and says what that has cost. Meanwhile the processor is asked for another one, line by line: all at once would be more than it
+    /// can wait for.
+    fn encode_segment(&mut self, index: usize, ahead: Option<usize>) -> u64 {
+        let ahead = ahead.filter(|ahead| self.is_unswept(*ahead));
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
         let segment = &self.segments[index];
-        let next = next.map(|next| (&self.segments[next], &self.marks[next])).into_iter();
+        let ahead = ahead.map(|ahead| (&self.segments[ahead], &self.marks[ahead])).into_iter();
         let start = sweep.buffer.len();
         let encoded = if sweep.is_delta {
-            let next = next.flat_map(|(segment, marks)| marked(segment, marks));
-            encode(marked(segment, &self.marks[index]), next, &mut sweep.buffer)
+            let ahead = ahead.flat_map(|(segment, marks)| segment.marked_lines(marks));
+            encode(marked(segment, &self.marks[index]), ahead, &mut sweep.buffer)
         } else {
-            encode(segment.entries.iter(), next.flat_map(|(segment, _)| &segment.entries), &mut sweep.buffer)
+            encode(segment.entries.iter(), ahead.flat_map(|(segment, _)| segment.lines()), &mut sweep.buffer)
         };
         let entries = encoded.unwrap_or_else(|e| {
             sweep.error = Some(e);
             0
         });
+        let bytes = (sweep.buffer.len() - start) as u64;
         sweep.close_extent(segment.group, ExtentKind::Entries, entries, start);
-        self.segments[index].swept = self.freezes;
+        let segment = &mut self.segments[index];
+        segment.whereabouts.note(&segment.entries);
+        segment.swept = self.freezes;
         self.marks[index] = Marks::default();
-        entries
+        encoding_cost(entries, bytes)
     }
 
     /// Encodes the keys that were removed from a key group.
@@ -225,20 +256,19 @@ fn marked<'a, K: Key, V: Data>(
     marks.iter(segment.entries.num_buckets()).filter_map(|bucket| segment.entries.get_bucket(bucket))
 }
 
-/// Appends the entries. Says how many they were.
+/// Appends the entries. Says how many they were. Asks the processor for what is at the addresses `ahead`.
 fn encode<'a, K: Key, V: Data>(
     entries: impl Iterator<Item = &'a Entry<K, V>>,
-    mut next: impl Iterator<Item = &'a Entry<K, V>>,
+    mut ahead: impl Iterator<Item = usize>,
     out: &mut Vec<u8>,
 ) -> postcard::Result<u64> {
     let mut encoded = 0;
     for entry in entries {
-        if let Some(ahead) = next.next() {
-            prefetch(ahead);
-        }
+        ahead.next().into_iter().for_each(prefetch_at);
         codec::encode(&entry.key, out)?;
         codec::encode(&entry.value, out)?;
         encoded += 1;
     }
+    ahead.for_each(prefetch_at);
     Ok(encoded)
 }
