@@ -164,7 +164,7 @@ mod tests {
     use super::*;
     use crate::{
         connector::memory_disk::MemoryDisk,
-        env::entropy::NoEntropy,
+        env::{entropy::NoEntropy, spawner::NoSpawner},
         id::{AttemptId, SubtaskId, TaskId, VertexId},
         key_group::KeyGroup,
         probe::{Actor, NoProbe, Reporter},
@@ -181,6 +181,7 @@ mod tests {
             max_parallelism: 128,
             consumers: consumers.to_vec(),
             batch_size: 4,
+            spawner: Arc::new(NoSpawner),
             disk: Arc::new(MemoryDisk::default()),
             entropy: Arc::new(NoEntropy),
             reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),

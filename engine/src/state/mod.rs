@@ -34,5 +34,5 @@ pub use snapshot::{
 };
 pub use table::{Located, ValueTable};
 
-pub(crate) use named_table::{AnyTable, NamedTable};
+pub(crate) use named_table::{AnyTable, Decode, Decoded, NamedTable};
 pub(crate) use restore::check_all_restored;
