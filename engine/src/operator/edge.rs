@@ -124,6 +124,7 @@ impl<T: Data> Stage<T> for Tail<T> {
     }
 
     fn process(&mut self, batch: &mut Vec<T>, out: &mut Outbox) -> Result<()> {
+        out.sample(batch);
         let (last, others) = self.edges.split_last_mut().expect("a chain ends in a sink or in an edge");
         for edge in others {
             edge.send(&mut batch.clone(), out);
