@@ -5,7 +5,7 @@
 //! ```
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches measure real time")]
 
-use std::{hint::black_box, thread, time::Instant};
+use std::{hint::black_box, time::Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -193,24 +193,13 @@ fn restore<K: BenchKey>(c: &mut Criterion, keys: u64) {
             BatchSize::PerIteration,
         );
     });
-    let pieces = snapshot.clone().cut(ALL, 512 << 10);
-    let fill = |(range, piece): &(KeyGroupRange, KeyedStateSnapshot)| {
-        ValueTable::<K, u64>::restore(&descriptor(), piece, MAX, *range).expect("it was just written")
+    let piece = |(range, piece): (KeyGroupRange, KeyedStateSnapshot)| {
+        ValueTable::<K, u64>::restore(&descriptor(), &piece, MAX, range).expect("it was just written")
     };
-    // Each of two threads has every other piece.
-    let every_other = |first| pieces.iter().skip(first).step_by(2).map(fill).collect::<Vec<_>>();
-    group.bench_function(BenchmarkId::new("fill pieces by two threads, and join them", keys), |b| {
+    group.bench_function(BenchmarkId::new("cut, fill each piece, and join them", keys), |b| {
         b.iter_batched(
-            || (),
-            |()| {
-                let (ours, theirs) = thread::scope(|scope| {
-                    let theirs = scope.spawn(|| every_other(1));
-                    (every_other(0), theirs.join().expect("it does not panic"))
-                });
-                let (mut ours, mut theirs) = (ours.into_iter(), theirs.into_iter());
-                let in_turn = (0..pieces.len()).filter_map(|i| if i % 2 == 0 { ours.next() } else { theirs.next() });
-                ValueTable::join(in_turn.collect())
-            },
+            || snapshot.clone(),
+            |snapshot| ValueTable::join(snapshot.cut(ALL, 512 << 10).into_iter().map(piece).collect()),
             BatchSize::PerIteration,
         );
     });
