@@ -9,7 +9,7 @@
 //!
 //! ```sh
 //! cargo bench --bench checkpoint_overhead                    # everything, three times: about half an hour
-//! cargo bench --bench checkpoint_overhead -- 1M full         # the cells whose names hold both: about two minutes
+//! cargo bench --bench checkpoint_overhead -- 1M full         # the cells whose names hold both: three minutes
 //! cargo bench --bench checkpoint_overhead -- --list          # the names of all cells
 //! cargo bench --bench checkpoint_overhead -- --rounds 10 --minutes 600   # narrower spreads
 //! ```
@@ -188,7 +188,7 @@ impl Campaign {
             "on",
             "on / off",
             "runs",
-            "each with",
+            "chk a run",
             "p50 ms",
             "p99 ms",
             "still p99 ms",

@@ -56,7 +56,7 @@ async fn decode_beside(piece: Decode, spawner: Arc<dyn Spawner>, name: String) -
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, sync::Mutex};
+    use std::sync::Mutex;
 
     use futures_util::FutureExt;
 
@@ -73,10 +73,13 @@ mod tests {
         stream::{Data, Key},
     };
 
+    /// With the number of the task.
+    type Task = (usize, BoxFuture<'static, ()>);
+
     /// A world in which the newest task is always the next to run.
     #[derive(Clone, Default)]
     struct NewestFirst {
-        tasks: Arc<Mutex<VecDeque<(usize, BoxFuture<'static, ()>)>>>,
+        tasks: Arc<Mutex<Vec<Task>>>,
         started: Arc<Mutex<usize>>,
     }
 
@@ -86,7 +89,7 @@ mod tests {
         fn spawn_raw(&self, _: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
             let mut started = self.started.lock().unwrap();
             *started += 1;
-            self.tasks.lock().unwrap().push_front((*started, future));
+            self.tasks.lock().unwrap().push((*started, future));
             Box::new(Forget(self.clone(), *started))
         }
     }
@@ -104,7 +107,7 @@ mod tests {
 
         /// Runs the newest task.
         fn step(&self) {
-            let task = self.tasks.lock().unwrap().pop_front();
+            let task = self.tasks.lock().unwrap().pop();
             let (_, future) = task.expect("whoever waits waits for a task");
             future.now_or_never().expect("decoding waits for nobody");
         }
