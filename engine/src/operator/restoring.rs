@@ -14,7 +14,7 @@ use crate::{
     state::{AnyTable, Decode, Decoded},
 };
 
-/// State of up to so many bytes, about, is one piece of work: some ten thousand entries, a millisecond. To hand out less would
+/// State of up to so many bytes, about, is one piece of work: some 50,000 entries, a millisecond or two. To hand out less would
 /// cost more than it saves, and small state is decoded by its own task alone.
 const PIECE: usize = 512 << 10;
 
