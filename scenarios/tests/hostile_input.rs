@@ -82,16 +82,16 @@ const LENGTHS: [(usize, usize); 7] = [
 /// is made of as many as were small.
 #[test]
 fn small_records_that_become_large() {
-    large_records_take_little_memory("small_records_that_become_large", |numbers| numbers);
+    large_records_take_less_than(120, "small_records_that_become_large", |numbers| numbers);
 }
 
 /// Here they become large in a task that does not choose how many of them it gets at once.
 #[test]
 fn small_records_that_become_large_behind_an_edge() {
-    large_records_take_little_memory("small_records_that_become_large_behind_an_edge", DataStream::rebalance);
+    large_records_take_less_than(250, "small_records_that_become_large_behind_an_edge", DataStream::rebalance);
 }
 
-fn large_records_take_little_memory(test: &str, deal: impl FnOnce(DataStream<usize>) -> DataStream<usize>) {
+fn large_records_take_less_than(mib: u64, test: &str, deal: impl FnOnce(DataStream<usize>) -> DataStream<usize>) {
     if std::env::var_os(WORKER).is_some() {
         return make_large_records(deal);
     }
@@ -99,9 +99,9 @@ fn large_records_take_little_memory(test: &str, deal: impl FnOnce(DataStream<usi
     let mut worker = Command::new(std::env::current_exe().unwrap());
     worker.args(["--exact", test, "--nocapture"]).env(WORKER, "1");
     let (peak, said) = peak_memory(worker, &place);
-    // Some 40: 4,096 records of 10 KiB. Batches that only the time they take makes smaller had 130 to 490 of them, as the machine
-    // was busy; those that never shrink, more than 600.
-    assert!(peak < 120, "{peak} MiB");
+    // Some 40 in the chain of a source (4,096 records of 10 KiB), some 100 behind an edge. Batches that only the time they take
+    // makes smaller had 130 to 490 of them, as the machine was busy; those that never shrink, more than 600.
+    assert!(peak < mib, "{peak} MiB");
     let bytes: usize = LENGTHS.iter().map(|(records, len)| records * len).sum();
     assert!(said.lines().any(|line| line.ends_with(&format!("(97, {bytes})"))), "not all were counted");
 }
