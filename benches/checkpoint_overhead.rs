@@ -1,34 +1,53 @@
-//! What checkpoints cost word count: its throughput with them over its throughput without, over interval and size of state.
+//! What checkpoints cost word count: its throughput with them over its throughput without, over their interval, the size of the
+//! state, and what is written of it.
 //!
-//! A machine's speed drifts by more than the few per cent in question. So runs with and without checkpoints alternate in
-//! one process, and each ratio is that of two neighbours. Criterion cannot pair, so this bench prints a table of its own and
-//! draws it into `target/tmp/checkpoint_overhead.svg`:
+//! A machine's speed drifts by more than the few per cent in question. So all runs are in one process, each run with
+//! checkpoints stands between two without, and its ratio is to the mean of these: what drifts evenly cancels out. How far a
+//! ratio can be trusted, the rows `off` say: they are runs without checkpoints, against their neighbours without. Every run's
+//! totals must be exact. Criterion cannot pair; so this bench prints a table of its own, and leaves it with two pictures in
+//! `target/tmp/checkpoint_overhead*`:
 //!
 //! ```sh
-//! cargo bench --bench checkpoint_overhead                # 1,000 and 1,000,000 keys
-//! cargo bench --bench checkpoint_overhead -- --all       # and 100,000 and 10,000,000; an hour
-//! cargo bench --bench checkpoint_overhead -- --pairs 20  # narrower spreads
+//! cargo bench --bench checkpoint_overhead                    # everything, three times: about half an hour
+//! cargo bench --bench checkpoint_overhead -- 1M full         # the cells whose names hold both: three minutes
+//! cargo bench --bench checkpoint_overhead -- --list          # the names of all cells
+//! cargo bench --bench checkpoint_overhead -- --rounds 10 --minutes 600   # narrower spreads
 //! ```
+//!
+//! After `--minutes` (45 unless told otherwise) no further round is begun, on however slow a machine; the first one is
+//! always finished.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches measure real time")]
 
 mod measured;
 mod support;
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    fs, io,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use clap::Parser;
+use tidegate::checkpoint::{CheckpointOptions, SnapshotPolicy};
 
-use measured::{Spread, Trial, draw, quantile};
+use measured::{Line, Measured, Spread, Trial, draw, quantile};
 use support::{Job, Totals, Work, is_test};
 
 #[derive(Parser)]
 struct Options {
-    /// All sizes of state, not only the small and the large one
+    /// Only cells whose names hold all of these, as `1M`, `100ms`, `full`
+    filters: Vec<String>,
+    /// Only say which cells there are
     #[arg(long)]
-    all: bool,
-    /// How many pairs for each figure
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
-    pairs: u32,
+    list: bool,
+    /// How often each cell is measured
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// After so long no further round is begun
+    #[arg(long, default_value_t = 45)]
+    minutes: u64,
     // Cargo passes these.
     #[arg(long, hide = true)]
     bench: bool,
@@ -36,78 +55,245 @@ struct Options {
     test: bool,
 }
 
-/// Keys, and records: a run takes some seconds, and after a quarter of them most keys are there.
-const SIZES: [(u64, u64, bool); 4] = [
-    (1_000, 60_000_000, true),
-    (100_000, 50_000_000, false),
-    (1_000_000, 40_000_000, true),
-    (10_000_000, 80_000_000, false),
+/// A size of state, and how many records make a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Size {
+    keys: u64,
+    name: &'static str,
+    /// For some seconds; after a quarter of them most keys are there.
+    records: u64,
+    /// For long enough to have a checkpoint every five seconds.
+    many_records: u64,
+}
+
+const SIZES: [Size; 4] = [
+    Size { keys: 1_000, name: "1k", records: 90_000_000, many_records: 300_000_000 },
+    Size { keys: 100_000, name: "100k", records: 80_000_000, many_records: 270_000_000 },
+    Size { keys: 1_000_000, name: "1M", records: 60_000_000, many_records: 220_000_000 },
+    Size { keys: 10_000_000, name: "10M", records: 80_000_000, many_records: 140_000_000 },
 ];
 
 const INTERVALS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(1), Duration::from_millis(100), Duration::from_millis(10)];
 
-/// One row of the table; gives the share of the throughput that is lost.
-fn measure(job: Job, expected: Totals, interval: Duration, pairs: u32) -> Spread {
-    let (without, with) = (Trial::of(job), Trial::of(job).every(interval));
-    let (mut off, mut on, mut durations, mut still) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut run = |trial: &Trial, rates: &mut Vec<f64>| {
-        let measured = trial.run_checked(expected);
-        rates.push(measured.window.records_per_second() / 1e6);
-        durations.extend(measured.checkpoints.duration_ms);
-        still.extend(measured.checkpoints.synchronous_ms);
-    };
-    for pair in 0..pairs {
-        // Each goes first in every other pair, so that a drift favours neither.
-        if pair.is_multiple_of(2) {
-            run(&without, &mut off);
-            run(&with, &mut on);
-        } else {
-            run(&with, &mut on);
-            run(&without, &mut off);
-        }
-    }
-    let loss = Spread::of(on.iter().zip(&off).map(|(on, off)| 1.0 - on / off)).expect("there is a pair");
-    let median = |rates: Vec<f64>| Spread::of(rates).expect("there is a pair").median;
-    let ms = |numbers: &[f64], share| quantile(numbers, share).map_or("-".to_owned(), |ms| format!("{ms:.1}"));
-    println!(
-        "{:>10} {:>9} {:>8.2} {:>8.2} {:>26} {:>12} {:>12} {:>12}",
-        job.keys,
-        format!("{interval:?}"),
-        median(off),
-        median(on),
-        format!("{:.1}", loss.times(100.0)),
-        ms(&durations, 0.5),
-        ms(&durations, 0.99),
-        ms(&still, 0.99),
-    );
-    loss
+/// What is written: everything each time, or what has changed wherever that is possible.
+const POLICIES: [(SnapshotPolicy, &str); 2] =
+    [(SnapshotPolicy::Full, "full"), (SnapshotPolicy::Incremental, "incremental")];
+
+/// One setting that is measured: indices into the lists above.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Cell {
+    size: usize,
+    interval: usize,
+    policy: usize,
 }
 
-fn main() {
-    let options = Options::parse();
-    println!("word count at parallelism 2; million records per second");
-    println!(
-        "{:>10} {:>9} {:>8} {:>8} {:>26} {:>12} {:>12} {:>12}",
-        "keys", "every", "off", "on", "lost %, pairs (min to max)", "one p50 ms", "one p99 ms", "still p99 ms"
-    );
-    let mut lines = Vec::new();
-    for (keys, records, is_default) in SIZES {
-        if !is_default && !options.all {
-            continue;
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, interval, policy) = (SIZES[self.size].name, INTERVALS[self.interval], POLICIES[self.policy].1);
+        write!(f, "{size} keys, every {interval:?}, {policy}")
+    }
+}
+
+impl Cell {
+    fn all() -> Vec<Self> {
+        let sizes = 0..SIZES.len();
+        let cells = sizes.flat_map(|size| (0..INTERVALS.len()).map(move |interval| (size, interval)));
+        cells
+            .flat_map(|(size, interval)| (0..POLICIES.len()).map(move |policy| Self { size, interval, policy }))
+            .collect()
+    }
+
+    /// What is run for it, and for runs without checkpoints beside it.
+    fn job(self) -> Job {
+        let Size { keys, records, many_records, .. } = SIZES[self.size];
+        let records = if INTERVALS[self.interval] > Duration::from_secs(1) { many_records } else { records };
+        let (keys, records) = if is_test() { (keys.min(1_000), records / 400) } else { (keys, records) };
+        Job { work: Work::WordCount, keys, records, parallelism: 2 }
+    }
+
+    fn trial(self) -> Trial {
+        let interval = if is_test() { INTERVALS[self.interval] / 50 } else { INTERVALS[self.interval] };
+        let snapshots = POLICIES[self.policy].0;
+        let options = CheckpointOptions { interval, snapshots, ..CheckpointOptions::default() };
+        Trial { checkpoints: Some(options), ..Trial::of(self.job()) }
+    }
+}
+
+/// What came of one cell, a number for each run; of checkpoints, for each checkpoint.
+#[derive(Default)]
+struct Figures {
+    ratio: Vec<f64>,
+    off: Vec<f64>,
+    on: Vec<f64>,
+    checkpoints: Vec<f64>,
+    duration_ms: Vec<f64>,
+    still_ms: Vec<f64>,
+    mib: Vec<f64>,
+}
+
+impl Figures {
+    /// Adds a run, and the rate without checkpoints around it.
+    fn add(&mut self, measured: Measured, off: f64) {
+        let (on, checkpoints) = (rate(&measured), measured.checkpoints);
+        self.ratio.push(on / off);
+        self.off.push(off);
+        self.on.push(on);
+        self.checkpoints.push(checkpoints.duration_ms.len() as f64);
+        self.duration_ms.extend(checkpoints.duration_ms);
+        self.still_ms.extend(checkpoints.synchronous_ms);
+        self.mib.extend(checkpoints.bytes.iter().map(|bytes| *bytes as f64 / f64::from(1 << 20)));
+    }
+}
+
+/// Million records per second.
+fn rate(measured: &Measured) -> f64 {
+    measured.window.records_per_second() / 1e6
+}
+
+/// All that is measured.
+#[derive(Default)]
+struct Campaign {
+    expected: BTreeMap<(u64, u64), Totals>,
+    cells: BTreeMap<Cell, Figures>,
+    /// By size: runs without checkpoints over their neighbours without.
+    noise: BTreeMap<usize, Vec<f64>>,
+}
+
+impl Campaign {
+    /// Measures cells of one job once: each between two runs without checkpoints.
+    fn measure(&mut self, cells: &[Cell]) {
+        let (size, job) = (cells[0].size, cells[0].job());
+        let expected = *self.expected.entry((job.keys, job.records)).or_insert_with(|| job.expected());
+        let off = || rate(&Trial::of(job).run_checked(expected));
+        let mut without = vec![off()];
+        for cell in cells {
+            let measured = cell.trial().run_checked(expected);
+            let (before, after) = (without[without.len() - 1], off());
+            without.push(after);
+            self.cells.entry(*cell).or_default().add(measured, f64::midpoint(before, after));
         }
-        let (keys, records) = if is_test() { (keys.min(1_000), records / 200) } else { (keys, records) };
-        let job = Job { work: Work::WordCount, keys, records, parallelism: 2 };
-        let expected = job.expected();
-        let pairs = if is_test() { 1 } else { options.pairs };
-        let loss = |(i, interval)| (i, measure(job, expected, interval, pairs).times(100.0));
-        lines.push((format!("{keys} keys"), INTERVALS.into_iter().enumerate().map(loss).collect()));
+        let noise = without.windows(3).map(|three| three[1] / f64::midpoint(three[0], three[2]));
+        self.noise.entry(size).or_default().extend(noise);
     }
+
+    fn table(&self) -> String {
+        let mut table = format!(
+            "word count at parallelism 2; million records per second, median of runs; in parentheses, least and most\n\
+             {:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>5} {:>9} {:>10} {:>10} {:>12} {:>8}\n",
+            "keys",
+            "every",
+            "snapshots",
+            "off",
+            "on",
+            "on / off",
+            "runs",
+            "chk a run",
+            "p50 ms",
+            "p99 ms",
+            "still p99 ms",
+            "MiB p50"
+        );
+        let number = |value: Option<f64>, digits| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+        let spread =
+            |numbers: &[f64]| Spread::of(numbers.iter().copied()).map_or("-".to_owned(), |s| format!("{s:.3}"));
+        let mut last = None;
+        for (cell, figures) in &self.cells {
+            let size = SIZES[cell.size].name;
+            if last.replace(cell.size) != Some(cell.size) {
+                let noise = self.noise.get(&cell.size).map_or(&[][..], |noise| noise);
+                let row = format!(
+                    "{size:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>5}",
+                    "off",
+                    "-",
+                    "",
+                    "",
+                    spread(noise),
+                    noise.len()
+                );
+                writeln!(table, "{row}").expect("a string takes everything");
+            }
+            let mid = |numbers: &[f64]| quantile(numbers, 0.5);
+            writeln!(
+                table,
+                "{size:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>5} {:>9} {:>10} {:>10} {:>12} {:>8}",
+                format!("{:?}", INTERVALS[cell.interval]),
+                POLICIES[cell.policy].1,
+                number(mid(&figures.off), 2),
+                number(mid(&figures.on), 2),
+                spread(&figures.ratio),
+                figures.ratio.len(),
+                number(mid(&figures.checkpoints), 0),
+                number(mid(&figures.duration_ms), 1),
+                number(quantile(&figures.duration_ms, 0.99), 1),
+                number(quantile(&figures.still_ms, 0.99), 2),
+                number(mid(&figures.mib), 2),
+            )
+            .expect("a string takes everything");
+        }
+        table
+    }
+
+    /// One picture a policy, with a line for each size.
+    fn draw(&self, directory: &Path) {
+        for (policy, (_, name)) in POLICIES.into_iter().enumerate() {
+            let lines: Vec<Line> = SIZES
+                .into_iter()
+                .enumerate()
+                .map(|(i, size)| {
+                    let of_line = self.cells.iter().filter(|(cell, _)| (cell.size, cell.policy) == (i, policy));
+                    let lost = of_line.filter_map(|(cell, figures)| {
+                        let lost = figures.ratio.iter().map(|ratio| 100.0 * (1.0 - ratio));
+                        Some((cell.interval, Spread::of(lost)?))
+                    });
+                    (format!("{} keys", size.name), lost.collect())
+                })
+                .filter(|(_, points): &Line| !points.is_empty())
+                .collect();
+            if lines.is_empty() {
+                continue;
+            }
+            let file = directory.join(format!("checkpoint_overhead-{name}.svg"));
+            let title = format!("per cent of the throughput lost to {name} snapshots");
+            let positions = INTERVALS.map(|interval| format!("{interval:?}"));
+            draw(&file, &title, "a checkpoint every", &positions, &lines).expect("the target directory is writable");
+            println!("drawn into {}", file.display());
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    let options = Options::parse();
+    let mut cells = Cell::all();
+    cells.retain(|cell| options.filters.iter().all(|filter| cell.to_string().contains(filter)));
+    if options.list || cells.is_empty() {
+        cells.iter().for_each(|cell| println!("{cell}"));
+        return if options.list { Ok(()) } else { Err(io::Error::other("no cell has such a name: --list shows all")) };
+    }
+    let (rounds, limit) = (if is_test() { 1 } else { options.rounds }, Duration::from_secs(60 * options.minutes));
+    let (mut campaign, started) = (Campaign::default(), Instant::now());
+    for round in 0..rounds as usize {
+        if round > 0 && started.elapsed() > limit {
+            println!("time is up: {round} of {rounds} rounds");
+            break;
+        }
+        for cells in cells.chunk_by(|a, b| a.size == b.size && a.job().records == b.job().records) {
+            // None is always the one after another.
+            let mut cells = cells.to_vec();
+            let turn = round % cells.len();
+            cells.rotate_left(turn);
+            eprintln!("{:>5} s, round {}: {} and so on", started.elapsed().as_secs(), round + 1, cells[0]);
+            campaign.measure(&cells);
+        }
+    }
+    let table = campaign.table();
+    print!("{table}");
     if !is_test() {
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("checkpoint_overhead.svg");
-        let positions = INTERVALS.map(|interval| format!("{interval:?}"));
-        let title = "per cent of the throughput lost to checkpoints";
-        draw(&file, title, "a checkpoint every", &positions, &lines).expect("the target directory is writable");
-        println!("drawn into {}", file.display());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let file = directory.join("checkpoint_overhead.txt");
+        fs::write(&file, table)?;
+        println!("written to {}", file.display());
+        campaign.draw(directory);
     }
+    Ok(())
 }

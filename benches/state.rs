@@ -200,6 +200,16 @@ fn restore<K: BenchKey>(c: &mut Criterion, keys: u64) {
             BatchSize::PerIteration,
         );
     });
+    let piece = |(range, piece): (KeyGroupRange, KeyedStateSnapshot)| {
+        ValueTable::<K, u64>::restore(&descriptor(), &piece, MAX, range).expect("it was just written")
+    };
+    group.bench_function(BenchmarkId::new("cut, fill each piece, and join them", keys), |b| {
+        b.iter_batched(
+            || snapshot.clone(),
+            |snapshot| ValueTable::join(snapshot.cut(ALL, 512 << 10).into_iter().map(piece).collect()),
+            BatchSize::PerIteration,
+        );
+    });
     group.finish();
 }
 
@@ -214,7 +224,7 @@ fn all(c: &mut Criterion) {
     for keys in [500_000, 5_000_000] {
         first_batch::<u64>(c, keys);
     }
-    for keys in [1000, 500_000] {
+    for keys in [1000, 1_000_000] {
         restore::<u64>(c, keys);
         restore::<String>(c, keys);
     }

@@ -85,4 +85,10 @@ pub const NOT_APPLICABLE: &[NotApplicable] = &[
         "a savepoint commits output, and recovery does not count it",
         "savepoints",
     ),
+    lacks(
+        "MinIO 12369",
+        "https://github.com/minio/minio/pull/12369",
+        "what grows out of the metadata leaves its small contents behind there, and these are read",
+        "metadata that can hold both: a snapshot's handle is its contents or its files, never the two",
+    ),
 ];

@@ -31,7 +31,8 @@ pub enum Site {
     CreditByCredit,
     /// A task manager starts its tasks last to first.
     TasksInReverse,
-    /// Frozen state is encoded segment by segment, with a batch between any two of them.
+    /// Frozen state is encoded segment by segment, with a batch between any two of them; what is restored is decoded key group
+    /// by key group, each in a task of its own.
     SmallSweep,
     /// The job manager tells its task managers last to first.
     PeersInReverse,

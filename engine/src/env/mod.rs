@@ -13,6 +13,7 @@
 //!
 //! Deliberately absent: anything about streams, jobs or checkpoints.
 
+pub(crate) mod abort_on_drop;
 pub mod clock;
 pub mod conformance;
 pub mod disk;
@@ -23,6 +24,7 @@ pub mod spawner;
 
 use std::sync::Arc;
 
+pub(crate) use abort_on_drop::AbortOnDrop;
 pub use clock::{Clock, timeout};
 pub use disk::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
 pub use entropy::{Entropy, Site};

@@ -3,7 +3,7 @@
 use futures_util::future::FutureExt;
 use tokio::sync::oneshot;
 
-use super::BoxFuture;
+use super::{AbortOnDrop, BoxFuture};
 
 /// Starts tasks on one node.
 ///
@@ -67,6 +67,26 @@ impl dyn Spawner + '_ {
         };
         TaskHandle { abort: self.spawn_raw(name, Box::pin(guarded)), exit }
     }
+
+    /// Has work done in a task of its own and waits for what comes of it. Whoever stops waiting ends the task.
+    ///
+    /// # Errors
+    /// How the task ended, if nothing came of it.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, TaskExit> {
+        let (give, given) = oneshot::channel();
+        let mut task = AbortOnDrop(self.start(name, async move {
+            // Nobody may be waiting any more; that is fine.
+            let _ = give.send(work.await);
+        }));
+        match given.await {
+            Ok(done) => Ok(done),
+            Err(_) => Err(task.0.join().await),
+        }
+    }
 }
 
 /// The text of a panic's payload.
@@ -74,4 +94,15 @@ impl dyn Spawner + '_ {
 pub fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// Starts nothing: for tests of what is done by one task alone.
+#[cfg(test)]
+pub(crate) struct NoSpawner;
+
+#[cfg(test)]
+impl Spawner for NoSpawner {
+    fn spawn_raw(&self, name: &str, _: BoxFuture<'static, ()>) -> Box<dyn Abort> {
+        panic!("{name} was to be started where there are no tasks")
+    }
 }

@@ -3,10 +3,15 @@
 //! Large batches cost least for each record; but a barrier waits for the batch at work and for those that are queued before
 //! it, and all of them are in memory. So a batch shall take no longer than a given time: a thousand small records do not,
 //! while of records that take a millisecond each, or that wait so long for their consumer, a few make a batch.
+//!
+//! Large records need not be slow. So a batch shall also have no more than [`BATCH_BYTES`], as far as samples tell how large
+//! its records are. They tell it of batches that are made already: when records grow tenfold, one batch has ten times as much.
 
 use std::time::Duration;
 
-/// Chooses the size of the next batch by the time that the ones before took.
+use crate::stream::BATCH_BYTES;
+
+/// Chooses the size of the next batch by the time and the memory that the ones before took.
 #[derive(Clone, Debug)]
 pub struct BatchSizer {
     max: usize,
@@ -16,6 +21,8 @@ pub struct BatchSizer {
     /// for long does not count for more than it should.
     records: u64,
     nanos: u64,
+    /// Of a record. What was large is forgotten slowly, what is large counts at once.
+    record_bytes: usize,
 }
 
 impl BatchSizer {
@@ -23,13 +30,27 @@ impl BatchSizer {
     /// how large they are, and at most doubles from batch to batch.
     #[must_use]
     pub fn new(max: usize, target: Duration) -> Self {
-        Self { max: max.max(1), target, size: 1, records: 0, nanos: 0 }
+        Self { max: max.max(1), target, size: 1, records: 0, nanos: 0, record_bytes: 0 }
     }
 
     /// How many records the next batch should have at most; from 1 to the maximum.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.size
+        self.size.min(self.most())
+    }
+
+    /// How many records a batch may have for the memory that they take, however fast they are.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        (BATCH_BYTES / self.record_bytes.max(1)).max(1)
+    }
+
+    /// Some records of a batch had so many bytes each; 0 says nothing.
+    pub fn sampled(&mut self, record_bytes: usize) {
+        if record_bytes == 0 {
+            return;
+        }
+        self.record_bytes = record_bytes.max(self.record_bytes - self.record_bytes.div_ceil(8));
     }
 
     /// A batch of so many records took so long. One without records says nothing.
@@ -101,6 +122,28 @@ mod tests {
         sizes(&mut sizer, Duration::from_nanos(50), 100);
         sizer.observe(1000, Duration::from_millis(10));
         assert_eq!(sizer.size(), 1000);
+    }
+
+    #[test]
+    fn large_records_make_small_batches_at_once_and_larger_ones_again_in_time() {
+        let mut sizer = BatchSizer::new(1000, TARGET);
+        sizes(&mut sizer, Duration::ZERO, 30);
+        sizer.sampled(100);
+        assert_eq!((sizer.size(), sizer.most()), (1000, BATCH_BYTES / 100));
+        for (bytes, size) in [(10 << 10, 102), (100 << 10, 10), (BATCH_BYTES, 1), (usize::MAX, 1)] {
+            sizer.sampled(bytes);
+            assert_eq!(sizer.size(), size, "{bytes} bytes a record");
+        }
+        let mut sizer = BatchSizer::new(1000, TARGET);
+        sizes(&mut sizer, Duration::ZERO, 30);
+        sizer.sampled(100 << 10);
+        let again: Vec<_> = (0..60)
+            .map(|_| {
+                sizer.sampled(24);
+                sizer.size()
+            })
+            .collect();
+        assert!(again[0] < 20 && again.is_sorted() && again[59] == 1000, "{again:?}");
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use super::{JobGraph, PrepareContext};
 use crate::{
     checkpoint::{CompletionNotification, SnapshotCompression},
     connector::memory_disk::MemoryDisk,
-    env::entropy::NoEntropy,
+    env::{entropy::NoEntropy, spawner::NoSpawner},
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     operator::{SourceStatus, SubtaskContext, SubtaskProgram},
@@ -88,6 +88,7 @@ impl LocalJob {
                     max_parallelism: graph.max_parallelism,
                     consumers: graph.outputs(vertex.id).iter().map(|e| graph.vertex(e.to).parallelism).collect(),
                     batch_size,
+                    spawner: Arc::new(NoSpawner),
                     disk: Arc::new(disk.clone()),
                     entropy: Arc::new(NoEntropy),
                     reporter: Reporter::new(Arc::new(NoProbe), actor),

@@ -124,6 +124,7 @@ impl<T: Data> Stage<T> for Tail<T> {
     }
 
     fn process(&mut self, batch: &mut Vec<T>, out: &mut Outbox) -> Result<()> {
+        out.sample(batch);
         let (last, others) = self.edges.split_last_mut().expect("a chain ends in a sink or in an edge");
         for edge in others {
             edge.send(&mut batch.clone(), out);
@@ -164,7 +165,7 @@ mod tests {
     use super::*;
     use crate::{
         connector::memory_disk::MemoryDisk,
-        env::entropy::NoEntropy,
+        env::{entropy::NoEntropy, spawner::NoSpawner},
         id::{AttemptId, SubtaskId, TaskId, VertexId},
         key_group::KeyGroup,
         probe::{Actor, NoProbe, Reporter},
@@ -181,6 +182,7 @@ mod tests {
             max_parallelism: 128,
             consumers: consumers.to_vec(),
             batch_size: 4,
+            spawner: Arc::new(NoSpawner),
             disk: Arc::new(MemoryDisk::default()),
             entropy: Arc::new(NoEntropy),
             reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),

@@ -1,7 +1,7 @@
 //! What is computed.
 //!
 //! A vertex of the job graph is a chain of operators: `stage` says how they are put together, `edge` where the chain's
-//! output goes, `program` what the runtime sees of it. One file for each operator.
+//! output goes, `program` what the runtime sees of it, `restoring` how state comes back. One file for each operator.
 //!
 //! Deliberately absent: queues, barriers, threads: the runtime calls a chain between two elements of its input.
 
@@ -17,6 +17,7 @@ mod keyed;
 mod keyed_process;
 mod map;
 mod program;
+mod restoring;
 mod sink_stage;
 mod snapshotting;
 mod stage;

@@ -10,12 +10,11 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{SubtaskContext, collector::Emitter, snapshotting::OperatorTables};
+use super::{SubtaskContext, collector::Emitter, restoring::restore_tables, snapshotting::OperatorTables};
 use crate::{
     checkpoint::CompletionNotification,
-    error::Result,
+    error::{Context, Result},
     id::CheckpointId,
-    key_group::KeyGroupRange,
     state::{AnyTable, FrozenOperator, RestoredOperator, RestoredState},
     stream::Outbox,
 };
@@ -70,7 +69,7 @@ pub(crate) trait Stage<In>: Send {
 
 /// What an operator with one input and one output does, apart from being a link of a chain.
 pub(crate) trait Operator<In, Out>: Send + 'static {
-    /// Puts restored state in place, or starts empty.
+    /// Registers its states with what there is to restore; the `Link` then has that decoded.
     fn open(&mut self, restored: Option<RestoredOperator>) -> Result<()>;
 
     /// Takes all records of the batch. Must leave it empty.
@@ -86,8 +85,7 @@ pub(crate) trait Operator<In, Out>: Send + 'static {
 pub(crate) struct Link<In, Out, Op> {
     operator: Op,
     input: PhantomData<fn(In)>,
-    uid: String,
-    key_groups: KeyGroupRange,
+    context: OperatorContext,
     buffer: Vec<Out>,
     next: Box<dyn Stage<Out>>,
 }
@@ -95,15 +93,17 @@ pub(crate) struct Link<In, Out, Op> {
 impl<In, Out, Op> Link<In, Out, Op> {
     /// Puts `operator` before `next`.
     pub fn new(operator: Op, context: &OperatorContext, next: Box<dyn Stage<Out>>) -> Self {
-        let (uid, key_groups) = (context.uid.clone(), context.subtask.key_groups());
-        Self { operator, input: PhantomData, uid, key_groups, buffer: Vec::new(), next }
+        Self { operator, input: PhantomData, context: context.clone(), buffer: Vec::new(), next }
     }
 }
 
 #[async_trait]
 impl<In: Send + 'static, Out: Send + 'static, Op: Operator<In, Out>> Stage<In> for Link<In, Out, Op> {
     async fn open(&mut self, restored: &mut RestoredState) -> Result<()> {
-        self.operator.open(restored.operators.remove(&self.uid))?;
+        self.operator.open(restored.operators.remove(&self.context.uid))?;
+        if let Some(tables) = self.operator.tables() {
+            restore_tables(tables, &self.context).await.at(|| self.context.place())?;
+        }
         self.next.open(restored).await
     }
 
@@ -126,7 +126,7 @@ impl<In: Send + 'static, Out: Send + 'static, Op: Operator<In, Out>> Stage<In> f
     }
 
     fn tables<'a>(&'a mut self, into: &mut Vec<OperatorTables<'a>>) {
-        let (uid, key_groups) = (&*self.uid, self.key_groups);
+        let (uid, key_groups) = (&*self.context.uid, self.context.subtask.key_groups());
         into.extend(self.operator.tables().map(|tables| OperatorTables { uid, key_groups, tables }));
         self.next.tables(into);
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     checkpoint::CompletionNotification,
-    env::{Disk, Entropy},
+    env::{Disk, Entropy, Spawner},
     error::Result,
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     key_group::KeyGroupRange,
@@ -32,6 +32,8 @@ pub struct SubtaskContext {
     pub consumers: Vec<u32>,
     /// How many records a batch has at most.
     pub batch_size: usize,
+    /// Helps with what would take this task long: see `restoring`.
+    pub(crate) spawner: Arc<dyn Spawner>,
     /// The file system, for connectors.
     pub disk: Arc<dyn Disk>,
     /// Asked whether to do something legal and rare; see [`Site`](crate::env::Site).

@@ -9,7 +9,6 @@
 //!
 //! Deliberately absent: threads, sockets and clocks (see `env`), and decisions (see `checkpoint` and `job`).
 
-mod abort_on_drop;
 mod alignment;
 mod control_message;
 mod exchange_client;
@@ -33,6 +32,8 @@ mod subtask_checkpoint;
 mod task_deployment;
 mod task_manager;
 mod timer;
+
+use crate::env::abort_on_drop;
 
 pub use control_message::{ControlDirection, ControlMessage, MessageKind};
 pub use job_manager::run_job_manager;

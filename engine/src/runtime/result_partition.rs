@@ -171,6 +171,7 @@ impl ResultPartition {
         self.send_ready().await?;
         let now = self.now();
         self.sizer.observe(self.outbox.take_records(), now.since(began));
+        self.sizer.sampled(self.outbox.take_record_bytes());
         self.outbox.set_limit(self.sizer.size());
         if !self.outbox.is_holding() {
             self.held_since = None;
@@ -181,6 +182,11 @@ impl ResultPartition {
             self.flush().await?;
         }
         Ok(())
+    }
+
+    /// How many records may be made at once for the memory that those before them took.
+    pub(crate) fn most_records(&self) -> usize {
+        self.sizer.most()
     }
 
     /// Whether records wait for a fuller batch.

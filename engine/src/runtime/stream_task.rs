@@ -27,7 +27,7 @@ use crate::{
     instant::Instant,
     operator::{SourceStatus, SubtaskProgram},
     probe::{Reporter, Step},
-    stream::{CheckpointBarrier, StreamElement},
+    stream::{AnyBatch, CheckpointBarrier, StreamElement},
 };
 
 /// What the task manager tells a task.
@@ -124,6 +124,9 @@ impl StreamTask {
                     }
                 }
                 Either::Right((channel, StreamElement::Batch(mut batch))) => {
+                    while batch.len() > self.output.most_records() {
+                        self.process_first(&mut batch).await?;
+                    }
                     let began = self.output.now();
                     self.program.process(&mut batch, self.output.outbox())?;
                     gate.recycle(channel, batch);
@@ -173,12 +176,24 @@ impl StreamTask {
 
     /// Reads the next batch of a source. If that has to wait, what is held back is sent on before.
     async fn poll_source(&mut self) -> Result<SourceStatus> {
-        let mut polled = self.program.poll_source(self.input_sizer.size());
+        // As many as make a batch, should each of them become a record of the output.
+        let max = self.input_sizer.size().min(self.output.most_records());
+        let mut polled = self.program.poll_source(max);
         match polled.as_mut().now_or_never() {
             Some(status) => return status,
             None => self.output.flush().await?,
         }
         polled.await
+    }
+
+    /// Runs a part of a batch through the chain, which makes large records of small ones: they are sent before more of them are
+    /// made.
+    async fn process_first(&mut self, batch: &mut AnyBatch) -> Result<()> {
+        let began = self.output.now();
+        let mut first = batch.take_first(self.output.most_records());
+        self.program.process(&mut first, self.output.outbox())?;
+        self.pass_on(began).await?;
+        self.sweep()
     }
 
     async fn receive_barrier(

@@ -128,6 +128,7 @@ impl Host {
             max_parallelism: self.graph.max_parallelism,
             consumers: outputs.iter().map(|e| self.graph.vertex(e.to).parallelism).collect(),
             batch_size: self.options.batch_size,
+            spawner: self.env.spawner.clone(),
             disk: self.env.disk.clone(),
             entropy: self.env.entropy.clone(),
             reporter: reporter.clone(),

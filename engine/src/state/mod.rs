@@ -35,6 +35,6 @@ pub use snapshot::{
 };
 pub use table::{Located, ValueTable};
 
-pub(crate) use named_table::{AnyTable, NamedTable};
+pub(crate) use named_table::{AnyTable, Decode, Decoded, NamedTable};
 pub(crate) use restore::check_all_restored;
 pub(crate) use sweep::encoding_cost;

@@ -33,7 +33,7 @@ pub struct ValueTable<K, V> {
     pub(super) segments: Vec<Segment<K, V>>,
     /// By segment.
     pub(super) marks: Vec<Marks>,
-    len: usize,
+    pub(super) len: usize,
     /// How many marks were set since the last freeze.
     pub(super) touched: usize,
     pub(super) removed: Removed<K>,
@@ -265,7 +265,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         self.split(index, hash);
     }
 
-    fn double_directory(&mut self) {
+    pub(super) fn double_directory(&mut self) {
         self.depth += 1;
         self.directory = self.directory.iter().flat_map(|segment| [*segment; 2]).collect();
         if let Some(sweep) = &mut self.sweep {
@@ -323,5 +323,16 @@ impl<K> Removed<K> {
         }
         self.groups[group].push(key);
         self.count += 1;
+    }
+
+    /// Adds what was removed from the key groups that follow: `own` are here, `others` there.
+    pub(super) fn join(&mut self, own: usize, other: Self, others: usize) {
+        self.overflowed |= other.overflowed;
+        self.count += other.count;
+        if !self.groups.is_empty() || !other.groups.is_empty() {
+            self.groups.resize_with(own, Vec::new);
+            self.groups.extend(other.groups);
+            self.groups.resize_with(own + others, Vec::new);
+        }
     }
 }

@@ -14,9 +14,9 @@ use crate::{
     stream::{Data, Key, hash_bytes},
 };
 
-const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: MAX };
+pub(super) const ALL: KeyGroupRange = KeyGroupRange { start: 0, end: MAX };
 
-fn descriptor<V>() -> ValueStateDescriptor<V> {
+pub(super) fn descriptor<V>() -> ValueStateDescriptor<V> {
     ValueStateDescriptor::new("counts")
 }
 
@@ -56,8 +56,18 @@ fn restore<K: Key, V: Data>(snapshot: &KeyedStateSnapshot, owned: KeyGroupRange)
     ValueTable::restore(&descriptor(), snapshot, MAX, owned)
 }
 
+/// A table of pieces of a snapshot, of at least so many bytes.
+pub(super) fn join<K: Key, V: Data>(
+    state: &KeyedStateSnapshot,
+    owned: KeyGroupRange,
+    bytes: usize,
+) -> ValueTable<K, V> {
+    let pieces = state.clone().cut(owned, bytes).into_iter();
+    ValueTable::join(pieces.map(|(range, piece)| restore(&piece, range).unwrap()).collect())
+}
+
 /// All entries of a snapshot.
-fn entries<K: Key + Ord, V: Data>(snapshot: &KeyedStateSnapshot) -> BTreeMap<K, V> {
+pub(super) fn entries<K: Key + Ord, V: Data>(snapshot: &KeyedStateSnapshot) -> BTreeMap<K, V> {
     snapshot.groups.iter().flat_map(|g| g.decode().unwrap()).collect()
 }
 
@@ -150,12 +160,14 @@ fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRa
                     let expected = frozen.take().unwrap();
                     let state = &whole.operators[0].keyed[0];
                     assert_eq!(entries::<K, u32>(state), expected);
-                    let restored = restore::<K, u32>(state, owned).unwrap();
-                    assert_eq!(restored.len(), expected.len());
-                    for (key, value) in &expected {
-                        assert_eq!(restored.get(key.key_hash(), key), Some(value));
+                    let (at_once, in_pieces) = (restore::<K, u32>(state, owned).unwrap(), join(state, owned, 1000));
+                    for restored in [at_once, in_pieces] {
+                        assert_eq!(restored.len(), expected.len());
+                        for (key, value) in &expected {
+                            assert_eq!(restored.get(key.key_hash(), key), Some(value));
+                        }
+                        assert_eq!(restored.content().unwrap(), content_of(&expected));
                     }
-                    assert_eq!(restored.content().unwrap(), content_of(&expected));
                     newest = Some(whole);
                 }
             }

@@ -14,6 +14,7 @@ pub struct AnyBatch(Box<dyn Records>);
 trait Records: Any + Send {
     fn count(&self) -> usize;
     fn clear(&mut self);
+    fn take_first(&mut self, n: usize) -> AnyBatch;
 }
 
 impl<T: Send + 'static> Records for Vec<T> {
@@ -23,6 +24,11 @@ impl<T: Send + 'static> Records for Vec<T> {
 
     fn clear(&mut self) {
         Self::clear(self);
+    }
+
+    fn take_first(&mut self, n: usize) -> AnyBatch {
+        let rest = self.split_off(n);
+        AnyBatch::new(std::mem::replace(self, rest))
     }
 }
 
@@ -48,6 +54,15 @@ impl AnyBatch {
     /// Drops the records and keeps the memory.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// A batch of the first `n` records, which leaves the others here.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    #[must_use]
+    pub fn take_first(&mut self, n: usize) -> Self {
+        self.0.take_first(n)
     }
 
     /// The records.

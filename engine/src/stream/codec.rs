@@ -117,6 +117,41 @@ impl Flavor for Append<'_> {
     }
 }
 
+/// How many bytes a record takes, about: what it is itself, or, if that is more, what it would be on the wire. Counting stops at
+/// `most`. A record that refuses to be encoded says nothing of what it refers to.
+pub(crate) fn record_bytes<T: Data>(record: &T, most: usize) -> usize {
+    let encoded = match serialize_with_flavor(record, Count { left: most }) {
+        Ok(left) => most - left,
+        Err(postcard::Error::SerializeBufferFull) => most,
+        Err(_) => 0,
+    };
+    encoded.max(size_of::<T>())
+}
+
+/// Counts what would be written.
+struct Count {
+    left: usize,
+}
+
+impl Flavor for Count {
+    type Output = usize;
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.left)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -136,6 +171,22 @@ mod tests {
             bytes.push(0);
             prop_assert!(codec.decode(&bytes, spare()).is_err());
         }
+    }
+
+    #[test]
+    fn a_record_takes_what_it_refers_to_or_what_it_is() {
+        assert_eq!(record_bytes(&"a".repeat(1000), 1 << 20), 1002);
+        assert_eq!(record_bytes(&"a".repeat(1000), 100), 100);
+        assert_eq!(record_bytes(&(1_u64, 2_u64), 1 << 20), 16);
+        /// Cannot be sent over the network.
+        #[derive(Clone, Deserialize)]
+        struct Refuses;
+        impl Serialize for Refuses {
+            fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("no"))
+            }
+        }
+        assert_eq!(record_bytes(&Refuses, 1 << 20), 0);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::key_group::KeyHash;
 
-/// A record: it can be sent to another task manager, and handed to several consumers.
+/// A record: it can be sent to another task manager, and handed to several consumers. How large it is, now and then one is asked
+/// by counting what would be sent.
 pub trait Data: Serialize + DeserializeOwned + Clone + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> Data for T {}

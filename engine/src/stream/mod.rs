@@ -16,7 +16,7 @@ pub use barrier::{CheckpointBarrier, CheckpointMode};
 pub use batch::AnyBatch;
 pub use codec::{BatchCodec, PostcardCodec};
 pub use data::{Data, Key, hash_bytes};
-pub use outbox::{OutBatch, Outbox};
+pub use outbox::{BATCH_BYTES, OutBatch, Outbox};
 pub use small_string::SmallString;
 
 pub(crate) use codec::{decode_records, encode_records};

@@ -2,7 +2,13 @@
 
 use std::any::Any;
 
-use super::AnyBatch;
+use super::{AnyBatch, Data, codec::record_bytes};
+
+/// How many bytes a batch should have at most: 1 MiB.
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// So many records of a batch are looked at to know how large they are: a few of thousands cost nothing.
+const SAMPLES: usize = 8;
 
 /// A batch and where it goes.
 #[derive(Debug)]
@@ -28,6 +34,8 @@ pub struct Outbox {
     held: Vec<Option<Box<dyn Held>>>,
     limit: usize,
     records: usize,
+    /// The mean of a record, in the batch of the largest ones since the last call of `take_record_bytes`.
+    record_bytes: usize,
 }
 
 /// What one edge holds back, without its type.
@@ -84,7 +92,7 @@ impl Outbox {
     /// An empty outbox for batches of up to `limit` records.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { ready: Vec::new(), held: Vec::new(), limit: limit.max(1), records: 0 }
+        Self { ready: Vec::new(), held: Vec::new(), limit: limit.max(1), records: 0, record_bytes: 0 }
     }
 
     /// How many records a batch should have at most. At least 1.
@@ -142,6 +150,19 @@ impl Outbox {
         if let Some(held) = &mut self.held[edge] {
             held.recycle(batch);
         }
+    }
+
+    /// Looks at some of the records that are about to be left here.
+    pub(crate) fn sample<T: Data>(&mut self, records: &[T]) {
+        let some = records.iter().step_by(records.len().div_ceil(SAMPLES).max(1));
+        let count = some.len().max(1);
+        let bytes = some.map(|record| record_bytes(record, BATCH_BYTES)).sum::<usize>();
+        self.record_bytes = self.record_bytes.max(bytes / count);
+    }
+
+    /// How many bytes a record has, about, of those left here since the last call; 0 if that is not known.
+    pub(crate) fn take_record_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.record_bytes)
     }
 
     /// How many records were left here since the last call.
@@ -226,6 +247,20 @@ mod tests {
         assert!(!outbox.is_holding());
         assert_eq!(ready(&mut outbox), [(1, 0, vec![4]), (1, 1, vec![10])]);
         assert_eq!((outbox.take_records(), outbox.take_records()), (5, 0));
+    }
+
+    #[test]
+    fn some_records_tell_how_large_they_are() {
+        let mut outbox = Outbox::new(3);
+        outbox.sample::<String>(&[]);
+        assert_eq!(outbox.take_record_bytes(), 0);
+        let words = |n: usize, len: usize| vec!["a".repeat(len); n];
+        outbox.sample(&words(1000, 298));
+        outbox.sample(&words(1000, 98));
+        assert_eq!((outbox.take_record_bytes(), outbox.take_record_bytes()), (300, 0));
+        // Half of a batch is large.
+        outbox.sample(&[words(500, 98), words(500, 498)].concat());
+        assert!((290..310).contains(&outbox.take_record_bytes()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     checkpoint::CompletionNotification,
     connector::{Sink, SinkWriter, memory_disk::MemoryDisk},
-    env::entropy::NoEntropy,
+    env::{entropy::NoEntropy, spawner::NoSpawner},
     error::{ErrorKind, Result},
     graph::{
         PrepareContext,
@@ -59,6 +59,7 @@ fn writer_of(disk: &MemoryDisk, recorder: &Recorder, index: u32, parallelism: u3
         max_parallelism: 128,
         consumers: Vec::new(),
         batch_size: 10,
+        spawner: Arc::new(NoSpawner),
         disk: Arc::new(disk.clone()),
         entropy: Arc::new(NoEntropy),
         reporter: Reporter::new(Arc::new(recorder.clone()), actor),

@@ -1,6 +1,6 @@
 //! A task that ends with its owner.
 
-use crate::env::TaskHandle;
+use super::TaskHandle;
 
 /// Aborts the task when dropped.
 pub(crate) struct AbortOnDrop(pub TaskHandle);
