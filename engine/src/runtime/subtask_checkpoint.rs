@@ -150,7 +150,14 @@ impl SubtaskCheckpoint {
         self.sweeping = Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut: None });
         self.reporter.report_for(checkpoint, Step::StateFrozen { content, reflected }).await;
         let entries = builds_on.and(size.changed).unwrap_or(size.entries);
-        self.sweep(program, if self.is_slow() { 0 } else { swept_at_barrier(entries, self.chain.full_bytes(size) * entries / size.entries.max(1)) })?;
+        self.sweep(
+            program,
+            if self.is_slow() {
+                0
+            } else {
+                swept_at_barrier(entries, self.chain.full_bytes(size) * entries / size.entries.max(1))
+            },
+        )?;
         self.sweeping.iter_mut().for_each(|sweeping| sweeping.cut = Some(self.env.clock.now()));
         Ok(())
     }

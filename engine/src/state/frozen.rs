@@ -78,6 +78,8 @@ pub struct Extent {
     pub position: u64,
     /// How many bytes there are.
     pub len: u64,
+    /// Their XXH3.
+    pub checksum: u64,
 }
 
 /// What an extent holds.

@@ -59,7 +59,18 @@ impl<K> Sweep<K> {
                 last.entries += entries;
                 last.len += len;
             }
-            _ => self.extents.push(Extent { group, kind, entries, position, len }),
+            _ => {
+                self.seal_extent();
+                self.extents.push(Extent { group, kind, entries, position, len, checksum: 0 });
+            }
+        }
+    }
+
+    /// The newest extent is as long as it will be: its checksum is made while its bytes are still in the processor's caches.
+    fn seal_extent(&mut self) {
+        if let Some(last) = self.extents.last_mut() {
+            let bytes = &self.buffer[last.position as usize..][..last.len as usize];
+            last.checksum = hash_bytes(bytes).0;
         }
     }
 }
@@ -126,8 +137,9 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// # Panics
     /// If it is not.
     pub fn collect(&mut self, descriptor: &ValueStateDescriptor<V>) -> (Vec<u8>, FrozenKeyedState) {
-        let sweep = *self.sweep.take().expect("only what is frozen can be collected");
+        let mut sweep = *self.sweep.take().expect("only what is frozen can be collected");
         assert_eq!(sweep.next_slot, self.directory.len(), "the sweep is not over");
+        sweep.seal_extent();
         let Sweep { is_delta, buffer, mut extents, .. } = sweep;
         // What was removed comes first: a key may have come back since.
         extents.sort_by_key(|e| (e.group, e.kind, e.position));

@@ -105,17 +105,15 @@ pub fn seal_snapshot(
         (compression != SnapshotCompression::None).then(|| std::mem::replace(&mut buffer, snapshot_buffer(Vec::new())));
     let mut compressor = Compressor::new(compression);
     let mut store = |extent: Extent| {
-        let Extent { group, kind, entries, position, len } = extent;
-        let range = |position: u64, len: u64| position as usize..(position + len) as usize;
-        let (position, stored_len) = match &source {
-            None => (position, len),
+        let Extent { group, kind, entries, position, len, checksum } = extent;
+        let (position, stored_len, checksum) = match &source {
+            None => (position, len, checksum),
             Some(source) => {
-                let start = buffer.len() as u64;
-                compressor.compress(&source[range(position, len)], &mut buffer);
-                (start, buffer.len() as u64 - start)
+                let start = buffer.len();
+                compressor.compress(&source[position as usize..][..len as usize], &mut buffer);
+                (start as u64, (buffer.len() - start) as u64, hash_bytes(&buffer[start..]).0)
             }
         };
-        let checksum = hash_bytes(&buffer[range(position, stored_len)]).0;
         StoredExtent { group, kind, entries, len, position, stored_len, checksum }
     };
     let mut store_state = |state: FrozenKeyedState| {
@@ -156,7 +154,8 @@ pub fn encode_snapshot(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
         let extent = |(group, piece): (KeyGroup, &Piece)| {
             let position = buffer.len() as u64;
             buffer.extend_from_slice(&piece.bytes);
-            Extent { group, kind: piece.kind, entries: piece.entries, position, len: piece.bytes.len() as u64 }
+            let (len, checksum) = (piece.bytes.len() as u64, hash_bytes(&piece.bytes).0);
+            Extent { group, kind: piece.kind, entries: piece.entries, position, len, checksum }
         };
         pieces.map(extent).collect()
     };
@@ -367,6 +366,7 @@ mod tests {
                 entries: 100,
                 position,
                 len: bytes.len() as u64,
+                checksum: hash_bytes(&bytes).0,
             }];
             let keyed = FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents };
             let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };

@@ -35,7 +35,7 @@ pub fn env() -> Env {
 
 /// A worker looks for messages that have come and timers that have passed after so many turns of tasks. A turn takes a batch, a
 /// fraction of a millisecond; with tokio's usual 61 of them, barriers waited twelve milliseconds for being heard of.
-const TURNS_BETWEEN_EVENTS: u32 = 4;
+const TURNS_BETWEEN_EVENTS: u32 = 8;
 
 /// Runs a future on a runtime of its own, with one worker thread per core: the only place that makes one. When the future
 /// has ended, tasks that still run are dropped, and operations on files that have begun are waited for.
