@@ -94,7 +94,7 @@ fn a_checkpoint_directory_of_another_job() {
     job.refuses(&owner, remove, &lost);
     let damaged = ["checkpoint directory chk: job.json is damaged", "bring it back from a copy"];
     job.refuses(&owner, cut_in_half, &damaged);
-    let checkpoint = job.file("");
+    let checkpoint = job.manifest();
     let edit = |edit: fn(&mut tidegate::checkpoint::Manifest)| move |path: &Path| edit_manifest(path, edit);
     let other = ["belongs to job Other, not to job WordCount: restore one of this job", RESUME];
     job.refuses(&checkpoint, edit(|m| m.job = "Other".into()), &other);
@@ -231,7 +231,7 @@ fn a_restore_that_cannot_be() {
     let none = ["checkpoint directory chk holds completed checkpoints", "choose another checkpoint directory", RESUME];
     job.refuses_arguments(&["--restore", "none"], &none);
     for path in ["chk/chk-77", "chk", "in", "elsewhere/chk-1"] {
-        let said = [path, "holds no completed checkpoint", "name a directory chk-<id> that has one", RESUME];
+        let said = [path, "is no completed checkpoint: name a file chk-<id> that is there", RESUME];
         job.refuses_arguments(&["--restore", path], &said);
     }
     job.refuses_arguments(&["--restore", ""], &["expected latest, none, or the path of a checkpoint"]);

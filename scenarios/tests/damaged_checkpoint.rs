@@ -31,13 +31,13 @@ fn flip_a_bit(path: &Path) {
 #[test]
 fn a_damaged_newest_manifest() {
     let job = Job::stopped();
-    let said = format!("manifest chk/chk-{}/manifest is damaged: ", job.newest);
+    let said = format!("manifest chk/chk-{} is damaged: ", job.newest);
     let said = [&*said, "it is not skipped", "bring it back from a copy, or restore another checkpoint", RESUME];
     for spoil in [flip_a_bit, cut_in_half, |path: &Path| fs::write(path, "").unwrap()] {
-        job.refuses(&job.file("manifest"), spoil, &said);
+        job.refuses(&job.manifest(), spoil, &said);
     }
     // As JSON it is still what it should be.
-    job.refuses(&job.file("manifest"), replace("\"max_parallelism\": 128", "\"max_parallelism\":  128"), &said);
+    job.refuses(&job.manifest(), replace("\"max_parallelism\": 128", "\"max_parallelism\":  128"), &said);
     job.goes_on(&[]);
 }
 
@@ -45,10 +45,10 @@ fn a_damaged_newest_manifest() {
 #[test]
 fn past_a_damaged_newest_manifest() {
     let job = Job::stopped();
-    copy(&job.file(""), &job.place.path("chk/chk-900"));
-    job.refuses_arguments(&[], &["chk/chk-900 holds checkpoint", "its directory must be named"]);
-    cut_in_half(&job.place.path("chk/chk-900/manifest"));
-    job.refuses_arguments(&[], &["manifest chk/chk-900/manifest is damaged"]);
+    copy(&job.manifest(), &job.place.path("chk/chk-900"));
+    job.refuses_arguments(&[], &["chk/chk-900 holds checkpoint", "it must be named chk-"]);
+    cut_in_half(&job.place.path("chk/chk-900"));
+    job.refuses_arguments(&[], &["manifest chk/chk-900 is damaged"]);
     job.goes_on(&["--restore", &format!("chk/chk-{}", job.newest)]);
     assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
 }
@@ -122,12 +122,45 @@ fn a_damaged_snapshot() {
 #[test]
 fn a_half_written_checkpoint() {
     let job = Job::stopped();
-    let half = job.place.path("chk/chk-900");
-    copy(&job.file(""), &half);
-    fs::rename(half.join("manifest"), half.join("manifest.tmp")).unwrap();
-    cut_in_half(&half.join("manifest.tmp"));
+    let half = job.place.path("chk/chk-900.tmp");
+    copy(&job.manifest(), &half);
+    cut_in_half(&half);
     job.goes_on(&[]);
-    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
+    assert!(!half.exists());
+    assert!(completed(&job.place).last().unwrap() < &900, "a number that is only written down is not used");
+}
+
+/// What has been reserved may have been used, and nothing be left of it.
+#[test]
+fn numbers_go_on_above_all_that_are_reserved() {
+    let job = Job::stopped();
+    job.place.write("chk/reserved-900", "");
+    // Not one that this build writes.
+    job.place.write("chk/reserved-0999", "");
+    job.goes_on(&[]);
+    let newest = *completed(&job.place).last().unwrap();
+    assert!((901..917).contains(&newest), "{newest}");
+}
+
+/// One checkpoint was a directory once, with its manifest inside. Nothing of that is overlooked (I20).
+#[test]
+fn a_checkpoint_of_an_older_layout() {
+    let job = Job::stopped();
+    let said = [
+        "chk/chk-3 is a directory, as an older build made one for each checkpoint",
+        "go on with the build that wrote it, or choose another directory",
+        RESUME,
+    ];
+    let old = job.place.path("chk/chk-3");
+    fs::create_dir(&old).unwrap();
+    job.refuses_arguments(&[], &said);
+    copy(&job.manifest(), &old.join("manifest"));
+    job.refuses_arguments(&[], &said);
+    fs::rename(&old, job.place.path("chk-3")).unwrap();
+    job.refuses_arguments(&["--restore", "chk-3"], &["chk-3 is a directory, as an older build", RESUME]);
+    let format = ["checkpoint directory chk: its format is version 1, this build reads version 2: use the build"];
+    job.refuses(&job.place.path("chk/job.json"), replace("\"format\": 2", "\"format\": 1"), &format);
+    job.goes_on(&[]);
 }
 
 /// The snapshots of the sources are moved from their files into the manifest, where they do as well; damage there is told with
@@ -135,7 +168,6 @@ fn a_half_written_checkpoint() {
 #[test]
 fn a_damaged_snapshot_in_a_manifest() {
     let job = Job::stopped();
-    let directory = job.file("");
     let of_sources = |manifest: &mut Manifest, change: &dyn Fn(&mut SnapshotHandle)| {
         let source = manifest.vertices.iter_mut().find(|vertex| vertex.name == "source").unwrap();
         source.snapshots.iter_mut().for_each(change);
@@ -146,9 +178,9 @@ fn a_damaged_snapshot_in_a_manifest() {
         contents.truncate(file.len as usize);
         *handle = SnapshotHandle::Inline(InlineSnapshot { contents: contents.into(), digest: file.digest });
     };
-    edit_manifest(&directory, |manifest| of_sources(manifest, &inline));
-    let manifest = job.file("manifest");
-    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its checksum does not match", job.newest);
+    edit_manifest(&job.manifest(), |manifest| of_sources(manifest, &inline));
+    let manifest = job.manifest();
+    let rotten = format!("manifest chk/chk-{} is damaged: its checksum does not match", job.newest);
     let in_contents = |path: &Path| {
         let text = fs::read_to_string(path).unwrap();
         let at = text.find(r#""contents": ""#).unwrap() + 20;
@@ -159,7 +191,7 @@ fn a_damaged_snapshot_in_a_manifest() {
     job.refuses(&manifest, in_contents, &[&rotten, "bring it back from a copy", RESUME]);
     let spoilt = |change: fn(&mut InlineSnapshot)| {
         move |path: &Path| {
-            edit_manifest(path.parent().unwrap(), |manifest| {
+            edit_manifest(path, |manifest| {
                 of_sources(manifest, &|handle| {
                     let SnapshotHandle::Inline(inline) = handle else { panic!("it was moved into the manifest") };
                     change(inline);
@@ -167,7 +199,7 @@ fn a_damaged_snapshot_in_a_manifest() {
             });
         }
     };
-    let place = format!("in manifest chk/chk-{}/manifest", job.newest);
+    let place = format!("in manifest chk/chk-{}", job.newest);
     let other = spoilt(|inline| inline.digest ^= 1);
     let said = format!("{place} is damaged: its checksum is not the one that it had when it was taken; bring it back");
     job.refuses(&manifest, other, &["task source/", "snapshot of source/", &said, RESUME]);
@@ -185,13 +217,13 @@ fn another_format_version() {
     let remedy = |ours| {
         format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
     };
-    let said = format!("manifest chk/chk-{}/manifest {}", job.newest, remedy(3));
+    let said = format!("manifest chk/chk-{} {}", job.newest, remedy(3));
     let written_by_another = |path: &Path| {
         replace("manifest 3 xxh3=", "manifest 9 sum=")(path);
     };
-    job.refuses(&job.file("manifest"), written_by_another, &[&said, RESUME]);
-    let rotten = format!("manifest chk/chk-{}/manifest is damaged: its format version is not the one", job.newest);
-    job.refuses(&job.file("manifest"), replace("manifest 3", "manifest 9"), &[&rotten, RESUME]);
+    job.refuses(&job.manifest(), written_by_another, &[&said, RESUME]);
+    let rotten = format!("manifest chk/chk-{} is damaged: its format version is not the one", job.newest);
+    job.refuses(&job.manifest(), replace("manifest 3", "manifest 9"), &[&rotten, RESUME]);
     let name = job.snapshot("count-1").name;
     let said = format!("snapshot file chk/state/{name} {}", remedy(2));
     let newer = |directory: &Path| {
@@ -207,7 +239,7 @@ fn another_format_version() {
         });
     };
     job.refuses(&job.place.path("chk"), newer, &[&said, RESUME]);
-    let said = ["checkpoint directory chk: its format is version 9, this build reads version 1: use the build"];
-    job.refuses(&job.place.path("chk/job.json"), replace("1,", "9,"), &said);
+    let said = ["checkpoint directory chk: its format is version 9, this build reads version 2: use the build"];
+    job.refuses(&job.place.path("chk/job.json"), replace("2,", "9,"), &said);
     job.goes_on(&[]);
 }

@@ -42,7 +42,7 @@ fn a_finished_job() {
 #[test]
 fn one_json_object() {
     let place = finished_job();
-    fs::create_dir(place.path("chk/chk-2")).unwrap();
+    place.write("chk/chk-2.tmp", "half");
     let outcome = inspect(&place, &["chk", "--json", "--state", "2"]);
     outcome.assert(0, &[]);
     let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -62,7 +62,7 @@ fn snapshots_in_the_manifest() {
         let SnapshotHandle::Inline(inline) = &mut sink.snapshots[1] else { panic!("it is in a file") };
         inline.digest ^= 1;
     });
-    let said = "snapshot of sink/1 in manifest chk/chk-1/manifest is damaged: its checksum is not the one that it had when \
+    let said = "snapshot of sink/1 in manifest chk/chk-1 is damaged: its checksum is not the one that it had when \
                 it was taken; bring it back from a copy, restore another checkpoint by its path";
     inspect(&place, &["chk"]).assert(2, &[said]);
 }
@@ -86,10 +86,9 @@ fn damage_of_every_kind() {
             }
         });
     }
-    place.write("chk/chk-1/manifest", "tidegate-manifest 9 x\n");
-    fs::remove_file(place.path("chk/chk-2/manifest")).unwrap();
-    let text = fs::read_to_string(place.path("chk/chk-3/manifest")).unwrap();
-    place.write("chk/chk-3/manifest", text.replace("WordCount", "wordcount"));
+    place.write("chk/chk-1", "tidegate-manifest 9 x\n");
+    let text = fs::read_to_string(place.path("chk/chk-3")).unwrap();
+    place.write("chk/chk-3", text.replace("WordCount", "wordcount"));
     fs::remove_file(place.path("chk/state/count-0-1.1-10.state")).unwrap();
     let mut bytes = fs::read(place.path("chk/state/sink-1-1.1-10.state")).unwrap();
     bytes[20] ^= 1;
@@ -99,9 +98,9 @@ fn damage_of_every_kind() {
     assert_eq!(outcome.code, Some(2));
     insta::assert_snapshot!(format!("{}\n{}", outcome.stdout, outcome.stderr));
     // Only what was asked for is judged.
-    place.write("chk/job.json", r#"{"format": 1, "job": "WordCount", "max_parallelism": 128}"#);
+    place.write("chk/job.json", r#"{"format": 2, "job": "WordCount", "max_parallelism": 128}"#);
     inspect(&place, &["chk/chk-2"]).assert(0, &[]);
-    inspect(&place, &["chk/chk-3"]).assert(2, &["chk-3/manifest is damaged"]);
+    inspect(&place, &["chk/chk-3"]).assert(2, &["chk-3 is damaged"]);
 }
 
 #[test]
@@ -114,5 +113,9 @@ fn what_is_no_checkpoint_directory() {
         ("chk/chk-9", "chk/chk-9 does not exist"),
     ] {
         inspect(&place, &[path]).assert(2, &[said, "name the directory that a job was given as --checkpoint-dir"]);
+    }
+    fs::create_dir(place.path("chk/chk-9")).unwrap();
+    for path in ["chk", "chk/chk-1", "chk/chk-9"] {
+        inspect(&place, &[path]).assert(2, &["chk/chk-9 is a directory, as an older build made one"]);
     }
 }

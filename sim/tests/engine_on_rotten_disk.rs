@@ -137,10 +137,10 @@ fn a_manifest_that_is_gone_is_told_by_who_can_know() {
         }
     }
     insta::assert_snapshot!(endings.join("\n"), @r#"
-    checkpoint-completed, Some(TaskManager("tm-1")): Failed("manifest /checkpoints/chk-1/manifest is damaged: it is gone, though checkpoint 1 has completed; bring it back from a copy, or restore another checkpoint by its path") []
+    checkpoint-completed, Some(TaskManager("tm-1")): Failed("manifest /checkpoints/chk-1 is damaged: it is gone, though checkpoint 1 has completed; bring it back from a copy, or restore another checkpoint by its path") []
     checkpoint-completed, Some(JobManager): Finished []
     checkpoint-completed, Some(JobManager): Finished []
-    commit-directory-synced, Some(TaskManager("tm-1")): Failed("manifest /checkpoints/chk-1/manifest is damaged: it is gone, though checkpoint 1 has completed; bring it back from a copy, or restore another checkpoint by its path") []
+    commit-directory-synced, Some(TaskManager("tm-1")): Failed("manifest /checkpoints/chk-1 is damaged: it is gone, though checkpoint 1 has completed; bring it back from a copy, or restore another checkpoint by its path") []
     commit-directory-synced, Some(JobManager): Failed("job Words: vertex sink: operator sink-3: the output /output/words/part-0-1-1.1-0 was committed by checkpoint 1, but the job starts afresh and would write it again: resume from the job's checkpoint directory, or move the output away") []
     commit-directory-synced, Some(JobManager): Failed("job Words: vertex sink: operator sink-3: the output /output/words/part-0-1-1.1-0 was committed by checkpoint 1, but the job starts afresh and would write it again: resume from the job's checkpoint directory, or move the output away") []
     "#);

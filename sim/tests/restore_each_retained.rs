@@ -21,7 +21,7 @@ use tidegate::{
     id::CheckpointId,
     probe::{Fact, JobStatus, Probe, Reached, Step},
     runtime::{ClusterOptions, LocalCluster},
-    storage::{MANIFEST, checkpoint_directory, decode_manifest, parse_checkpoint_directory},
+    storage::{decode_manifest, manifest_path, parse_manifest_file},
 };
 use tidegate_sim::env::{DiskSettings, World, WorldSettings};
 use tokio::sync::oneshot;
@@ -120,8 +120,8 @@ async fn run(
 fn retained(world: &World, directory: &str) -> Vec<Manifest> {
     let mut manifests = Vec::new();
     for name in world.disk.list_now(Path::new(directory)) {
-        let Some(id) = parse_checkpoint_directory(&name) else { continue };
-        let path = checkpoint_directory(Path::new(directory), id).join(MANIFEST);
+        let Some(id) = parse_manifest_file(&name) else { continue };
+        let path = manifest_path(Path::new(directory), id);
         manifests.extend(world.disk.read_file_now(&path).map(|bytes| decode_manifest(&bytes, &path).unwrap()));
     }
     manifests.sort_by_key(|manifest| manifest.checkpoint);
@@ -206,7 +206,7 @@ fn restore_each(seed: u64, policy: SnapshotPolicy, goes_on: GoesOn) -> Vec<usize
                 }
                 GoesOn::Elsewhere => "/checkpoints",
             };
-            let from = RestoreMode::Path(checkpoint_directory(Path::new(from), id));
+            let from = RestoreMode::Path(manifest_path(Path::new(from), id));
             let (status, restored) = run(&world, graph(&output, policy), &own, from, false).await;
             assert_eq!((status, restored), (JobStatus::Finished, vec![Some(id)]), "seed {seed}, checkpoint {id}");
             let lines = visible(&world, &output);

@@ -19,7 +19,7 @@ mod snapshot_ledger;
 
 pub use barrier_aligner::{AlignerCommand, BarrierAligner};
 pub use checkpointed_job::{CheckpointedJob, CheckpointedVertex};
-pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent};
+pub use coordinator::{Coordinator, CoordinatorCommand, CoordinatorEvent, NUMBERS_AT_ONCE};
 pub use inline_snapshot::InlineSnapshot;
 pub use manifest::{Manifest, SnapshotFile, VertexManifest};
 pub use notification::CompletionNotification;

@@ -20,7 +20,7 @@ pub struct PendingCheckpoint {
     pub started: Instant,
     /// Whether it is the last one of a bounded job.
     pub is_final: bool,
-    /// Whether the sources have been told: its directory exists.
+    /// Whether the sources have been told: its number is reserved.
     pub triggered: bool,
     pub(super) owing: BTreeSet<SubtaskId>,
     parts: BTreeMap<SubtaskId, (SnapshotHandle, SubtaskCheckpointMetrics)>,

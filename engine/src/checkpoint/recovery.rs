@@ -19,7 +19,7 @@ pub enum RestoreMode {
     Latest,
     /// From the beginning, in a checkpoint directory that holds no completed checkpoint.
     None,
-    /// This checkpoint: the path of a `chk-<id>` directory.
+    /// This checkpoint: the path of a file `chk-<id>`.
     Path(PathBuf),
 }
 
@@ -30,7 +30,7 @@ pub enum RestoreChoice {
     Fresh,
     /// The newest completed checkpoint of the directory.
     Newest(CheckpointId),
-    /// The checkpoint in this directory.
+    /// The checkpoint with this manifest.
     At(PathBuf),
 }
 

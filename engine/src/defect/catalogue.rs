@@ -117,7 +117,7 @@ defects! {
     /// The numbers of checkpoints go on from the newest completed one, whatever was begun since.
     IdsStartAgain: "ids-start-again",
         ["FLINK-2354" "https://github.com/apache/flink/pull/1153", "StreamPark 866" "https://github.com/apache/streampark/issues/866"],
-        needs "a job manager that dies while a checkpoint is under way";
+        needs "a job manager that starts again";
     /// Tasks are told of a checkpoint before its manifest is durable.
     NotifiedBeforeDurable: "notified-before-durable",
         ["Gray 1978" "https://doi.org/10.1007/3-540-08755-9_9"],
@@ -154,7 +154,7 @@ defects! {
     /// The files of a checkpoint are free while it is still being deleted.
     FreedBeforeGone: "freed-before-gone",
         ["FLINK-7268" "https://github.com/apache/flink/pull/4410"],
-        needs "a checkpoint that begins before an older one is deleted";
+        needs "nothing but a few checkpoints";
     /// What earlier attempts have left is deleted but for what the newest checkpoint names, though older ones are kept.
     OlderCheckpointsForgotten: "older-checkpoints-forgotten",
         ["SlateDB 355" "https://github.com/slatedb/slatedb/pull/355", "FLINK-6964" "https://github.com/apache/flink/pull/4192"],

@@ -36,6 +36,8 @@ pub enum Site {
     SmallSweep,
     /// The job manager tells its task managers last to first.
     PeersInReverse,
+    /// A job manager reserves the numbers of its checkpoints one by one.
+    NumberByNumber,
 }
 
 impl Site {
@@ -49,6 +51,7 @@ impl Site {
         Self::TasksInReverse,
         Self::SmallSweep,
         Self::PeersInReverse,
+        Self::NumberByNumber,
     ];
 }
 

@@ -119,8 +119,11 @@ steps! {
     },
 
     // A checkpoint, from trigger to acknowledgement.
-    /// The directory of a new checkpoint exists durably, and so its number is used for ever.
-    CheckpointDirectorySynced,
+    /// The claim on more numbers of checkpoints is durable: none of them will be used by a job manager to come.
+    NumbersReserved {
+        /// All numbers up to this one may be used now.
+        through: CheckpointId,
+    },
     /// The job manager told the sources.
     CheckpointTriggered {
         /// Whether it is the last one of a bounded job.
@@ -200,6 +203,12 @@ steps! {
     ManifestSynced,
     /// The manifest has its name.
     ManifestRenamed,
+    /// Manifests of checkpoints that are no longer needed were unlinked; the sync that makes the new one durable is still to
+    /// come.
+    ObsoleteUnlinked {
+        /// Of which checkpoints.
+        checkpoints: Vec<CheckpointId>,
+    },
     /// The name is durable: the checkpoint exists.
     CheckpointCompleted,
     /// The checkpoint will never complete.
@@ -207,7 +216,7 @@ steps! {
         /// Why.
         reason: String,
     },
-    /// A checkpoint that is no longer needed was deleted.
+    /// A checkpoint that is no longer needed is gone for good.
     CheckpointRetired,
     /// Snapshot files of earlier attempts that no checkpoint names were deleted.
     StaleFilesRemoved,

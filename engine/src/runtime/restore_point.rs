@@ -9,17 +9,17 @@ use crate::{
     error::{Context, Error, Result},
     graph::{JobGraph, PrepareContext, SplitAssignment},
     id::{CheckpointId, VertexId},
-    storage::{CheckpointStore, MANIFEST, checkpoint_directory, settle_manifest},
+    storage::{CheckpointStore, manifest_path, settle_manifest},
 };
 
 /// All that an attempt needs before it can be deployed.
 pub(crate) struct Prepared {
     pub restore: Option<RestorePoint>,
     pub splits: BTreeMap<VertexId, SplitAssignment>,
-    /// The checkpoints whose directories are there, ascending; the last one is the highest number that was ever used.
-    pub begun: Vec<CheckpointId>,
-    /// Those that completed, ascending.
+    /// The checkpoints that completed, ascending.
     pub completed: Vec<CheckpointId>,
+    /// All numbers up to this one may have been used.
+    pub reserved: Option<CheckpointId>,
     /// Whether the job's end is recorded there.
     pub finished: bool,
 }
@@ -36,7 +36,7 @@ pub(crate) async fn prepare(
     published: Option<CheckpointId>,
 ) -> Result<Prepared> {
     let mut prepared =
-        Prepared { restore: None, splits: BTreeMap::new(), begun: Vec::new(), completed: Vec::new(), finished: false };
+        Prepared { restore: None, splits: BTreeMap::new(), completed: Vec::new(), reserved: None, finished: false };
     if let (Some(store), Some(directory)) = (store, directory) {
         let survey = store.survey().await?;
         let newest = survey.completed.last().copied();
@@ -48,7 +48,7 @@ pub(crate) async fn prepare(
         // A manifest is read only where it is chosen: whoever names another checkpoint can get past a damaged one.
         let chosen = match choose_restore_point(mode, &survey.completed, directory)? {
             RestoreChoice::Fresh => None,
-            RestoreChoice::Newest(id) => Some(checkpoint_directory(directory, id)),
+            RestoreChoice::Newest(id) => Some(manifest_path(directory, id)),
             RestoreChoice::At(path) => Some(path),
         };
         if let Some(path) = chosen {
@@ -56,7 +56,7 @@ pub(crate) async fn prepare(
             let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
             prepared.restore = Some(RestorePoint { directory, manifest });
         }
-        (prepared.begun, prepared.completed) = (survey.begun, survey.completed);
+        (prepared.completed, prepared.reserved) = (survey.completed, survey.reserved);
         prepared.finished = survey.finished;
     }
     if let Some(point) = &prepared.restore {
@@ -75,7 +75,7 @@ fn manifest_gone(checkpoint: CheckpointId, directory: &Path) -> Error {
     Error::damaged(format!(
         "manifest {} is damaged: it is gone, though checkpoint {checkpoint} has completed; bring it back from a copy, or \
          restore another checkpoint by its path",
-        checkpoint_directory(directory, checkpoint).join(MANIFEST).display()
+        manifest_path(directory, checkpoint).display()
     ))
 }
 

@@ -30,9 +30,7 @@ pub(super) struct AtomicFile<'a> {
 impl<'a> AtomicFile<'a> {
     /// Writes the contents under the temporary name. What an earlier try left there is overwritten.
     pub(super) async fn write(disk: &'a dyn Disk, target: &'a Path, contents: Bytes) -> io::Result<Self> {
-        let mut temporary = target.as_os_str().to_owned();
-        temporary.push(TEMPORARY_SUFFIX);
-        let temporary = PathBuf::from(temporary);
+        let temporary = temporary(target);
         let mut file = disk.open(&temporary, OpenMode::Create).await?;
         file.write_at(0, contents).await?;
         Ok(Self { disk, target, temporary, file })
@@ -54,14 +52,37 @@ impl<'a> AtomicFile<'a> {
     }
 }
 
+/// The name under which a file is written until it gets its own.
+pub(super) fn temporary(target: &Path) -> PathBuf {
+    let mut temporary = target.as_os_str().to_owned();
+    temporary.push(TEMPORARY_SUFFIX);
+    PathBuf::from(temporary)
+}
+
+/// Removes what was written of a file that does not get its name: on a full disk, every byte counts. If that fails, too, it
+/// only takes up room.
+pub(super) async fn discard(disk: &dyn Disk, target: &Path) {
+    let _ = disk.remove_file(&temporary(target)).await;
+}
+
 /// All steps at once, for a file whose steps nobody waits for. The contents are first written under the name with
 /// `.tmp` at its end.
 ///
 /// # Errors
 /// Those of the disk; the file may then be there or not.
 pub async fn write_durably(disk: &dyn Disk, target: &Path, contents: Bytes) -> io::Result<()> {
-    let mut file = AtomicFile::write(disk, target, contents).await?;
-    file.sync().await?;
+    let prepare = async {
+        let mut file = AtomicFile::write(disk, target, contents).await?;
+        file.sync().await?;
+        io::Result::Ok(file)
+    };
+    let mut file = match prepare.await {
+        Ok(file) => file,
+        Err(error) => {
+            discard(disk, target).await;
+            return Err(error);
+        }
+    };
     file.rename().await?;
     file.sync_directory().await
 }

@@ -1,5 +1,5 @@
-//! What a checkpoint directory keeps and what it loses: one checkpoint at a time while the job runs, all that is not needed
-//! when it has ended.
+//! What a checkpoint directory keeps and what it loses: checkpoints while the job runs, all that is not needed when it has
+//! ended.
 
 use std::{
     collections::BTreeSet,
@@ -8,10 +8,10 @@ use std::{
 };
 
 use super::{
-    Survey,
-    atomic_file::read_file,
+    atomic_file::{read_file, temporary},
     layout::{
-        MANIFEST, TEMPORARY_SUFFIX, checkpoint_directory, parse_snapshot_file, parse_term_file, snapshot_directory,
+        TEMPORARY_SUFFIX, manifest_path, parse_reservation_file, parse_snapshot_file, parse_term_file,
+        snapshot_directory,
     },
     manifest_file::decode_manifest,
     survey,
@@ -31,28 +31,33 @@ pub struct StaleFiles {
     pub left: usize,
 }
 
-/// See `CheckpointStore::retire`.
-pub(super) async fn retire(disk: &dyn Disk, root: &Path, id: CheckpointId) -> Result<()> {
-    let path = checkpoint_directory(root, id);
-    let deleted = async {
-        remove(disk, &path.join(MANIFEST)).await?;
-        // Also if it was gone already: whoever removed it may not have come to this line.
-        match disk.sync_dir(&path).await {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-            synced => synced?,
+/// Takes away the names of these checkpoints' manifests, and gives those that are not there any more: they are gone for good
+/// once the directory is synced. What fails may be tried again.
+pub(super) async fn unlink_manifests(disk: &dyn Disk, root: &Path, ids: &[CheckpointId]) -> Vec<CheckpointId> {
+    let mut unlinked = Vec::new();
+    for id in ids {
+        if unlink_manifest(disk, &manifest_path(root, *id)).await.is_ok() {
+            unlinked.push(*id);
         }
-        match disk.remove_dir(&path).await {
-            // A manifest that never got its name.
-            Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => {
-                for entry in disk.list(&path).await? {
-                    remove(disk, &path.join(&entry.name)).await?;
-                }
-                or_gone(disk.remove_dir(&path).await)
-            }
-            removed => or_gone(removed),
-        }
-    };
-    deleted.await.at(|| format!("deleting {}", path.display()))
+    }
+    unlinked
+}
+
+async fn unlink_manifest(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path).await {
+        // Its publication may have failed before it had its name.
+        Err(e) if e.kind() == ErrorKind::NotFound => remove(disk, &temporary(path)).await,
+        removed => removed,
+    }
+}
+
+/// Removes what a process has left that died while it wrote files of the directory itself. Only who holds the directory's
+/// lock writes there.
+pub(super) async fn remove_unfinished(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+    for entry in disk.list(root).await?.iter().filter(|e| e.name.ends_with(TEMPORARY_SUFFIX)) {
+        remove(disk, &root.join(&entry.name)).await?;
+    }
+    Ok(())
 }
 
 /// See `CheckpointStore::remove_stale_files`.
@@ -64,13 +69,12 @@ pub(super) async fn remove_stale_files(disk: &dyn Disk, root: &Path, current: At
     if stale.is_empty() {
         return Ok(StaleFiles { removed: 0, left: 0 });
     }
-    let Survey { begun, completed, .. } = survey(disk, root).await?;
-    for id in begun.iter().filter(|id| !completed.contains(id)) {
-        // Its manifest may have been removed by a process that died before it could sync that: then it may come back.
-        or_gone(disk.sync_dir(&checkpoint_directory(root, *id)).await).at(place)?;
-    }
+    let completed = survey(disk, root).await?.completed;
     let known = if planted!(OlderCheckpointsForgotten) { completed.len().saturating_sub(1) } else { 0 }; // SlateDB 355
     let named = named_files(disk, root, &completed[known..]).await?;
+    // Whoever unlinked a manifest that is not there may not have synced that yet, or died before: then it could come back,
+    // and with it its claim. So only now, when all have been looked for.
+    disk.sync_dir(root).await.at(place)?;
     let (needed, unneeded): (Vec<_>, Vec<_>) = stale.into_iter().partition(|name| named.contains(name));
     for name in &unneeded {
         remove(disk, &directory.join(name)).await.at(place)?;
@@ -80,14 +84,19 @@ pub(super) async fn remove_stale_files(disk: &dyn Disk, root: &Path, current: At
 
 /// See `CheckpointStore::tidy`.
 pub(super) async fn tidy(disk: &dyn Disk, root: &Path, retained: u32) -> Result<()> {
-    let Survey { begun, completed, .. } = survey(disk, root).await?;
-    let kept = &completed[completed.len().saturating_sub(retained.max(1) as usize)..];
-    for id in begun.iter().filter(|id| !kept.contains(id)) {
-        retire(disk, root, *id).await?;
+    let place = || format!("cleaning up {}", root.display());
+    let completed = survey(disk, root).await?.completed;
+    let (obsolete, kept) = completed.split_at(completed.len().saturating_sub(retained.max(1) as usize));
+    for id in obsolete {
+        remove(disk, &manifest_path(root, *id)).await.at(place)?;
     }
+    remove_unfinished(disk, root).await.at(place)?;
+    remove_superseded(disk, root).await.at(place)?;
+    // Without this, removed files come back after loss of power, and nobody looks again once the job has ended; manifests
+    // would come back without the files that they name. Also if all was gone already.
+    disk.sync_dir(root).await.at(place)?;
     let named = named_files(disk, root, kept).await?;
-    remove_unnamed(disk, root, &named).await.at(|| format!("cleaning up {}", root.display()))?;
-    remove_stale(disk, root).await.at(|| format!("cleaning up {}", root.display()))
+    remove_unnamed(disk, root, &named).await.at(place)
 }
 
 /// The snapshot files that these checkpoints name. One of them may be gone meanwhile; but as long as one cannot be read, nobody
@@ -95,7 +104,7 @@ pub(super) async fn tidy(disk: &dyn Disk, root: &Path, retained: u32) -> Result<
 async fn named_files(disk: &dyn Disk, root: &Path, completed: &[CheckpointId]) -> Result<BTreeSet<String>> {
     let mut named = BTreeSet::new();
     for id in completed {
-        let path = checkpoint_directory(root, *id).join(MANIFEST);
+        let path = manifest_path(root, *id);
         let bytes = match read_file(disk, &path).await {
             Err(e) if e.kind() == ErrorKind::NotFound || planted!(UnreadableNamesNothing) => continue, // FLINK-7783
             read => read.at(|| format!("reading manifest {}", path.display()))?,
@@ -122,25 +131,27 @@ async fn remove_unnamed(disk: &dyn Disk, root: &Path, named: &BTreeSet<String>) 
     disk.sync_dir(&directory).await
 }
 
-/// Nobody writes into the directory itself but the one who holds its lock.
-async fn remove_stale(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+/// Removes claims that newer ones outrank.
+pub(super) async fn remove_superseded(disk: &dyn Disk, root: &Path) -> io::Result<()> {
     let entries = disk.list(root).await?;
-    let newest = entries.iter().filter_map(|e| parse_term_file(&e.name)).max();
-    let superseded = |name: &str| parse_term_file(name).is_some_and(|term| Some(term) < newest);
-    for entry in entries.iter().filter(|e| e.name.ends_with(TEMPORARY_SUFFIX) || superseded(&e.name)) {
+    let term = entries.iter().filter_map(|e| parse_term_file(&e.name)).max();
+    let reserved = entries.iter().filter_map(|e| parse_reservation_file(&e.name)).max();
+    let is_superseded = |name: &str| {
+        let outranked = parse_reservation_file(name).is_some_and(|through| Some(through) < reserved);
+        outranked || parse_term_file(name).is_some_and(|old| Some(old) < term)
+    };
+    for entry in entries.iter().filter(|e| is_superseded(&e.name)) {
         remove(disk, &root.join(&entry.name)).await?;
     }
-    // Without this, removed files come back after loss of power, and nobody looks again once the job has ended.
-    disk.sync_dir(root).await
+    Ok(())
 }
 
 /// Removes a file that may be gone already.
 async fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    or_gone(disk.remove_file(path).await)
-}
-
-fn or_gone(result: io::Result<()>) -> io::Result<()> {
-    result.or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) })
+    match disk.remove_file(path).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 #[cfg(test)]
@@ -176,18 +187,17 @@ mod tests {
         })
     }
 
-    /// Checkpoints 2, 4 and 6 have completed, 1 was half deleted, 3 and 5 were given up; the third term runs.
+    /// Checkpoints 2, 4 and 6 have completed, 5 was given up while its manifest was written; the third term runs.
     fn littered() -> MemoryDisk {
         let disk = MemoryDisk::with([("/c/lock", ""), ("/c/job.json", "{}"), ("/c/finished.tmp", "")]);
         for id in 1..7 {
-            disk.put(format!("/c/chk-{id}/manifest.tmp"), b"");
-            disk.take(format!("/c/chk-{id}/manifest.tmp"));
             disk.put(format!("/c/state/{}", file_of(id)), b"");
         }
         for id in [2, 4, 6] {
-            disk.put(format!("/c/chk-{id}/manifest"), &manifest(id));
+            disk.put(format!("/c/chk-{id}"), &manifest(id));
         }
-        for name in ["chk-3/manifest.tmp", "state/count-1-1.3-1.state", "term-2", "term-3", "term-4.tmp"] {
+        let more = ["chk-5.tmp", "state/count-1-1.3-1.state", "term-2", "term-3", "term-4.tmp"];
+        for name in more.into_iter().chain(["reserved-9", "reserved-16", "reserved-32.tmp"]) {
             disk.put(Path::new("/c").join(name), b"");
         }
         disk
@@ -198,12 +208,11 @@ mod tests {
     }
 
     const KEPT: &[&str] = &[
-        "/c/chk-4/",
-        "/c/chk-4/manifest",
-        "/c/chk-6/",
-        "/c/chk-6/manifest",
+        "/c/chk-4",
+        "/c/chk-6",
         "/c/job.json",
         "/c/lock",
+        "/c/reserved-16",
         "/c/state/",
         "/c/state/count-0-1.2-3.state",
         "/c/state/count-0-1.2-4.state",
@@ -233,13 +242,13 @@ mod tests {
         disk.lose_power();
         assert_eq!(kept(&disk), KEPT);
         tidied(&disk, 0).expect("nothing fails");
-        assert!(kept(&disk).iter().any(|path| path == "/c/chk-6/manifest"), "one is always kept");
+        assert!(kept(&disk).iter().any(|path| path == "/c/chk-6"), "one is always kept");
     }
 
     #[test]
     fn it_may_be_tried_again_whatever_failed() {
         for (operation, path) in
-            [("remove_file", "chk-2/manifest"), ("remove_file", "term-2"), ("sync_dir", "chk-5"), ("list", "state")]
+            [("remove_file", "chk-2"), ("remove_file", "reserved-9"), ("sync_dir", "/c"), ("list", "state")]
         {
             let disk = littered();
             disk.fail_next(operation, path, ErrorKind::Other);
@@ -253,7 +262,7 @@ mod tests {
     #[test]
     fn a_damaged_checkpoint_is_left_as_it_is() {
         let disk = littered();
-        disk.put("/c/chk-4/manifest", b"torn");
+        disk.put("/c/chk-4", b"torn");
         for error in [tidied(&disk, 2), removed(&disk, 9).map(drop)].map(|r| r.expect_err("nobody knows what it names"))
         {
             assert_eq!(error.kind, crate::error::ErrorKind::Damaged);
@@ -267,7 +276,7 @@ mod tests {
         let disk = littered();
         assert_eq!(removed(&disk, 1).expect("nothing fails"), StaleFiles { removed: 0, left: 0 });
         assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 0, left: 4 });
-        now(retire(&disk, Path::new("/c"), CheckpointId(2))).expect("nothing fails");
+        assert_eq!(now(unlink_manifests(&disk, Path::new("/c"), &[CheckpointId(2)])), [CheckpointId(2)]);
         assert_eq!(files(&disk).split(' ').count(), 7, "whoever retires a checkpoint deletes no snapshot file");
         assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 2, left: 2 });
         assert_eq!(files(&disk), "0-1.2-3.state 0-1.2-4.state 0-1.3-5.state 0-1.3-6.state 1-1.3-1.state");
@@ -278,12 +287,29 @@ mod tests {
     #[test]
     fn files_go_only_after_the_manifest_is_gone_for_good() {
         let disk = littered();
-        disk.fail_next("sync_dir", "chk-2", ErrorKind::Other);
-        now(retire(&disk, Path::new("/c"), CheckpointId(2))).expect_err("an operation fails");
-        disk.fail_next("sync_dir", "chk-2", ErrorKind::Other);
-        removed(&disk, 3).expect_err("an operation fails");
+        now(unlink_manifests(&disk, Path::new("/c"), &[CheckpointId(2)]));
+        for clean_up in [|disk: &_| removed(disk, 3).map(drop), |disk: &_| tidied(disk, 2)] {
+            disk.fail_next("sync_dir", "/c", ErrorKind::Other);
+            clean_up(&disk).expect_err("an operation fails");
+            disk.lose_power();
+            assert!(kept(&disk).iter().any(|path| path == "/c/chk-2"));
+            assert!(files(&disk).contains("0-1.1-2.state"), "{}", files(&disk));
+            now(unlink_manifests(&disk, Path::new("/c"), &[CheckpointId(2)]));
+        }
+        assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 2, left: 2 });
         disk.lose_power();
-        assert!(kept(&disk).iter().any(|path| path == "/c/chk-2/manifest"));
-        assert!(files(&disk).contains("0-1.1-2.state"), "{}", files(&disk));
+        assert!(kept(&disk).iter().all(|path| path != "/c/chk-2"));
+    }
+
+    /// Which may be none: one whose publication failed, or that another has unlinked.
+    #[test]
+    fn an_unlink_that_fails_is_told_and_may_be_tried_again() {
+        let disk = littered();
+        let ids = [2, 3, 4, 5].map(CheckpointId);
+        disk.fail_next("remove_file", "chk-4", ErrorKind::Other);
+        assert_eq!(now(unlink_manifests(&disk, Path::new("/c"), &ids)), [2, 3, 5].map(CheckpointId));
+        assert_eq!(now(unlink_manifests(&disk, Path::new("/c"), &ids)), ids);
+        let manifests = |path: &String| path.starts_with("/c/chk-");
+        assert_eq!(kept(&disk).into_iter().filter(manifests).collect::<Vec<_>>(), ["/c/chk-6"]);
     }
 }

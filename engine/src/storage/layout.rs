@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::id::{AttemptId, CheckpointId, TaskId};
 
-/// What the name of a checkpoint's directory begins with.
+/// What the name of a checkpoint's manifest begins with.
 pub const CHECKPOINT_PREFIX: &str = "chk-";
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const JOB: &str = "job.json";
 pub(super) const FINISHED: &str = "finished";
-/// The name of a checkpoint's manifest, in the checkpoint's directory.
-pub const MANIFEST: &str = "manifest";
 /// The directory of all snapshot files, in the job's checkpoint directory.
 pub const SNAPSHOT_DIRECTORY: &str = "state";
 /// What the name of a snapshot file ends with.
@@ -19,17 +17,29 @@ pub const SNAPSHOT_SUFFIX: &str = ".state";
 /// What a file's name ends with until the file is whole and synced.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 const TERM_PREFIX: &str = "term-";
+const RESERVATION_PREFIX: &str = "reserved-";
 
-/// The directory of a checkpoint.
+/// The path of a checkpoint's manifest: the file that is the checkpoint to those who restore it.
 #[must_use]
-pub fn checkpoint_directory(root: &Path, id: CheckpointId) -> PathBuf {
+pub fn manifest_path(root: &Path, id: CheckpointId) -> PathBuf {
     root.join(format!("{CHECKPOINT_PREFIX}{id}"))
 }
 
-/// The checkpoint whose directory has this name.
+/// The checkpoint whose manifest has this name.
 #[must_use]
-pub fn parse_checkpoint_directory(name: &str) -> Option<CheckpointId> {
+pub fn parse_manifest_file(name: &str) -> Option<CheckpointId> {
     numbered(name, CHECKPOINT_PREFIX).map(CheckpointId)
+}
+
+/// The name of the file that claims all numbers of checkpoints up to this one.
+pub(super) fn reservation_file(through: CheckpointId) -> String {
+    format!("{RESERVATION_PREFIX}{through}")
+}
+
+/// Up to which number the file of this name claims those of checkpoints.
+#[must_use]
+pub fn parse_reservation_file(name: &str) -> Option<CheckpointId> {
+    numbered(name, RESERVATION_PREFIX).map(CheckpointId)
 }
 
 pub(super) fn term_file(term: u32) -> String {
@@ -78,10 +88,14 @@ mod tests {
 
     #[test]
     fn names_are_parsed_whole() {
-        assert_eq!(parse_checkpoint_directory("chk-12"), Some(CheckpointId(12)));
+        assert_eq!(parse_manifest_file("chk-12"), Some(CheckpointId(12)));
         for name in ["chk-", "chk-1x", "chk-012", "chk-+1", "chk--1", "xchk-1", "chk-1.tmp", "chk-99999999999999999999"]
         {
-            assert_eq!(parse_checkpoint_directory(name), None, "{name}");
+            assert_eq!(parse_manifest_file(name), None, "{name}");
+        }
+        assert_eq!(parse_reservation_file(&reservation_file(CheckpointId(16))), Some(CheckpointId(16)));
+        for name in ["reserved-", "reserved-16.tmp", "reserved-016", "reserved-1x", "xreserved-1"] {
+            assert_eq!(parse_reservation_file(name), None, "{name}");
         }
         assert_eq!(parse_term_file(&term_file(7)), Some(7));
         let (subtask, attempt) = (SubtaskId { vertex: VertexId(0), index: 11 }, AttemptId { term: 1, number: 20 });

@@ -3,12 +3,12 @@
 use std::{io::ErrorKind, path::Path};
 
 use super::{
-    atomic_file::read_file,
-    layout::{MANIFEST, parse_checkpoint_directory},
+    atomic_file::{parent, read_file},
+    layout::parse_manifest_file,
 };
 use crate::{
     checkpoint::Manifest,
-    env::Disk,
+    env::{Disk, EntryKind},
     error::{Context, Error, Result},
     stream::hash_bytes,
 };
@@ -66,33 +66,50 @@ pub fn decode_manifest(bytes: &[u8], path: &Path) -> Result<Manifest> {
     }
 }
 
-/// The manifest in a checkpoint's directory, `…/chk-<id>`.
+/// The manifest in the file at this path, `…/chk-<id>`.
 ///
 /// # Errors
 /// `BadInput` if there is none; those of [`decode_manifest`]; `Unavailable` if the disk fails.
-pub async fn read_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Result<Manifest> {
-    let path = checkpoint_directory.join(MANIFEST);
-    let bytes = match read_file(disk, &path).await {
+pub async fn read_manifest(disk: &dyn Disk, path: &Path) -> Result<Manifest> {
+    let id = path.file_name().and_then(|name| name.to_str()).and_then(parse_manifest_file);
+    if id.is_none() {
+        return Err(no_checkpoint(path));
+    }
+    let bytes = match read_file(disk, path).await {
         Ok(bytes) => bytes,
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Err(Error::bad_input(format!(
-                "{} holds no completed checkpoint: it has no manifest; name a directory chk-<id> that has one",
-                checkpoint_directory.display()
-            )));
+            return Err(no_checkpoint(path));
         }
+        Err(_) if is_directory(disk, path).await => return Err(old_layout(path)),
         Err(e) => return Err(e).at(|| format!("reading manifest {}", path.display())),
     };
-    let manifest = decode_manifest(&bytes, &path)?;
-    let name = checkpoint_directory.file_name().and_then(|n| n.to_str());
-    if name.and_then(parse_checkpoint_directory) != Some(manifest.checkpoint) {
+    let manifest = decode_manifest(&bytes, path)?;
+    if id != Some(manifest.checkpoint) {
         return Err(Error::bad_input(format!(
-            "{} holds checkpoint {}: its directory must be named chk-{}",
-            checkpoint_directory.display(),
+            "{} holds checkpoint {}: it must be named chk-{}",
+            path.display(),
             manifest.checkpoint,
             manifest.checkpoint
         )));
     }
     Ok(manifest)
+}
+
+fn no_checkpoint(path: &Path) -> Error {
+    Error::bad_input(format!("{} is no completed checkpoint: name a file chk-<id> that is there", path.display()))
+}
+
+/// What is said of a checkpoint that is a directory, with its manifest inside.
+pub(super) fn old_layout(path: &Path) -> Error {
+    Error::bad_input(format!(
+        "{} is a directory, as an older build made one for each checkpoint, and this build reads only checkpoints that are \
+         files: go on with the build that wrote it, or choose another directory",
+        path.display()
+    ))
+}
+
+async fn is_directory(disk: &dyn Disk, path: &Path) -> bool {
+    disk.metadata(path).await.is_ok_and(|metadata| metadata.kind == EntryKind::Directory)
 }
 
 /// Reads the manifest of a checkpoint that is about to be acted upon, and makes sure that it stays. The process that
@@ -101,9 +118,10 @@ pub async fn read_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Resu
 ///
 /// # Errors
 /// Those of [`read_manifest`]: a checkpoint that cannot be read is never skipped (I20).
-pub async fn settle_manifest(disk: &dyn Disk, checkpoint_directory: &Path) -> Result<Manifest> {
-    let manifest = read_manifest(disk, checkpoint_directory).await?;
-    disk.sync_dir(checkpoint_directory).await.at(|| format!("syncing {}", checkpoint_directory.display()))?;
+pub async fn settle_manifest(disk: &dyn Disk, path: &Path) -> Result<Manifest> {
+    let manifest = read_manifest(disk, path).await?;
+    let directory = parent(path);
+    disk.sync_dir(directory).await.at(|| format!("syncing {}", directory.display()))?;
     Ok(manifest)
 }
 

@@ -4,7 +4,8 @@
 //!   lock                       held by the job manager's process
 //!   job.json                   whose directory it is
 //!   term-3                     the newest term that a job manager has claimed
-//!   chk-7/manifest             its durable presence makes checkpoint 7 exist
+//!   reserved-16                all numbers of checkpoints up to 16 may have been used
+//!   chk-7                      the manifest of checkpoint 7: its durable presence makes the checkpoint exist
 //!   state/count-1-3.2-1.state  a snapshot of subtask count/1, or a part of one, written by attempt 3.2
 //!   finished                   the job has committed all its output
 //! ```
@@ -36,8 +37,8 @@ pub use clean_up::StaleFiles;
 pub use directories::create_directories;
 pub use job_file::JobFile;
 pub use layout::{
-    CHECKPOINT_PREFIX, MANIFEST, SNAPSHOT_DIRECTORY, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, checkpoint_directory,
-    parse_checkpoint_directory, parse_snapshot_file, snapshot_directory,
+    CHECKPOINT_PREFIX, SNAPSHOT_DIRECTORY, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, manifest_path, parse_manifest_file,
+    parse_reservation_file, parse_snapshot_file, snapshot_directory,
 };
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
 pub use snapshot_file::{SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer};

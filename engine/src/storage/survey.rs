@@ -1,13 +1,14 @@
 //! What a checkpoint directory holds, by its names alone.
 
-use std::{io, path::Path};
+use std::path::Path;
 
 use super::{
-    layout::{FINISHED, MANIFEST, checkpoint_directory, parse_checkpoint_directory},
+    layout::{FINISHED, parse_manifest_file, parse_reservation_file},
+    manifest_file::old_layout,
     read_manifest,
 };
 use crate::{
-    env::Disk,
+    env::{Disk, EntryKind},
     error::{Context, Result},
     id::CheckpointId,
 };
@@ -15,10 +16,10 @@ use crate::{
 /// What rests in a checkpoint directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// The numbers that were used and whose directories are still there, ascending.
-    pub begun: Vec<CheckpointId>,
-    /// Those of them that completed, which is those with a manifest, damaged or not; ascending.
+    /// The checkpoints that completed, which is those with a manifest, damaged or not; ascending.
     pub completed: Vec<CheckpointId>,
+    /// All numbers up to this one may have been used, whether anything is left of them or not.
+    pub reserved: Option<CheckpointId>,
     /// Whether the job has committed all its output.
     pub finished: bool,
 }
@@ -26,21 +27,23 @@ pub struct Survey {
 /// Looks at the names in a checkpoint directory. Changes nothing, and needs no lock.
 ///
 /// # Errors
-/// `Unavailable`, naming the path, if the disk fails.
+/// `Unavailable`, naming the path, if the disk fails; `BadInput` if a checkpoint of an older layout is there: to overlook it
+/// would be to begin anew in silence (I20).
 pub async fn survey(disk: &dyn Disk, directory: &Path) -> Result<Survey> {
     let entries = disk.list(directory).await.at(|| format!("checkpoint directory {}", directory.display()))?;
-    let mut begun: Vec<CheckpointId> = entries.iter().filter_map(|e| parse_checkpoint_directory(&e.name)).collect();
-    begun.sort_unstable();
     let mut completed = Vec::new();
-    for id in &begun {
-        let path = checkpoint_directory(directory, *id);
-        let manifest = path.join(MANIFEST);
-        match disk.metadata(&manifest).await {
-            Ok(_) if planted!(UnreadableNewestSkipped) && read_manifest(disk, &path).await.is_err() => {} // FLINK-22502
-            Ok(_) => completed.push(*id),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e).at(|| format!("manifest {}", manifest.display())),
+    for entry in &entries {
+        let Some(id) = parse_manifest_file(&entry.name) else { continue };
+        let path = directory.join(&entry.name);
+        if entry.kind == EntryKind::Directory {
+            return Err(old_layout(&path));
         }
+        if planted!(UnreadableNewestSkipped) && read_manifest(disk, &path).await.is_err() {
+            continue; // FLINK-22502
+        }
+        completed.push(id);
     }
-    Ok(Survey { begun, completed, finished: entries.iter().any(|e| e.name == FINISHED) })
+    completed.sort_unstable();
+    let reserved = entries.iter().filter_map(|e| parse_reservation_file(&e.name)).max();
+    Ok(Survey { completed, reserved, finished: entries.iter().any(|e| e.name == FINISHED) })
 }

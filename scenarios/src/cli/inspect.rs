@@ -15,7 +15,7 @@ use tidegate::{
     id::CheckpointId,
     key_group::KeyGroupRange,
     state::SubtaskSnapshot,
-    storage::{JobFile, SnapshotStore, checkpoint_directory, parse_checkpoint_directory, read_manifest, survey},
+    storage::{JobFile, SnapshotStore, manifest_path, parse_manifest_file, read_manifest, survey},
 };
 
 use super::{
@@ -85,19 +85,22 @@ async fn look(disk: Arc<dyn Disk>, args: &InspectArgs) -> Result<DirectoryReport
 
 /// The checkpoint directory that is meant, and which of its checkpoints.
 async fn find_root(disk: &dyn Disk, path: &Path, all: bool) -> Result<(PathBuf, Choice)> {
+    let id = path.file_name().and_then(OsStr::to_str).and_then(parse_manifest_file);
     match disk.metadata(path).await {
-        Ok(metadata) if metadata.kind == EntryKind::Directory => {}
-        Ok(_) => return Err(Error::bad_input(format!("{} is not a directory: {REMEDY}", path.display()))),
+        Ok(metadata) => match (metadata.kind, id) {
+            // Also a directory of this name, which is of an older layout: the survey says so.
+            (_, Some(id)) => {
+                let root = path.parent().filter(|root| !root.as_os_str().is_empty());
+                Ok((root.unwrap_or(Path::new(".")).to_owned(), Choice::Only(id)))
+            }
+            (EntryKind::Directory, None) => Ok((path.to_owned(), if all { Choice::All } else { Choice::Newest })),
+            (_, None) => Err(Error::bad_input(format!("{} is not a directory: {REMEDY}", path.display()))),
+        },
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::bad_input(format!("{} does not exist: {REMEDY}", path.display())));
+            Err(Error::bad_input(format!("{} does not exist: {REMEDY}", path.display())))
         }
-        Err(e) => return Err(e).at(|| path.display()),
+        Err(e) => Err(e).at(|| path.display()),
     }
-    let id = path.file_name().and_then(OsStr::to_str).and_then(parse_checkpoint_directory);
-    if let (Some(id), Some(root)) = (id, path.parent()) {
-        return Ok((root.to_owned(), Choice::Only(id)));
-    }
-    Ok((path.to_owned(), if all { Choice::All } else { Choice::Newest }))
 }
 
 const REMEDY: &str = "name the directory that a job was given as --checkpoint-dir, or a chk-<id> in it";
@@ -111,7 +114,7 @@ async fn look_once(
 ) -> Result<Option<DirectoryReport>> {
     let found = survey(&**disk, root).await?;
     let job = match JobFile::read(&**disk, root).await {
-        Ok(None) if found.begun.is_empty() => {
+        Ok(None) if found.completed.is_empty() => {
             let message = format!("{} is not a checkpoint directory of Tidegate's: {REMEDY}", root.display());
             return Err(Error::bad_input(message));
         }
@@ -121,7 +124,7 @@ async fn look_once(
     };
     let newest = found.completed.last().copied();
     let mut checkpoints = Vec::new();
-    for id in found.begun.iter().copied() {
+    for id in found.completed.iter().copied() {
         let (listed, open) = match choice {
             Choice::Newest => (true, Some(id) == newest),
             Choice::All => (true, true),
@@ -130,14 +133,9 @@ async fn look_once(
         if !listed {
             continue;
         }
-        let path = checkpoint_directory(root, id);
-        let condition = if found.completed.contains(&id) {
-            let Some(condition) = inspect_checkpoint(disk, root, id, open.then_some(entries)).await? else {
-                return Ok(None);
-            };
-            condition
-        } else {
-            Condition::NotCompleted
+        let path = manifest_path(root, id);
+        let Some(condition) = inspect_checkpoint(disk, root, id, open.then_some(entries)).await? else {
+            return Ok(None);
         };
         checkpoints.push(CheckpointReport { checkpoint: id, path: path.display().to_string(), condition });
     }
@@ -151,7 +149,7 @@ async fn inspect_checkpoint(
     id: CheckpointId,
     entries: Option<usize>,
 ) -> Result<Option<Condition>> {
-    let path = checkpoint_directory(root, id);
+    let path = manifest_path(root, id);
     let condition = match read_manifest(&**disk, &path).await {
         Ok(manifest) => {
             let mut vertices = Vec::new();

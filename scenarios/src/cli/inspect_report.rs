@@ -39,11 +39,9 @@ pub(crate) struct CheckpointReport {
 #[derive(Serialize)]
 #[serde(tag = "condition", rename_all = "kebab-case")]
 pub(crate) enum Condition {
-    /// It has no manifest: it was begun, and given up or not finished yet.
-    NotCompleted,
     /// Its manifest cannot be read.
     Damaged { reason: String },
-    /// It has a manifest. `vertices` is empty unless its contents were asked for; they may be damaged.
+    /// Its manifest can be read. `vertices` is empty unless its contents were asked for; they may be damaged.
     Completed {
         job: String,
         attempt: String,
@@ -96,7 +94,6 @@ impl Condition {
     /// What is wrong with it.
     pub fn damage(&self) -> Vec<&str> {
         match self {
-            Self::NotCompleted => Vec::new(),
             Self::Damaged { reason } => vec![reason],
             Self::Completed { vertices, .. } => {
                 vertices.iter().flat_map(|v| &v.subtasks).filter_map(|s| s.damage.as_deref()).collect()
@@ -162,7 +159,6 @@ impl CheckpointReport {
     fn row(&self) -> [String; 5] {
         let id = self.checkpoint.to_string();
         match &self.condition {
-            Condition::NotCompleted => [id, "not completed".into(), String::new(), String::new(), String::new()],
             Condition::Damaged { .. } => [id, "damaged".into(), String::new(), String::new(), String::new()],
             Condition::Completed { attempt, is_final, completed_at_ms, duration_us, bytes, .. } => {
                 let at = SystemTime::UNIX_EPOCH + Duration::from_millis(*completed_at_ms);
@@ -176,7 +172,6 @@ impl CheckpointReport {
 
     fn write_contents(&self, text: &mut String) {
         let (vertices, metrics) = match &self.condition {
-            Condition::NotCompleted => return,
             Condition::Damaged { reason } => {
                 let _ = write!(text, "\ncheckpoint {}\n  DAMAGED: {reason}\n", self.checkpoint);
                 return;

@@ -20,7 +20,7 @@ use super::{
 pub fn spec(seed: Seed) -> Result<RunSpec> {
     aimed(seed, word_count::spec(seed), |random, _| {
         let step = *random.pick(&[
-            StepKind::CheckpointDirectorySynced,
+            StepKind::CheckpointTriggered,
             StepKind::PartOpened,
             StepKind::StateFrozen,
             StepKind::AllAcknowledged,

@@ -20,6 +20,7 @@ const PUBLICATION: &[(StepKind, DiskOp)] = &[
     (StepKind::ManifestWritten, DiskOp::Sync),
     (StepKind::ManifestSynced, DiskOp::Rename),
     (StepKind::ManifestRenamed, DiskOp::SyncDir),
+    (StepKind::ObsoleteUnlinked, DiskOp::SyncDir),
 ];
 
 /// The run of a seed.

@@ -77,17 +77,16 @@ impl Outcome {
     }
 }
 
-/// Changes the manifest of a checkpoint's directory into another valid one.
-pub fn edit_manifest(checkpoint: &Path, edit: impl FnOnce(&mut Manifest)) {
-    let mut manifest = manifest(checkpoint);
+/// Changes a manifest into another valid one.
+pub fn edit_manifest(path: &Path, edit: impl FnOnce(&mut Manifest)) {
+    let mut manifest = manifest(path);
     edit(&mut manifest);
-    fs::write(checkpoint.join("manifest"), encode_manifest(&manifest)).unwrap();
+    fs::write(path, encode_manifest(&manifest)).unwrap();
 }
 
-/// The manifest in a checkpoint's directory.
-pub fn manifest(checkpoint: &Path) -> Manifest {
-    let path = checkpoint.join("manifest");
-    decode_manifest(&fs::read(&path).unwrap(), &path).unwrap()
+/// The manifest in a file.
+pub fn manifest(path: &Path) -> Manifest {
+    decode_manifest(&fs::read(path).unwrap(), path).unwrap()
 }
 
 /// Copies a file, or a directory with all that is in it.

@@ -10,7 +10,7 @@ use std::{
 
 use tidegate::{
     checkpoint::SnapshotFile,
-    storage::{decode_manifest, parse_checkpoint_directory},
+    storage::{decode_manifest, parse_manifest_file},
 };
 
 use super::support::{Outcome, Place, assert_exactly_once, copy, count, manifest, remove, run, text};
@@ -67,8 +67,7 @@ pub fn replace(from: &str, to: &str) -> impl FnOnce(&Path) {
 /// The completed checkpoints, ascending.
 pub fn completed(place: &Place) -> Vec<u64> {
     let names = fs::read_dir(place.path("chk")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let ids = names.filter_map(|name| parse_checkpoint_directory(&name)).map(|id| id.0);
-    let mut ids: Vec<u64> = ids.filter(|id| place.path(&format!("chk/chk-{id}/manifest")).exists()).collect();
+    let mut ids: Vec<u64> = names.filter_map(|name| parse_manifest_file(&name)).map(|id| id.0).collect();
     ids.sort_unstable();
     ids
 }
@@ -94,28 +93,28 @@ impl Job {
         Self { place, newest }
     }
 
-    /// The path of a file of the newest checkpoint.
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.place.path(&format!("chk/chk-{}/{name}", self.newest))
+    /// The path of the newest checkpoint's manifest.
+    pub fn manifest(&self) -> PathBuf {
+        self.place.path(&format!("chk/chk-{}", self.newest))
     }
 
     /// The largest snapshot file of a subtask in the newest checkpoint.
     pub fn snapshot(&self, subtask: &str) -> SnapshotFile {
-        let manifest = manifest(&self.file(""));
+        let manifest = manifest(&self.manifest());
         let of_subtask = manifest.files().filter(|file| file.name.starts_with(subtask));
         of_subtask.max_by_key(|file| file.len).expect("every subtask has a snapshot").clone()
     }
 
     /// Whether the newest checkpoint says what belongs to it.
     fn is_readable(&self) -> bool {
-        let path = self.file("manifest");
+        let path = self.manifest();
         fs::read(&path).is_ok_and(|bytes| decode_manifest(&bytes, &path).is_ok())
     }
 
     /// The paths of all snapshot files that the newest checkpoint names.
     fn snapshots(&self) -> Vec<PathBuf> {
         let path = |file: &SnapshotFile| self.place.path("chk/state").join(&file.name);
-        manifest(&self.file("")).files().map(path).collect()
+        manifest(&self.manifest()).files().map(path).collect()
     }
 
     pub fn run(&self, arguments: &[&str]) -> Outcome {
@@ -153,7 +152,7 @@ impl Job {
         let visible = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("part-");
         let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().map(|e| e.unwrap().path());
         let checkpoint = if self.is_readable() { self.snapshots() } else { Vec::new() };
-        let files = list(self.place.path("out")).filter(visible).chain(list(self.file(""))).chain(checkpoint);
+        let files = list(self.place.path("out")).filter(visible).chain([self.manifest()]).chain(checkpoint);
         files.filter(|path| path.exists()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
     }
 

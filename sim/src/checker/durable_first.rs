@@ -177,7 +177,7 @@ mod tests {
 
     const TERM: &str = "/chk/term-1";
     const SNAPSHOT: &str = "/chk/state/sink-0-1.1-1.state";
-    const MANIFEST: &str = "/chk/chk-1/manifest";
+    const MANIFEST: &str = "/chk/chk-1";
     const PENDING: &str = "/output/.part-0-1.1-0-1.pending";
     const VISIBLE: &str = "/output/part-0-1-1.1-0";
 
@@ -284,7 +284,7 @@ mod tests {
                 (story().without(sync(SNAPSHOT)), "/chk/state/sink-0-1.1-1.state is acknowledged, but not durable"),
                 (story().without(taken()), "v2/0@1.1 acknowledges checkpoint 1 without a file"),
                 (story().without(frozen()), "/chk/state/sink-0-1.1-1.state is acknowledged, but nothing was frozen"),
-                (story().without(sync(MANIFEST)), "checkpoint 1 is completed, but /chk/chk-1/manifest is not durable"),
+                (story().without(sync(MANIFEST)), "checkpoint 1 is completed, but /chk/chk-1 is not durable"),
                 // SlateDB 433: the manifest names what is not durable yet.
                 (
                     story().before(completed(1), remove(SNAPSHOT)),
@@ -292,7 +292,7 @@ mod tests {
                 ),
                 (
                     story().without(completed(1)).without(sync(MANIFEST)),
-                    "checkpoint 1 is restored, but /chk/chk-1/manifest is not durable",
+                    "checkpoint 1 is restored, but /chk/chk-1 is not durable",
                 ),
                 (story().without(sync(VISIBLE)), "part-0-1-1.1-0 is committed, but its name is not durable"),
                 (
@@ -340,20 +340,17 @@ mod tests {
                     inline_story().before(sink(Step::Acknowledged), taken()),
                     "v2/0@1.1 takes sink-0-1.1-1.state for what belongs into the manifest",
                 ),
-                (
-                    inline_story().without(sync(MANIFEST)),
-                    "checkpoint 1 is completed, but /chk/chk-1/manifest is not durable",
-                ),
+                (inline_story().without(sync(MANIFEST)), "checkpoint 1 is completed, but /chk/chk-1 is not durable"),
                 (
                     inline_story().instead(whole(), inline(snapshot(), 7)),
-                    "checkpoint 1 is completed, but a snapshot in /chk/chk-1/manifest is not whole",
+                    "checkpoint 1 is completed, but a snapshot in /chk/chk-1 is not whole",
                 ),
                 (inline_story().instead(whole(), none), "checkpoint 1 is completed, but nothing is durable of sink/0"),
             ],
         );
         let cut = inline_story().instead(whole(), inline(half.clone(), hash_bytes(&half).0));
         let message = cut.told_to(&mut inlining()).expect_err("half of it is durable");
-        assert!(message.contains("/chk/chk-1/manifest is damaged: it is cut short"), "{message}");
+        assert!(message.contains("/chk/chk-1 is damaged: it is cut short"), "{message}");
     }
 
     #[test]

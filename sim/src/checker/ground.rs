@@ -1,7 +1,7 @@
 //! What the checkers of a run stand on: the job, what must come of it, and its checkpoints, each opened once for all of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -13,7 +13,7 @@ use tidegate::{
     id::{AttemptId, CheckpointId, TaskId},
     probe::KeyGroupContent,
     state::{KeyedStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
-    storage::{checkpoint_directory, decode_manifest, decode_snapshot, parse_checkpoint_directory, snapshot_directory},
+    storage::{decode_manifest, decode_snapshot, manifest_path, parse_manifest_file, snapshot_directory},
     stream::{CheckpointMode, hash_bytes},
 };
 
@@ -103,12 +103,13 @@ impl Ground {
     }
 
     fn manifest_path(&self, id: CheckpointId) -> PathBuf {
-        checkpoint_directory(&self.root, id).join("manifest")
+        manifest_path(&self.root, id)
     }
 
     /// The manifests that anybody could come across, now or after a loss of all power, as far as they can be read.
     pub(super) fn existing_manifests(&self, disk: &dyn DiskView) -> Vec<Arc<Manifest>> {
-        let ids: Vec<_> = disk.list(&self.root).iter().filter_map(|name| parse_checkpoint_directory(name)).collect();
+        let names = [disk.list(&self.root), disk.list_durable(&self.root)].concat();
+        let ids: BTreeSet<_> = names.iter().filter_map(|name| parse_manifest_file(name)).collect();
         let both = |id: CheckpointId| [self.manifest(id, disk), self.durable_manifest(id, disk)];
         ids.into_iter().flat_map(both).flatten().collect()
     }

@@ -83,6 +83,8 @@ pub trait DiskView {
     fn read_durable(&self, path: &Path) -> Option<Bytes>;
     /// The names in a directory, sorted.
     fn list(&self, path: &Path) -> Vec<String>;
+    /// Those that would be left if all power were lost now.
+    fn list_durable(&self, path: &Path) -> Vec<String>;
 }
 
 /// What checkers know of a run before it begins.
@@ -136,7 +138,7 @@ pub fn all(context: &Context) -> Vec<Box<dyn Checker>> {
         Box::new(durable_first::DurableFirst::new(&ground)),
         Box::new(commit_after_manifest::CommitAfterManifest::new(&ground)),
         Box::new(fencing::Fencing::default()),
-        Box::new(rising_ids::RisingIds::default()),
+        Box::new(rising_ids::RisingIds::new(&ground)),
         Box::new(reachable_kept::ReachableKept::new(&ground)),
         Box::new(nothing_left::NothingLeft::new(&ground)),
         Box::new(key_ownership::KeyOwnership::new(&ground)),

@@ -1,6 +1,6 @@
 //! I9, the other half: a job that has FINISHED leaves nothing behind. In the checkpoint directory there are the lock, the job's
-//! file, the newest term, the record of the end, and the newest completed checkpoints, as many as the job keeps, each with
-//! its manifest alone, and exactly the snapshot files that these name. In the output directory there are visible parts and the marker.
+//! file, the newest term, the newest claim on numbers, the record of the end, the manifests of the newest completed
+//! checkpoints, as many as the job keeps, and exactly the snapshot files that these name. In the output directory there are visible parts and the marker.
 //!
 //! Exempt are hidden parts (in progress or pending) of a superseded attempt, unless they are known to have been there when
 //! the last checkpoint completed. A task that was cut off and does not know that it is superseded may begin or rename a
@@ -23,6 +23,7 @@ use super::{Checker, DiskView, ground::Ground};
 pub(super) struct NothingLeft {
     ground: Ground,
     term: Option<u32>,
+    reserved: Option<CheckpointId>,
     attempt: Option<AttemptId>,
     completed: BTreeSet<CheckpointId>,
     /// Hidden parts and snapshot files that were reported since the last checkpoint completed, and those that were reported before.
@@ -35,6 +36,7 @@ impl NothingLeft {
         Self {
             ground: ground.clone(),
             term: None,
+            reserved: None,
             attempt: None,
             completed: BTreeSet::new(),
             recent: BTreeSet::new(),
@@ -67,20 +69,17 @@ impl NothingLeft {
     fn check_checkpoints(&self, disk: &dyn DiskView) -> Result<(), String> {
         let root = &self.ground.root;
         let kept: Vec<CheckpointId> = self.completed.iter().rev().take(self.ground.retained()).copied().collect();
-        let directories: Vec<String> = kept.iter().map(|id| format!("chk-{id}")).collect();
-        let term = self.term.map(|term| format!("term-{term}"));
-        for name in disk.list(root) {
-            let files = ["lock", "job.json", "finished", "state"].contains(&&*name) || Some(&name) == term.as_ref();
-            if !files && !directories.contains(&name) {
-                return Err(format!("{} is left behind", root.join(name).display()));
-            }
+        let claims = [self.term.map(|term| format!("term-{term}")), self.reserved.map(|n| format!("reserved-{n}"))];
+        let manifests = kept.iter().map(|id| format!("chk-{id}"));
+        let files = ["lock", "job.json", "finished", "state"].map(str::to_owned);
+        let belongs: BTreeSet<String> =
+            files.into_iter().chain(claims.into_iter().flatten()).chain(manifests).collect();
+        if let Some(name) = disk.list(root).iter().find(|name| !belongs.contains(*name)) {
+            return Err(format!("{} is left behind", root.join(name).display()));
         }
         let mut named = BTreeSet::new();
-        for (id, directory) in kept.into_iter().zip(directories) {
+        for id in kept {
             named.extend(self.ground.manifest(id, disk)?.files().map(|file| file.name.clone()));
-            if let Some(name) = disk.list(&root.join(&directory)).iter().find(|name| *name != "manifest") {
-                return Err(format!("{} is left behind", root.join(directory).join(name).display()));
-            }
         }
         let belongs = |name: &String| named.contains(name) || self.was_cut_off(name);
         let left = disk.list(&root.join("state")).into_iter().find(|name| !belongs(name));
@@ -101,6 +100,7 @@ impl Checker for NothingLeft {
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         match (&fact.step, fact.checkpoint) {
             (Step::TermClaimed { term }, _) => self.term = Some(*term),
+            (Step::NumbersReserved { through }, _) => self.reserved = Some(*through),
             (Step::AttemptStarted { attempt, .. }, _) => self.attempt = Some(*attempt),
             (Step::CheckpointCompleted, Some(id)) => self.complete(id),
             // A crash may have kept it from being called complete.
@@ -158,10 +158,12 @@ mod tests {
 
     /// The second attempt ends; checkpoint 1 is retired, 2 and 3 are kept.
     fn story() -> Story {
-        let files = ["/chk/lock", "/chk/job.json", "/chk/term-2", "/chk/finished", "/output/.tidegate-sink.json"];
-        let files = files.into_iter().chain(["/output/part-0-3-1.2-0"]).map(|file| write(file, ""));
-        let begun = [manager(0, Step::TermClaimed { term: 2 }), started(1, 0), started(2, 1)];
-        let retired = ["state/count-0-1.1-1.state", "chk-1/manifest"].map(|name| remove(&format!("/chk/{name}")));
+        let files = ["/chk/lock", "/chk/job.json", "/chk/term-2", "/chk/reserved-16", "/chk/finished"];
+        let files = files.into_iter().chain(["/output/.tidegate-sink.json", "/output/part-0-3-1.2-0"]);
+        let files = files.map(|file| write(file, ""));
+        let reserved = manager(0, Step::NumbersReserved { through: CheckpointId(16) });
+        let begun = [manager(0, Step::TermClaimed { term: 2 }), reserved, started(1, 0), started(2, 1)];
+        let retired = ["state/count-0-1.1-1.state", "chk-1"].map(|name| remove(&format!("/chk/{name}")));
         let checkpoints = (1..4).flat_map(written);
         Story::new(begun.into_iter().chain(checkpoints).chain(retired).chain(files).chain([finished()]))
     }
@@ -186,12 +188,13 @@ mod tests {
     fn what_is_left_behind_is_seen() {
         let case = |file: &'static str| (left(file), format!("{file} is left behind"));
         let mut cases: Vec<_> = [
-            "/chk/chk-1/manifest",
-            "/chk/chk-4/manifest.tmp",
-            "/chk/chk-3/manifest.tmp",
+            "/chk/chk-1",
+            "/chk/chk-4.tmp",
+            "/chk/chk-3.tmp",
             "/chk/state/sink-0-1.2-1.state",
             "/chk/state/notes",
             "/chk/term-1",
+            "/chk/reserved-8",
             "/chk/finished.tmp",
             "/output/.part-0-1.2-7.inprogress",
             "/output/.part-0-1.2-7-3.pending",
@@ -199,10 +202,6 @@ mod tests {
         ]
         .map(case)
         .into();
-        // Of a checkpoint that is not kept the directory is named.
-        for (case, directory) in cases.iter_mut().zip(["/chk/chk-1", "/chk/chk-4"]) {
-            case.1 = format!("{directory} is left behind");
-        }
         // It was there when the clean-up began.
         let early = story().before(completed(3), write(CUT_OFF, "")).before(completed(3), opened());
         cases.push((early, format!("{CUT_OFF} is left behind")));

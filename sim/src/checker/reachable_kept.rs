@@ -73,7 +73,13 @@ impl Checker for ReachableKept {
             // A crash may have kept it from being called complete.
             (Step::RestorePointChosen { restored: Some(id) }, _) => self.retain(*id),
             (Step::SnapshotFileTaken { file, reused: true }, _) => return is_free(&self.ground, file, disk),
-            (Step::CheckpointRetired | Step::StaleFilesRemoved | Step::AttemptStarted { .. }, _) => {}
+            (
+                Step::ObsoleteUnlinked { .. }
+                | Step::CheckpointRetired
+                | Step::StaleFilesRemoved
+                | Step::AttemptStarted { .. },
+                _,
+            ) => {}
             _ => return Ok(()),
         }
         self.check(disk)
@@ -99,7 +105,11 @@ mod tests {
     fn retired(id: u64) -> [Event; 3] {
         let file = |name: &str| remove(&format!("/chk/{name}"));
         let snapshot = file(&format!("state/count-0-1.1-{id}.state"));
-        [file(&format!("chk-{id}/manifest")), snapshot, manager(id, Step::CheckpointRetired)]
+        [file(&format!("chk-{id}")), snapshot, manager(id, Step::CheckpointRetired)]
+    }
+
+    fn unlinked(id: u64) -> Event {
+        manager(id + 2, Step::ObsoleteUnlinked { checkpoints: vec![CheckpointId(id)] })
     }
 
     fn restores(subtask: &str) -> Event {
@@ -135,8 +145,8 @@ mod tests {
     fn what_a_manifest_names_is_not_written_over() {
         all_hold(checker, [story().then(taken(1, true)), story().then(taken(2, false))]);
         let named = |id| format!("count-0-1.1-{id}.state is about to be written over, but checkpoint {id} names it");
-        let durable = || and_then(story(), [sync("/chk/chk-2/manifest"), taken(2, true)]);
-        let (unsynced, now) = (hide("/chk/chk-2/manifest"), taken(2, true));
+        let durable = || and_then(story(), [sync("/chk/chk-2"), taken(2, true)]);
+        let (unsynced, now) = (hide("/chk/chk-2"), taken(2, true));
         all_break(
             checker,
             [
@@ -150,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_needed_and_gone_is_seen() {
-        let gone = "checkpoint 2 is still needed, but /chk/chk-2/manifest is not there";
+        let gone = "checkpoint 2 is still needed, but /chk/chk-2 is not there";
         let snapshot = "/chk/state/count-0-1.1-3.state";
         let now = manager(1, Step::CheckpointRetired);
         // As long as what was there when the checkpoint completed, and was found whole.
@@ -160,8 +170,10 @@ mod tests {
             checker,
             [
                 (and_then(story(), retired(2)), gone),
+                // Together with the manifest that is to take its place, and that is not there yet.
+                (and_then(story().then(remove("/chk/chk-2")), written(4)).then(unlinked(2)), gone),
                 // FLINK-22494: deleted, because its publication was taken for failed.
-                (story().then(remove("/chk/chk-2/manifest")).then(chosen(3)), gone),
+                (story().then(remove("/chk/chk-2")).then(chosen(3)), gone),
                 (
                     story().before(now.clone(), remove(snapshot)),
                     "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not there",
@@ -175,10 +187,7 @@ mod tests {
                     "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not whole",
                 ),
                 // A task has yet to read it.
-                (
-                    story().without(restores("sink/0")),
-                    "checkpoint 1 is still needed, but /chk/chk-1/manifest is not there",
-                ),
+                (story().without(restores("sink/0")), "checkpoint 1 is still needed, but /chk/chk-1 is not there"),
             ],
         );
     }

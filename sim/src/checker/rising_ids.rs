@@ -1,24 +1,21 @@
-//! I8: numbers of checkpoints, terms and attempts rise strictly and are never used twice, over all failures. And
-//! each task takes part in checkpoints in the order of their numbers, beginning after the one that it restored.
+//! I8: numbers of checkpoints, terms and attempts rise strictly and are never used twice, over all failures. Nobody is told
+//! the number of a checkpoint before it is reserved so that no loss of power can undo it, and whoever claims the next term
+//! begins above all that is reserved. And each task takes part in checkpoints in the order of their numbers, beginning after
+//! the one that it restored.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-};
+use std::{collections::BTreeMap, fmt::Display};
 
 use tidegate::{
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
 };
 
-use super::{Checker, DiskView};
+use super::{Checker, DiskView, ground::Ground};
 
-/// Remembers the highest of each.
-#[derive(Default)]
+/// Remembers the highest of each, and looks for reservations itself.
 pub(super) struct RisingIds {
-    /// By their directories, whose durable names use the numbers up.
-    checkpoints: BTreeSet<CheckpointId>,
-    /// The highest of these when the newest term was claimed.
+    ground: Ground,
+    /// The highest number that was reserved when the newest term was claimed.
     before_term: Option<CheckpointId>,
     triggered: Option<CheckpointId>,
     term: Option<u32>,
@@ -35,17 +32,35 @@ fn rise<T: PartialOrd + Display + Copy>(highest: &mut Option<T>, next: T, what: 
     }
 }
 
+/// The highest number that is reserved by one of these names.
+fn reserved(names: &[String]) -> Option<CheckpointId> {
+    let through = |name: &String| name.strip_prefix("reserved-")?.parse().ok();
+    names.iter().filter_map(through).max().map(CheckpointId)
+}
+
 impl RisingIds {
-    /// Within a term they may come out of order: a disk that hangs may finish what was given up long ago.
-    fn claim(&mut self, id: CheckpointId) -> Result<(), String> {
+    pub(super) fn new(ground: &Ground) -> Self {
+        Self {
+            ground: ground.clone(),
+            before_term: None,
+            triggered: None,
+            term: None,
+            attempt: None,
+            taken: BTreeMap::new(),
+            frozen: BTreeMap::new(),
+        }
+    }
+
+    fn trigger(&mut self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         if let Some(before) = self.before_term.filter(|before| *before >= id) {
-            return Err(format!("checkpoint {id} comes after {before}"));
+            return Err(format!(
+                "checkpoint {id} is triggered, though numbers up to {before} may have been used before"
+            ));
         }
-        if self.checkpoints.insert(id) {
-            Ok(())
-        } else {
-            Err(format!("the number of checkpoint {id} is claimed twice"))
+        if reserved(&disk.list_durable(&self.ground.root)) < Some(id) {
+            return Err(format!("checkpoint {id} is triggered, but its number is not durably reserved"));
         }
+        rise(&mut self.triggered, id, "the trigger of checkpoint")
     }
 
     fn observe_task(&mut self, task: TaskId, fact: &Fact) -> Result<(), String> {
@@ -73,18 +88,14 @@ impl Checker for RisingIds {
         "I8"
     }
 
-    fn observe(&mut self, fact: &Fact, _: &dyn DiskView) -> Result<(), String> {
+    fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         if let Actor::Task(task) = fact.actor {
             return self.observe_task(task, fact);
         }
         match (&fact.step, fact.checkpoint) {
-            (Step::CheckpointDirectorySynced, Some(id)) => self.claim(id),
-            (Step::CheckpointTriggered { .. }, Some(id)) if !self.checkpoints.contains(&id) => {
-                Err(format!("checkpoint {id} is triggered, but its number is not claimed"))
-            }
-            (Step::CheckpointTriggered { .. }, Some(id)) => rise(&mut self.triggered, id, "the trigger of checkpoint"),
+            (Step::CheckpointTriggered { .. }, Some(id)) => self.trigger(id, disk),
             (Step::TermClaimed { term }, _) => {
-                self.before_term = self.checkpoints.last().copied();
+                self.before_term = reserved(&disk.list(&self.ground.root));
                 rise(&mut self.term, *term, "term")
             }
             (Step::AttemptStarted { attempt, .. }, _) if self.term != Some(attempt.term) => {
@@ -103,10 +114,20 @@ impl Checker for RisingIds {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checker::testing::{Event, Story, all_break, all_hold, by, manager, restored, started, task};
+    use crate::checker::testing::{
+        Event, Story, all_break, all_hold, by, ground, manager, restored, started, sync, task, write,
+    };
 
-    fn claimed(checkpoint: u64) -> Event {
-        manager(checkpoint, Step::CheckpointDirectorySynced)
+    fn checker() -> RisingIds {
+        RisingIds::new(&ground())
+    }
+
+    fn path(through: u64) -> String {
+        format!("/chk/reserved-{through}")
+    }
+
+    fn reserved(through: u64) -> [Event; 2] {
+        [write(&path(through), ""), sync(&path(through))]
     }
 
     fn triggered(checkpoint: u64) -> Event {
@@ -138,44 +159,47 @@ mod tests {
         Story::new(begins.into_iter().chain(takes).chain(more))
     }
 
-    /// Number 2 is used up without a checkpoint.
+    /// Number 2 is reserved, and nothing comes of it.
     fn story() -> Story {
-        let first = [term(1), started(1, 0), claimed(1), triggered(1), started(2, 1), claimed(2)];
-        Story::new(first.into_iter().chain([term(2), second_term(), claimed(3), triggered(3)]))
+        let first = [term(1), started(1, 0)].into_iter().chain(reserved(2)).chain([triggered(1), started(2, 1)]);
+        let second = [term(2), second_term()].into_iter().chain(reserved(4)).chain([triggered(3)]);
+        Story::new(first.chain(second))
     }
 
     #[test]
     fn numbers_may_be_left_out() {
+        let one_by_one = reserved(7).into_iter().chain([triggered(7)]).fold(story(), Story::then);
         all_hold(
-            RisingIds::default,
-            [task_story(), story(), story().without(triggered(1)), story().then(claimed(7)).then(triggered(7))],
+            checker,
+            [task_story(), story(), story().without(triggered(1)), story().then(triggered(4)), one_by_one],
         );
     }
 
     #[test]
     fn a_number_that_does_not_rise_is_seen() {
+        let used = |id| format!("checkpoint {id} is triggered, though numbers up to 2 may have been used before");
+        let not_reserved = |id| format!("checkpoint {id} is triggered, but its number is not durably reserved");
         all_break(
-            RisingIds::default,
+            checker,
             [
                 // FLINK-2354: the next number is found from what has completed, not from what was used.
-                (story().instead(claimed(3), claimed(2)), "checkpoint 2 comes after 2"),
-                (story().instead(claimed(3), claimed(1)), "checkpoint 1 comes after 2"),
-                (story().without(claimed(3)), "checkpoint 3 is triggered, but its number is not claimed"),
-                (
-                    story().instead(triggered(3), triggered(4)),
-                    "checkpoint 4 is triggered, but its number is not claimed",
-                ),
-                (story().then(triggered(3)), "the trigger of checkpoint 3 comes after 3"),
-                (story().instead(term(2), term(1)), "term 1 comes after 1"),
-                (story().without(term(2)), "attempt 2.1 is not of the term that is claimed"),
-                (story().before(second_term(), started(3, 1)), "attempt 1.3 is not of the term that is claimed"),
-                (story().instead(started(2, 1), started(1, 1)), "attempt 1.1 comes after 1.1"),
+                (story().instead(triggered(3), triggered(2)), used(2)),
+                (story().instead(triggered(3), triggered(1)), used(1)),
+                (story().instead(triggered(3), triggered(5)), not_reserved(5)),
+                // A loss of power would take the claim away, and the number would be used again.
+                (story().without(sync(&path(2))), not_reserved(1)),
+                (story().then(triggered(3)), "the trigger of checkpoint 3 comes after 3".into()),
+                (story().then(triggered(4)).then(triggered(3)), "the trigger of checkpoint 3 comes after 4".into()),
+                (story().instead(term(2), term(1)), "term 1 comes after 1".into()),
+                (story().without(term(2)), "attempt 2.1 is not of the term that is claimed".into()),
+                (story().before(second_term(), started(3, 1)), "attempt 1.3 is not of the term that is claimed".into()),
+                (story().instead(started(2, 1), started(1, 1)), "attempt 1.1 comes after 1.1".into()),
                 // FLINK-17994: a trigger is taken that a newer one has overtaken.
-                (task_story().then(taken("source/0", 4)), "v0/0@1.1: the trigger of checkpoint 4 comes after 5"),
-                (task_story().then(frozen("count/0", 5)), "v1/0@1.1: the state for checkpoint 5 comes after 5"),
+                (task_story().then(taken("source/0", 4)), "v0/0@1.1: the trigger of checkpoint 4 comes after 5".into()),
+                (task_story().then(frozen("count/0", 5)), "v1/0@1.1: the state for checkpoint 5 comes after 5".into()),
                 (
                     task_story().instead(taken("source/0", 3), taken("source/0", 2)),
-                    "v0/0@1.1: the trigger of checkpoint 2 comes after 2",
+                    "v0/0@1.1: the trigger of checkpoint 2 comes after 2".into(),
                 ),
             ],
         );

@@ -94,7 +94,7 @@ mod tests {
             completed_at_ms: 0,
             duration_us: 0,
         };
-        write("/chk/chk-1/manifest", encode_manifest(&manifest))
+        write("/chk/chk-1", encode_manifest(&manifest))
     }
 
     const ALL: &[&str] = &["source-0", "source-1", "count-0", "sink-0"];
@@ -131,9 +131,9 @@ mod tests {
                 (named(&[]), "checkpoint 1 holds the state of 0 of 2 subtasks of source"),
                 (
                     story().instead(manifest(1, ALL), manifest(2, ALL)),
-                    "checkpoint 1 cannot be opened: /chk/chk-1/manifest is that of checkpoint 2",
+                    "checkpoint 1 cannot be opened: /chk/chk-1 is that of checkpoint 2",
                 ),
-                (gone("/chk/chk-1/manifest"), "checkpoint 1 cannot be opened: /chk/chk-1/manifest is not there"),
+                (gone("/chk/chk-1"), "checkpoint 1 cannot be opened: /chk/chk-1 is not there"),
                 (gone("/chk/state/count-0"), "checkpoint 1 cannot be opened: /chk/state/count-0 is not there"),
             ],
         );

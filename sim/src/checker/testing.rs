@@ -207,7 +207,7 @@ pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) ->
             metrics: tidegate::metrics::CheckpointMetrics::default(),
         });
     }
-    events.push(write(&format!("/chk/chk-{id}/manifest"), encode_manifest(&manifest_of(id, manifest))));
+    events.push(write(&format!("/chk/chk-{id}"), encode_manifest(&manifest_of(id, manifest))));
     (files, events)
 }
 
@@ -347,10 +347,16 @@ impl DiskView for Files {
     }
 
     fn list(&self, directory: &Path) -> Vec<String> {
-        let name = |path: &PathBuf| path.strip_prefix(directory).ok()?.iter().next()?.to_str().map(str::to_owned);
-        // A directory is there as long as something in it would come back.
-        let hidden = self.durable.keys().filter(|path| path.parent() != Some(directory));
-        let names: BTreeSet<String> = self.visible.keys().chain(hidden).filter_map(name).collect();
-        names.into_iter().collect()
+        names_in(directory, &self.visible)
     }
+
+    fn list_durable(&self, directory: &Path) -> Vec<String> {
+        names_in(directory, &self.durable)
+    }
+}
+
+fn names_in(directory: &Path, files: &BTreeMap<PathBuf, Bytes>) -> Vec<String> {
+    let name = |path: &PathBuf| path.strip_prefix(directory).ok()?.iter().next()?.to_str().map(str::to_owned);
+    let names: BTreeSet<String> = files.keys().filter_map(name).collect();
+    names.into_iter().collect()
 }

@@ -36,7 +36,7 @@ pub enum Region {
     Snapshot,
     /// Manifests.
     Manifest,
-    /// What else is in the checkpoint directory: the directories themselves, terms, marks.
+    /// What else is in the checkpoint directory: the directory itself, claims, marks.
     Layout,
     /// Parts of the output.
     Output,

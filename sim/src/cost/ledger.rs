@@ -14,7 +14,7 @@ use tidegate::{
     instant::Instant,
     metrics::{CheckpointMetrics, Measurement},
     probe::{Fact, Step},
-    storage::parse_checkpoint_directory,
+    storage::{TEMPORARY_SUFFIX, parse_manifest_file},
 };
 
 use super::{Bill, FileOp, Item, Region};
@@ -226,12 +226,12 @@ impl Books {
         let Ok(below) = path.strip_prefix(&self.checkpoint_directory) else {
             return Place { region: Region::Input, named: None };
         };
-        let directory = below.components().next().and_then(|first| first.as_os_str().to_str());
+        let name = below.to_str().map(|name| name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name));
         let region = match kind {
             Some(FileKind::Snapshot) => Region::Snapshot,
             Some(FileKind::Manifest) => Region::Manifest,
             None => Region::Layout,
         };
-        Place { region, named: directory.and_then(parse_checkpoint_directory) }
+        Place { region, named: name.and_then(parse_manifest_file) }
     }
 }

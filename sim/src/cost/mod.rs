@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   steps, barrier frames, control messages ── name their checkpoint ─────────────► that checkpoint
-//!   files beneath `chk-<id>/`, and that directory itself ── by their path ────────► that checkpoint
+//!   manifests, which are `chk-<id>` ── by their path ─────────────────────────────► that checkpoint
 //!   other files of the checkpoint directory, and names of output files ───────────► the checkpoint begun last
 //!   all of these while no attempt runs, or before its first checkpoint ───────────► start, recovery, end
 //!   batches, credits, reads of input, contents of output ─────────────────────────► records
@@ -15,7 +15,8 @@
 //!
 //! A checkpoint begins with the first thing that names it, and so bears its own birth and its own removal. One checkpoint is
 //! under way at a time: what its files cost that bear no number falls to it, unless the next one begins before the sinks have
-//! committed, which then falls to that one. Nothing is left out and nothing is counted twice, so totals are exact in any
+//! committed, which then falls to that one. Numbers that are reserved before the first checkpoint of an attempt count as part
+//! of its start, later ones fall to the checkpoint before them. Nothing is left out and nothing is counted twice, so totals are exact in any
 //! case. What a barrier costs between two tasks of one node, which is no frame, is counted as a step.
 //!
 //! An operation counts when it is carried out, also if it fails; one that a dying node has begun does not. A write counts

@@ -1,7 +1,11 @@
 //! The recovery from a crash: from the crash until the first checkpoint that completes after a new attempt runs, or else
 //! until the end of the job.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use tidegate::{
     id::{AttemptId, CheckpointId, SubtaskId},
@@ -103,7 +107,7 @@ fn presence(history: &History) -> Vec<bool> {
 
 /// For each event of the window, a checksum of the recovery up to it and of the event itself: which crash it was, and then what
 /// the job manager and each task of a new attempt did, each in its own order. Left out are times, the numbers of attempts, how
-/// many checkpoints there had been before, in which order two actors did what they did without one another, and how far the
+/// many checkpoints there had been before and how many numbers were left out after them, in which order two actors did what they did without one another, and how far the
 /// tasks that are about to be canceled got meanwhile.
 fn signatures(history: &History, window: Range<usize>) -> Vec<u64> {
     let before = || history.facts().take_while(|(i, _)| *i < window.start).map(|(_, fact)| fact);
@@ -112,7 +116,13 @@ fn signatures(history: &History, window: Range<usize>) -> Vec<u64> {
     let old = before()
         .filter_map(|fact| if let Step::AttemptStarted { attempt, .. } = fact.step { Some(attempt) } else { None });
     let old = old.max();
-    let since = |checkpoint: Option<CheckpointId>| checkpoint.map(|id| id.0.wrapping_sub(newest));
+    let all = history.facts().take_while(|(i, _)| *i < window.end).filter_map(|(_, fact)| fact.checkpoint);
+    let newer: BTreeSet<u64> = all.map(|id| id.0).filter(|id| *id > newest).collect();
+    // Which of those that are newer it is.
+    let rank = |id: u64| newer.range(..=id).count() as u64;
+    let since = |checkpoint: Option<CheckpointId>| {
+        checkpoint.map(|id| if id.0 > newest { rank(id.0) } else { id.0.wrapping_sub(newest) })
+    };
     let mut actors: BTreeMap<(Arc<str>, Option<SubtaskId>), u64> = BTreeMap::new();
     let mut all = 0_u64;
     let mut signatures = Vec::new();
@@ -212,6 +222,20 @@ mod tests {
         assert_eq!(first, signature((2, 7, Crash::Power, Some(one))), "another time");
         assert_ne!(first, signature((2, 1, Crash::Process, Some(one))), "another disk");
         assert_ne!(first, signature((2, 1, Crash::Power, None)), "another beginning");
+    }
+
+    /// A job manager that starts again leaves out numbers that are reserved: more, the fewer it had used.
+    #[test]
+    fn numbers_that_are_left_out_do_not_count() {
+        let signature = |first: u64| {
+            let mut history = history(attempt(2, 1), 1, Crash::Power, None);
+            for entry in &mut history.entries[3..] {
+                let Event::Fact(Fact { checkpoint: Some(id), .. }) = &mut entry.event else { continue };
+                id.0 += first;
+            }
+            *signatures(&history, 2..9).last().expect("seven events")
+        };
+        assert_eq!(signature(0), signature(15));
     }
 
     #[test]

@@ -27,15 +27,13 @@ pub enum CoordinatorEvent {
         /// The task.
         task: TaskId,
     },
-    /// The checkpoint's directory exists durably.
-    DirectoryCreated {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
+    /// Numbers of checkpoints are reserved durably.
+    NumbersReserved {
+        /// Up to this one.
+        through: CheckpointId,
     },
-    /// It could not be created.
-    DirectoryFailed {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
+    /// They could not be reserved.
+    ReservationFailed {
         /// Why.
         error: Error,
     },
@@ -63,6 +61,8 @@ pub enum CoordinatorEvent {
     ManifestPublished {
         /// The checkpoint.
         checkpoint: CheckpointId,
+        /// The obsolete ones that are gone with it, for good.
+        retired: Vec<CheckpointId>,
     },
     /// The manifest is surely not there.
     ManifestNotPublished {
@@ -78,11 +78,6 @@ pub enum CoordinatorEvent {
         /// Why.
         error: Error,
     },
-    /// The checkpoint was deleted, durably.
-    Retired {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-    },
     /// The task has committed all that the checkpoint allows.
     Committed {
         /// The task.
@@ -95,10 +90,10 @@ pub enum CoordinatorEvent {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CoordinatorCommand {
-    /// Create the directory of a new checkpoint durably.
-    CreateDirectory {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
+    /// Reserve numbers of checkpoints durably.
+    ReserveNumbers {
+        /// Up to this one.
+        through: CheckpointId,
     },
     /// Tell the sources to emit the barrier.
     TriggerSources {
@@ -107,10 +102,12 @@ pub enum CoordinatorCommand {
         /// The source tasks.
         tasks: Vec<TaskId>,
     },
-    /// Make the checkpoint exist.
+    /// Make the checkpoint exist, and let obsolete ones go with it.
     PublishManifest {
         /// Everything but the wall-clock time.
         manifest: Manifest,
+        /// What is not needed any more, ascending.
+        obsolete: Vec<CheckpointId>,
     },
     /// Tell all tasks that the checkpoint has completed.
     NotifyComplete {
@@ -127,11 +124,6 @@ pub enum CoordinatorCommand {
         attempt: AttemptId,
         /// Why.
         reason: String,
-    },
-    /// Delete the checkpoint.
-    Retire {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
     },
     /// More checkpoints have failed than is tolerated.
     FailAttempt {

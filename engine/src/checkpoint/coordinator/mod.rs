@@ -1,9 +1,9 @@
 //! When checkpoints begin, when they are complete, and what follows from that.
 //!
 //! ```text
-//!   due ─► create directory ─► trigger sources ─► acknowledgements ─► publish manifest ─► notify, retire old ones
-//!             (its number is        │ decline, time-out, failure          │
-//!              used from here)      ▼                                     ▼ nobody knows whether it was published
+//!   due ─► reserve numbers ─► trigger sources ─► acknowledgements ─► publish manifest, let obsolete ones go ─► notify
+//!          (one time of many)       │ decline, time-out, failure          │
+//!                                   ▼                                     ▼ nobody knows whether it was published
 //!                                aborted                          the attempt fails; recovery reads the files
 //! ```
 //!
@@ -13,6 +13,10 @@
 //! Feed it with `handle`, and with `on_deadline` when `next_deadline` has passed; carry out the commands in order.
 
 mod message;
+#[cfg(test)]
+mod play;
+#[cfg(test)]
+mod reservation_tests;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +35,10 @@ use crate::{
 
 /// How often the notification of the final checkpoint is repeated, and the longest pause before it is tried again.
 const FINAL_RETRY: Duration = Duration::from_secs(1);
+
+/// How many numbers of checkpoints are reserved at once. A reservation costs about as much as a small checkpoint does, so that
+/// it makes one of 16 dearer; and a job manager that starts leaves out fewer than 16 numbers.
+pub const NUMBERS_AT_ONCE: u64 = 16;
 
 /// The manifest that is being published.
 #[derive(Clone, Debug)]
@@ -56,6 +64,12 @@ pub struct Coordinator {
     job: CheckpointedJob,
     tasks: BTreeSet<SubtaskId>,
     next_id: CheckpointId,
+    /// How many numbers are reserved at once.
+    block: u64,
+    /// All numbers up to this one may be used.
+    reserved: Option<CheckpointId>,
+    /// Whether more of them are being reserved.
+    is_reserving: bool,
     /// The attempt whose tasks all run.
     attempt: Option<AttemptId>,
     /// The newest checkpoint that has completed in that attempt.
@@ -76,24 +90,26 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// A coordinator whose first checkpoint gets the number `next_id`. `begun` are the checkpoints whose directories are in
-    /// storage, `completed` those of them that completed.
+    /// A coordinator whose first checkpoint gets the number `next_id`, above all that may have been used, and that reserves so
+    /// many numbers at once. `completed` are the completed checkpoints in storage.
     #[must_use]
     pub fn new(
         options: CheckpointOptions,
         job: CheckpointedJob,
         next_id: CheckpointId,
-        begun: &[CheckpointId],
+        block: u64,
         completed: &[CheckpointId],
     ) -> Self {
-        let is_free = planted!(IdsStartAgain) || begun.iter().all(|id| *id < next_id); // FLINK-2354
-        assert!(is_free, "checkpoint {next_id} has been used");
+        assert!(completed.iter().all(|id| *id < next_id), "checkpoint {next_id} has been used");
         Self {
             tasks: job.subtasks(),
-            retention: Retention::new(options.retained, begun, completed),
+            retention: Retention::new(options.retained, completed),
             options,
             job,
             next_id,
+            block: block.max(1),
+            reserved: None,
+            is_reserving: false,
             attempt: None,
             base: None,
             ended: None,
@@ -155,9 +171,13 @@ impl Coordinator {
             }
             CoordinatorEvent::AttemptEnded { attempt } => self.attempt_ended(attempt, out),
             CoordinatorEvent::InputEnded { task } => self.input_ended(now, task, out),
-            CoordinatorEvent::DirectoryCreated { checkpoint } => self.directory_created(checkpoint, out),
-            CoordinatorEvent::DirectoryFailed { checkpoint, error } => {
-                if self.pending.as_ref().is_some_and(|p| p.id == checkpoint) {
+            CoordinatorEvent::NumbersReserved { through } => {
+                (self.is_reserving, self.reserved) = (false, self.reserved.max(Some(through)));
+                self.trigger_or_reserve(out);
+            }
+            CoordinatorEvent::ReservationFailed { error } => {
+                self.is_reserving = false;
+                if self.pending.as_ref().is_some_and(|p| !p.triggered) {
                     self.abort_pending(now, &error, out);
                 }
             }
@@ -172,21 +192,24 @@ impl Coordinator {
                     self.abort_pending(now, &error.at(format!("declined by {}", task.subtask)), out);
                 }
             }
-            CoordinatorEvent::ManifestPublished { checkpoint } => self.published(now, checkpoint, out),
+            CoordinatorEvent::ManifestPublished { checkpoint, retired } => {
+                retired.into_iter().for_each(|id| self.retention.deleted(id));
+                self.published(now, checkpoint, out);
+            }
             CoordinatorEvent::ManifestNotPublished { checkpoint, error } => {
                 let publication = self.take_publication(checkpoint);
+                self.retention.in_doubt(checkpoint);
                 self.give_up(now, publication.checkpoint, publication.attempt, &error, out);
             }
             CoordinatorEvent::ManifestIndeterminate { checkpoint, error } => {
                 // Nothing of it may be deleted: it may be what recovery finds (FLINK-22494).
                 let publication = self.take_publication(checkpoint);
-                self.retention.not_completed(checkpoint);
+                self.retention.in_doubt(checkpoint);
                 if self.attempt == Some(publication.attempt) {
                     let place = format!("checkpoint {checkpoint}: it is not known whether its manifest is durable");
                     out.push(CoordinatorCommand::FailAttempt { error: error.at(place) });
                 }
             }
-            CoordinatorEvent::Retired { checkpoint } => self.retention.deleted(checkpoint),
             CoordinatorEvent::Committed { task, checkpoint } => self.committed(task, checkpoint, out),
         }
     }
@@ -195,6 +218,10 @@ impl Coordinator {
     pub fn assert_invariants(&self) {
         assert!(self.pending.is_none() || self.publication.is_none(), "one checkpoint at a time");
         assert!(self.pending.as_ref().is_none_or(|p| p.id < self.next_id && Some(p.attempt) == self.attempt));
+        assert!(
+            self.pending.as_ref().is_none_or(|p| !p.triggered || Some(p.id) <= self.reserved),
+            "nobody knows its number"
+        );
         assert!(self.publication.as_ref().is_none_or(|p| p.checkpoint < self.next_id));
         assert!(self.final_commit.as_ref().is_none_or(|f| Some(f.attempt) == self.attempt && !f.waiting.is_empty()));
     }
@@ -228,11 +255,21 @@ impl Coordinator {
         self.due = now + self.options.interval;
         self.wanted = self.due;
         self.pending = Some(PendingCheckpoint::new(id, attempt, now, self.all_ended(), self.tasks.clone()));
-        out.push(CoordinatorCommand::CreateDirectory { checkpoint: id });
+        self.trigger_or_reserve(out);
     }
 
-    fn directory_created(&mut self, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
-        let Some(pending) = self.pending.as_mut().filter(|p| p.id == checkpoint && !p.triggered) else { return };
+    /// Nobody hears of a number before it is reserved. One reservation at a time: what an earlier checkpoint has asked for and
+    /// not lived to see may do for this one.
+    fn trigger_or_reserve(&mut self, out: &mut Vec<CoordinatorCommand>) {
+        let Some(pending) = self.pending.as_mut().filter(|p| !p.triggered) else { return };
+        let checkpoint = pending.id;
+        if self.reserved < Some(checkpoint) {
+            if !std::mem::replace(&mut self.is_reserving, true) {
+                let through = CheckpointId(checkpoint.0.saturating_add(self.block - 1));
+                out.push(CoordinatorCommand::ReserveNumbers { through });
+            }
+            return;
+        }
         pending.triggered = true;
         let barrier = CheckpointBarrier {
             checkpoint,
@@ -266,7 +303,8 @@ impl Coordinator {
             self.publication = Some(Publication { checkpoint, attempt: pending.attempt, is_final: pending.is_final });
             self.pending = None;
             out.push(CoordinatorCommand::Report { checkpoint, step: Step::AllAcknowledged });
-            out.push(CoordinatorCommand::PublishManifest { manifest });
+            let obsolete = self.retention.obsolete().collect();
+            out.push(CoordinatorCommand::PublishManifest { manifest, obsolete });
         }
     }
 
@@ -274,7 +312,7 @@ impl Coordinator {
     fn published(&mut self, now: Instant, checkpoint: CheckpointId, out: &mut Vec<CoordinatorCommand>) {
         let Publication { attempt, is_final, .. } = self.take_publication(checkpoint);
         self.failures = 0;
-        let obsolete = self.retention.completed(checkpoint);
+        self.retention.completed(checkpoint);
         if self.attempt == Some(attempt) {
             self.base = Some(checkpoint);
             out.push(CoordinatorCommand::NotifyComplete { checkpoint, attempt });
@@ -283,7 +321,6 @@ impl Coordinator {
                 self.final_commit = Some(FinalCommit { checkpoint, attempt, waiting, repeat_at: now + FINAL_RETRY });
             }
         }
-        out.extend(obsolete.into_iter().map(|checkpoint| CoordinatorCommand::Retire { checkpoint }));
         self.due = self.due.max(now + self.options.min_pause);
         self.begin_if_all_ended(now, out);
     }
@@ -325,7 +362,6 @@ impl Coordinator {
         self.ended = self.ended.take().filter(|(of, _)| *of > attempt);
         self.final_commit = None;
         if let Some(pending) = self.pending.take() {
-            self.retention.not_completed(pending.id);
             let reason = format!("attempt {attempt} has ended");
             out.push(CoordinatorCommand::Report { checkpoint: pending.id, step: Step::CheckpointAborted { reason } });
         }
@@ -348,7 +384,6 @@ impl Coordinator {
         error: &Error,
         out: &mut Vec<CoordinatorCommand>,
     ) {
-        self.retention.not_completed(checkpoint);
         let reason = error.to_string();
         out.push(CoordinatorCommand::Report { checkpoint, step: Step::CheckpointAborted { reason: reason.clone() } });
         if self.attempt != Some(attempt) {

@@ -1,14 +1,14 @@
 //! The job manager's one loop: an event in, the machines decide, their commands out.
 
-use std::{collections::BTreeSet, path::PathBuf, pin::pin, sync::Arc};
+use std::{path::PathBuf, pin::pin, sync::Arc};
 
 use futures_util::future::{Either, FutureExt, select};
 use tokio::sync::{mpsc, oneshot};
 
 use super::peers::{Peers, SessionId};
 use crate::{
-    checkpoint::{Coordinator, CoordinatorEvent, RestoreMode},
-    env::{ByteStream, Env},
+    checkpoint::{Coordinator, CoordinatorEvent, NUMBERS_AT_ONCE, RestoreMode},
+    env::{ByteStream, Env, Site},
     error::{Error, Result},
     graph::JobGraph,
     id::{AttemptId, CheckpointId},
@@ -35,8 +35,6 @@ pub(crate) enum Event {
     Prepared(Result<Box<Prepared>>),
     /// Storage has done, or not done, what the coordinator asked for.
     Coordinator(CoordinatorEvent),
-    /// Old checkpoints are deleted, some of them.
-    Retired { gone: Vec<CheckpointId>, left: Vec<CheckpointId> },
     /// What attempts before this one have left is deleted; or some of it, if there is something left.
     StaleFilesRemoved { attempt: AttemptId, left: bool },
     /// The job's end is recorded, or could not be.
@@ -68,8 +66,6 @@ pub(crate) struct JobManager {
     pub(super) prepared: Option<Box<Prepared>>,
     /// A restore point may only be chosen when no publication is under way that might still make a newer one.
     pub(super) restore_point_wanted: bool,
-    /// Checkpoints whose deletion failed.
-    pub(super) unretired: BTreeSet<CheckpointId>,
     /// Whether snapshot files of earlier attempts may be there.
     pub(super) stale_files: bool,
     next_heartbeat: Instant,
@@ -90,14 +86,16 @@ impl JobManager {
     ) -> Self {
         let graph = config.graph;
         let shape = graph.vertices.iter().map(|v| (v.id, v.parallelism)).collect();
-        let used = if planted!(IdsStartAgain) { &found.completed } else { &found.begun }; // FLINK-2354
+        // FLINK-2354
+        let used = found.reserved.filter(|_| !planted!(IdsStartAgain)).max(found.completed.last().copied());
         // A task takes no checkpoint that is not newer than what it has restored, perhaps from another directory.
         let restored = found.restore.as_ref().map(|point| point.manifest.checkpoint);
-        let first_id = used.last().copied().max(restored).map_or(CheckpointId::FIRST, |highest| highest.next());
+        let first_id = used.max(restored).map_or(CheckpointId::FIRST, CheckpointId::next);
+        let block = if env.entropy.perturbs(Site::NumberByNumber) { 1 } else { NUMBERS_AT_ONCE };
         let coordinator = graph
             .checkpoints
             .clone()
-            .map(|options| Coordinator::new(options, graph.checkpointed(), first_id, &found.begun, &found.completed));
+            .map(|options| Coordinator::new(options, graph.checkpointed(), first_id, block, &found.completed));
         Self {
             next_heartbeat: env.clock.now() + config.options.heartbeat_interval,
             lifecycle: Lifecycle::new(term, shape, graph.restart.clone(), graph.checkpoints.is_some()),
@@ -117,7 +115,6 @@ impl JobManager {
             cancel: config.cancel,
             prepared: None,
             restore_point_wanted: false,
-            unretired: BTreeSet::new(),
             stale_files: true,
             ended: None,
         }
@@ -210,17 +207,15 @@ impl JobManager {
             }
             Event::Prepared(Err(error)) => self.lifecycle_event(LifecycleEvent::RestoreFailed { error }).await,
             Event::Coordinator(event) => {
-                if let CoordinatorEvent::ManifestPublished { checkpoint } = event {
-                    self.published = Some(checkpoint);
+                let mut freed = false;
+                if let CoordinatorEvent::ManifestPublished { checkpoint, retired } = &event {
+                    self.published = Some(*checkpoint);
+                    freed = !retired.is_empty();
                 }
                 self.coordinator_event(event).await;
-            }
-            Event::Retired { gone, left } => {
-                self.unretired.extend(left);
-                for checkpoint in gone {
-                    self.coordinator_event(CoordinatorEvent::Retired { checkpoint }).await;
+                if freed {
+                    self.remove_stale_files();
                 }
-                self.remove_stale_files();
             }
             // What an older attempt found says nothing of what that has left itself.
             Event::StaleFilesRemoved { attempt, left } => {

@@ -48,24 +48,19 @@ impl JobManager {
     pub(super) async fn carry_out_checkpoint(&mut self, commands: Vec<CoordinatorCommand>) {
         for command in commands {
             match command {
-                CoordinatorCommand::CreateDirectory { checkpoint } => self.create_directory(checkpoint),
+                CoordinatorCommand::ReserveNumbers { through } => self.reserve_numbers(through),
                 CoordinatorCommand::TriggerSources { barrier, tasks } => {
                     self.peers.broadcast(&ToTaskManager::Trigger { barrier, tasks });
                     let step = Step::CheckpointTriggered { is_final: barrier.is_final };
                     self.reporter.report_for(barrier.checkpoint, step).await;
                 }
-                CoordinatorCommand::PublishManifest { manifest } => self.publish(manifest),
+                CoordinatorCommand::PublishManifest { manifest, obsolete } => self.publish(manifest, obsolete),
                 CoordinatorCommand::NotifyComplete { checkpoint, attempt } => {
                     self.peers.broadcast(&ToTaskManager::NotifyComplete { checkpoint, attempt });
                     self.reporter.report_for(checkpoint, Step::CompletionNotified).await;
                 }
                 CoordinatorCommand::NotifyAborted { checkpoint, attempt, reason } => {
                     self.peers.broadcast(&ToTaskManager::NotifyAborted { checkpoint, attempt, reason });
-                }
-                CoordinatorCommand::Retire { checkpoint } => {
-                    let mut checkpoints = std::mem::take(&mut self.unretired);
-                    checkpoints.insert(checkpoint);
-                    self.retire(checkpoints.into_iter().collect());
                 }
                 CoordinatorCommand::FailAttempt { error } => {
                     Box::pin(self.lifecycle_event(LifecycleEvent::AttemptFailed { error })).await;

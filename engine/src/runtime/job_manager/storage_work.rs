@@ -46,58 +46,43 @@ impl JobManager {
         });
     }
 
-    /// Uses up a checkpoint's number.
-    pub(super) fn create_directory(&self, checkpoint: CheckpointId) {
+    /// Claims numbers of checkpoints.
+    pub(super) fn reserve_numbers(&self, through: CheckpointId) {
         let (store, reporter) = (self.store(), self.reporter.clone());
-        self.start_work("create checkpoint directory", async move {
-            Some(Event::Coordinator(match store.create_checkpoint_directory(checkpoint).await {
+        self.start_work("reserve numbers of checkpoints", async move {
+            Some(Event::Coordinator(match store.reserve_numbers(through).await {
                 Ok(()) => {
-                    reporter.report_for(checkpoint, Step::CheckpointDirectorySynced).await;
-                    CoordinatorEvent::DirectoryCreated { checkpoint }
+                    reporter.report(Step::NumbersReserved { through }).await;
+                    CoordinatorEvent::NumbersReserved { through }
                 }
-                Err(error) => CoordinatorEvent::DirectoryFailed { checkpoint, error },
+                Err(error) => CoordinatorEvent::ReservationFailed { error },
             }))
         });
     }
 
-    /// Makes the checkpoint exist.
-    pub(super) fn publish(&self, mut manifest: Manifest) {
+    /// Makes the checkpoint exist, and lets obsolete ones go.
+    pub(super) fn publish(&self, mut manifest: Manifest, obsolete: Vec<CheckpointId>) {
         let (store, reporter, clock) = (self.store(), self.reporter.clone(), self.env.clock.clone());
         self.start_work("publish manifest", async move {
             let checkpoint = manifest.checkpoint;
             manifest.completed_at_ms = clock.wall_clock_ms();
             let since = clock.now();
-            Some(Event::Coordinator(match store.publish_manifest(&manifest, &reporter).await {
-                Ok(()) => {
+            Some(Event::Coordinator(match store.publish_manifest(&manifest, &obsolete, &reporter).await {
+                Ok(retired) => {
                     let duration_us = manifest.duration_us + micros(clock.now().since(since));
                     let metrics = manifest.metrics();
                     reporter.measure(&Measurement::Checkpoint { checkpoint, duration_us, metrics });
                     reporter.report_for(checkpoint, Step::CheckpointCompleted).await;
-                    CoordinatorEvent::ManifestPublished { checkpoint }
+                    for id in &retired {
+                        reporter.report_for(*id, Step::CheckpointRetired).await;
+                    }
+                    CoordinatorEvent::ManifestPublished { checkpoint, retired }
                 }
                 Err(PublishError::NotPublished(error)) => CoordinatorEvent::ManifestNotPublished { checkpoint, error },
                 Err(PublishError::Indeterminate(error)) => {
                     CoordinatorEvent::ManifestIndeterminate { checkpoint, error }
                 }
             }))
-        });
-    }
-
-    /// Deletes checkpoints that nothing needs any more.
-    pub(super) fn retire(&self, checkpoints: Vec<CheckpointId>) {
-        let (store, reporter) = (self.store(), self.reporter.clone());
-        self.start_work("retire checkpoints", async move {
-            let (mut gone, mut left) = (Vec::new(), Vec::new());
-            for checkpoint in checkpoints {
-                match store.retire(checkpoint).await {
-                    Ok(()) => {
-                        reporter.report_for(checkpoint, Step::CheckpointRetired).await;
-                        gone.push(checkpoint);
-                    }
-                    Err(_) => left.push(checkpoint),
-                }
-            }
-            Some(Event::Retired { gone, left })
         });
     }
 
@@ -124,8 +109,8 @@ impl JobManager {
     }
 
     /// Tidies up after the last commit and records that the job is done: in this order, because nobody looks again after the
-    /// record. Checkpoints that are being retired meanwhile are waited for in that they are retired here as well. A disk that
-    /// fails is tried again for as long as it takes: all output is visible, and to give up would call the job failed.
+    /// record. A disk that fails is tried again for as long as it takes: all output is visible, and to give up would call the
+    /// job failed.
     pub(super) fn clean_up(&self) {
         let (disk, graph, store) = (self.env.disk.clone(), self.graph.clone(), self.store.clone());
         let retained = self.graph.checkpoints.as_ref().map_or(1, |options| options.retained);

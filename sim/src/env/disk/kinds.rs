@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tidegate::storage::{
-    MANIFEST, SNAPSHOT_DIRECTORY, TEMPORARY_SUFFIX, parse_checkpoint_directory, parse_snapshot_file,
-};
+use tidegate::storage::{SNAPSHOT_DIRECTORY, TEMPORARY_SUFFIX, parse_manifest_file, parse_snapshot_file};
 
 use super::{State, directory::Entry, split};
 use crate::fault::FileKind;
@@ -14,7 +12,7 @@ fn kind_of(directory: &str, name: &str) -> Option<FileKind> {
     if directory == SNAPSHOT_DIRECTORY {
         return parse_snapshot_file(name).map(|_| FileKind::Snapshot);
     }
-    (name == MANIFEST && parse_checkpoint_directory(directory).is_some()).then_some(FileKind::Manifest)
+    parse_manifest_file(name).map(|_| FileKind::Manifest)
 }
 
 /// The last two names of a path.
@@ -59,16 +57,14 @@ mod tests {
     fn files_are_known_by_their_names() {
         use FileKind::{Manifest, Snapshot};
         let cases = [
-            ("/c/chk-7/manifest", Some(Manifest), Some(Manifest)),
-            ("/c/chk-7/manifest.tmp", None, Some(Manifest)),
+            ("/c/chk-7", Some(Manifest), Some(Manifest)),
+            ("/c/chk-7.tmp", None, Some(Manifest)),
             ("/c/state/count-0-1.2-3.state", Some(Snapshot), Some(Snapshot)),
             ("/c/state/notes", None, None),
-            ("/c/chk-7/count-0-1.2-3.state", None, None),
-            ("/c/state/manifest", None, None),
-            ("/c/chk-7/notes", None, None),
-            ("/c/chk-07/manifest", None, None),
-            ("/c/manifest", None, None),
-            ("/manifest", None, None),
+            ("/c/count-0-1.2-3.state", None, None),
+            ("/c/state/chk-7", None, None),
+            ("/c/chk-07", None, None),
+            ("/c/reserved-16", None, None),
         ];
         for (path, whole, written) in cases {
             let path = Path::new(path);

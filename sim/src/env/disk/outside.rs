@@ -86,6 +86,10 @@ impl DiskView for SimDisk {
     fn list(&self, path: &Path) -> Vec<String> {
         self.list_now(path)
     }
+
+    fn list_durable(&self, path: &Path) -> Vec<String> {
+        self.lock().directories.get(path).into_iter().flat_map(|d| d.durable.keys().cloned()).collect()
+    }
 }
 
 impl State {

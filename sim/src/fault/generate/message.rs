@@ -8,6 +8,9 @@ use crate::seed::Draw;
 /// The most faults of each kind.
 const MOST: u64 = 4;
 
+/// What is sent after a failure only: a later occurrence would seldom come.
+const SELDOM: &[MessageKind] = &[MessageKind::Decline, MessageKind::NotifyAborted];
+
 impl Draws<'_> {
     pub(super) fn messages(&mut self) {
         if self.swarm.lost_messages {
@@ -31,7 +34,8 @@ impl Draws<'_> {
         let action = action(self);
         let message = *self.random.pick(kinds);
         let task_manager = self.random.chance(25).then(|| self.task_manager());
-        let occurrence = self.random.between(1, 12) as u32;
+        let most = if SELDOM.contains(&message) { 2 } else { 12 };
+        let occurrence = self.random.between(1, most) as u32;
         self.push(Anchor::Message { message, task_manager, checkpoint: None, occurrence }, action);
     }
 
