@@ -25,26 +25,17 @@ use crate::{
     metrics::{SubtaskCheckpointMetrics, micros},
     operator::SubtaskProgram,
     probe::{Reporter, Step},
-    state::{EncodedSnapshot, Freeze, FrozenSnapshot, StateSize, encoding_cost},
+    state::{EncodedSnapshot, Freeze, FrozenSnapshot, StateSize},
     storage::{SnapshotFiles, seal_snapshot, snapshot_buffer},
     stream::{CheckpointBarrier, hash_bytes},
 };
 
-/// Up to so much is all encoded while the stream waits at the barrier, in entries of up to 64 bytes: four milliseconds.
-const ALL_AT_BARRIER: u64 = 1 << 19;
-
-/// Of more, so much is. What is left is encoded segment by segment where the stream touches it, in no good order for the
-/// processor's caches.
-const SOME_AT_BARRIER: u64 = 1 << 17;
+/// So much is encoded while the stream waits at the barrier, in small entries: two milliseconds. What is left is encoded
+/// segment by segment where the stream touches it, in no good order for the processor's caches.
+const SWEPT_AT_BARRIER: u64 = 1 << 18;
 
 /// So many after each batch, and in one go while the task has nothing else to do.
 const SWEPT_PER_BATCH: u64 = 1 << 14;
-
-/// How much is encoded at the barrier, of a snapshot of about so many entries and bytes.
-fn swept_at_barrier(entries: u64, bytes: u64) -> u64 {
-    // Each segment costs a little, too: what is to be all of it shall not stop just before.
-    if encoding_cost(entries, bytes) <= ALL_AT_BARRIER { 2 * ALL_AT_BARRIER } else { SOME_AT_BARRIER }
-}
 
 /// Takes the snapshots of one task.
 pub(crate) struct SubtaskCheckpoint {
@@ -149,15 +140,7 @@ impl SubtaskCheckpoint {
         self.chain.frozen(checkpoint);
         self.sweeping = Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut: None });
         self.reporter.report_for(checkpoint, Step::StateFrozen { content, reflected }).await;
-        let entries = builds_on.and(size.changed).unwrap_or(size.entries);
-        self.sweep(
-            program,
-            if self.is_slow() {
-                0
-            } else {
-                swept_at_barrier(entries, self.chain.full_bytes(size) * entries / size.entries.max(1))
-            },
-        )?;
+        self.sweep(program, if self.is_slow() { 0 } else { SWEPT_AT_BARRIER })?;
         self.sweeping.iter_mut().for_each(|sweeping| sweeping.cut = Some(self.env.clock.now()));
         Ok(())
     }

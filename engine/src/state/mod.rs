@@ -37,4 +37,3 @@ pub use table::{Located, ValueTable};
 
 pub(crate) use named_table::{AnyTable, Decode, Decoded, NamedTable};
 pub(crate) use restore::check_all_restored;
-pub(crate) use sweep::encoding_cost;

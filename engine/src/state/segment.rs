@@ -52,6 +52,11 @@ impl Marks {
         self.0[bucket / 64 % (BUCKETS / 64)] & (1 << (bucket % 64)) != 0
     }
 
+    /// Whether any bucket is marked from `64 * word` on, of 64.
+    pub fn any(&self, word: usize) -> bool {
+        self.0[word % (BUCKETS / 64)] != 0
+    }
+
     /// The marked buckets of a segment that has `buckets` of them, ascending.
     pub fn iter(&self, buckets: usize) -> impl Iterator<Item = usize> {
         (0..buckets.div_ceil(64)).flat_map(|word| {

@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// What it costs to encode so many entries of so many bytes, as a number of small entries.
-#[must_use]
-pub(crate) fn encoding_cost(entries: u64, bytes: u64) -> u64 {
+fn encoding_cost(entries: u64, bytes: u64) -> u64 {
     entries.max(bytes / SMALL_ENTRY)
 }
 
@@ -31,6 +30,9 @@ const SMALL_ENTRY: u64 = 64;
 /// next segment would come too late.
 const DELTA_AHEAD: usize = 4;
 const FULL_AHEAD: usize = 1;
+
+/// How many lines are asked for with each entry that is encoded: so many as an entry may lie in, if it is small.
+const LINES_AN_ENTRY: usize = 2;
 
 /// A frozen table that is being encoded.
 pub(super) struct Sweep<K> {
@@ -97,7 +99,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         (!self.removed.overflowed).then_some(self.touched + self.removed.count)
     }
 
-    /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, of [`encoding_cost`], is used up: at
+    /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, in small entries, is used up: at
     /// least one segment if the budget is not zero. Says whether all is encoded.
     ///
     /// # Errors
@@ -276,7 +278,7 @@ fn encode<'a, K: Key, V: Data>(
 ) -> postcard::Result<u64> {
     let mut encoded = 0;
     for entry in entries {
-        ahead.next().into_iter().for_each(prefetch_at);
+        ahead.by_ref().take(LINES_AN_ENTRY).for_each(prefetch_at);
         codec::encode(&entry.key, out)?;
         codec::encode(&entry.value, out)?;
         encoded += 1;

@@ -8,11 +8,11 @@ use hashbrown::HashTable;
 
 use super::segment::Marks;
 
-/// What the processor fetches at once, in bytes.
+/// What the processor fetches at once, in bytes: the tags of as many buckets as a word has marks for.
 const LINE: usize = 64;
 
-/// At most so many lines of a segment are asked for: those of the first entries, if entries are large.
-const MOST_LINES: usize = 512;
+/// At most so many addresses of a segment are asked for: those of the first entries, if entries are large.
+const MOST_LINES: usize = 1024;
 
 /// Where the tags of a segment began, one byte for each bucket. The buckets lie before them, the first one last: that is how
 /// `hashbrown` lays them out. Zero if it is not known.
@@ -35,12 +35,17 @@ impl Whereabouts {
         (0..lines.min(MOST_LINES)).map(move |line| self.0.wrapping_add(tags).wrapping_sub(line * LINE))
     }
 
-    /// The addresses of the buckets that are marked, and of their tags.
+    /// The addresses of the buckets that are marked, of their beginning and their end, because one in four lies across two
+    /// lines; and of their tags, a line for each word of marks that is not empty.
     pub fn marked<'m, T>(self, buckets: usize, marks: &'m Marks) -> impl Iterator<Item = usize> + 'm {
         let buckets = if self.0 == 0 { 0 } else { buckets };
-        let addresses =
-            move |bucket: usize| [self.0.wrapping_add(bucket), self.0.wrapping_sub((bucket + 1) * size_of::<T>())];
-        marks.iter(buckets).flat_map(addresses).take(MOST_LINES)
+        let tags = (0..buckets.div_ceil(LINE)).filter(|line| marks.any(*line));
+        let tags = tags.map(move |line| self.0.wrapping_add(line * LINE));
+        let ends = move |bucket: usize| {
+            let end = self.0.wrapping_sub(bucket * size_of::<T>());
+            [end.wrapping_sub(size_of::<T>()), end.wrapping_sub(1)]
+        };
+        tags.chain(marks.iter(buckets).flat_map(ends)).take(MOST_LINES)
     }
 }
 
@@ -79,6 +84,6 @@ mod tests {
         assert!(all.len() <= (buckets * (size_of::<Entry>() + 1)).div_ceil(LINE) + 2);
         let marked: Vec<_> = place.marked::<Entry>(buckets, &marks).collect();
         assert!(table.iter().filter(|(n, _, _)| n % 3 == 0).all(|entry| marked.contains(&address(entry))));
-        assert_eq!(marked.len(), 2 * 100, "entries and tags");
+        assert_eq!(marked.len(), 2 * 100 + buckets / LINE, "both ends of entries, and tags");
     }
 }
