@@ -78,8 +78,8 @@ impl<K> Sweep<K> {
 }
 
 impl<K: Key, V: Data> ValueTable<K, V> {
-    /// Fixes what the next snapshot holds: everything, or, if `delta` allows it, what has changed since the freeze before. Says
-    /// how many entries or keys that is, about. What is encoded is appended to `buffer`.
+    /// Fixes what the next snapshot holds: everything, or, if `delta` allows it, what has changed since the freeze before.
+    /// What is encoded is appended to `buffer`.
     ///
     /// # Panics
     /// If the table is frozen.
@@ -189,8 +189,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         }
     }
 
-    /// Encodes a segment, and says what that has cost. Meanwhile the processor is asked for another one, line by line: all at once would be more than it
-    /// can wait for.
+    /// Encodes a segment, and says what that has cost. Meanwhile the processor is asked for another one, line by line: all at
+    /// once would be more than it can wait for.
     fn encode_segment(&mut self, index: usize, ahead: Option<usize>) -> u64 {
         let ahead = ahead.filter(|ahead| self.is_unswept(*ahead));
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
