@@ -13,7 +13,7 @@
 //!
 //! Deliberately absent: anything about streams, jobs or checkpoints.
 
-pub(crate) mod abort_on_drop;
+mod abort_on_drop;
 pub mod clock;
 pub mod conformance;
 pub mod disk;

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    abort_on_drop::AbortOnDrop,
     frame_stream::{FrameReader, FrameWriter},
     message_stream::{MessageReader, connect, write_message},
     options::ClusterOptions,
@@ -14,7 +13,7 @@ use super::{
     result_partition::{OutputChannel, Route},
 };
 use crate::{
-    env::{Address, Env, timeout},
+    env::{AbortOnDrop, Address, Env, timeout},
     error::{Error, Result},
     exchange::FrameKind,
     id::{AttemptId, ChannelId},

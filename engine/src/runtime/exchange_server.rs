@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::{
-    abort_on_drop::AbortOnDrop,
     exchange_client::{ChannelOpened, OpenChannel},
     frame_stream::{FrameReader, FrameWriter},
     gate_registry::{Claimed, GateRegistry},
@@ -15,7 +14,7 @@ use super::{
     result_partition::Unsent,
 };
 use crate::{
-    env::{Address, ByteStream, Env, Site, timeout},
+    env::{AbortOnDrop, Address, ByteStream, Env, Site, timeout},
     error::{Context, Error, Result},
     exchange::{Frame, FrameKind, begin_frame},
     graph::JobGraph,

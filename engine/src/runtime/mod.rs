@@ -33,8 +33,6 @@ mod task_deployment;
 mod task_manager;
 mod timer;
 
-use crate::env::abort_on_drop;
-
 pub use control_message::{ControlDirection, ControlMessage, MessageKind};
 pub use job_manager::run_job_manager;
 pub use local_cluster::LocalCluster;

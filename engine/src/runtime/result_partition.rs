@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{abort_on_drop::AbortOnDrop, input_gate::GateSender, recycler::Recycler, stream_task::yield_now};
+use super::{input_gate::GateSender, recycler::Recycler, stream_task::yield_now};
 use crate::{
-    env::{Clock, Entropy, Env, Site},
+    env::{AbortOnDrop, Clock, Entropy, Env, Site},
     error::{Context, Error, Result},
     exchange::{BatchSizer, FrameKind, begin_frame},
     id::{ChannelId, CheckpointId},

@@ -3,12 +3,9 @@
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::mpsc;
 
-use super::{
-    abort_on_drop::AbortOnDrop,
-    message_stream::{MessageReader, write_message},
-};
+use super::message_stream::{MessageReader, write_message};
 use crate::{
-    env::{ByteStream, Spawner},
+    env::{AbortOnDrop, ByteStream, Spawner},
     error::Error,
 };
 

@@ -15,10 +15,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 
-use super::{abort_on_drop::AbortOnDrop, alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
+use super::{alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
     checkpoint::{InlineSnapshot, SnapshotChain, SnapshotCompression, SnapshotHandle, SnapshotPolicy},
-    env::{Env, Site, spawner::panic_message},
+    env::{AbortOnDrop, Env, Site, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
     instant::Instant,

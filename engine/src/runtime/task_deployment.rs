@@ -5,7 +5,6 @@ use std::{path::PathBuf, sync::Arc};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    abort_on_drop::AbortOnDrop,
     exchange_client::{OpenChannel, open_channel},
     gate_registry::{Claimed, GateRegistry},
     input_gate::{CreditReturn, InputGate},
@@ -18,7 +17,7 @@ use super::{
     subtask_checkpoint::{SnapshotSettings, SubtaskCheckpoint},
 };
 use crate::{
-    env::{Env, timeout},
+    env::{AbortOnDrop, Env, timeout},
     error::{Context, Error, Result},
     graph::{JobEdge, JobGraph},
     id::{ChannelId, SubtaskId, TaskId, TaskManagerId},

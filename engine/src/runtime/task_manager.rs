@@ -9,7 +9,6 @@ use futures_util::future::{Either, FutureExt, select};
 use tokio::sync::mpsc;
 
 use super::{
-    abort_on_drop::AbortOnDrop,
     exchange_server,
     gate_registry::GateRegistry,
     input_gate::InputGate,
@@ -24,7 +23,7 @@ use super::{
 };
 use crate::{
     checkpoint::CompletionNotification,
-    env::{Address, ByteStream, Env, Site, spawner::panic_message},
+    env::{AbortOnDrop, Address, ByteStream, Env, Site, spawner::panic_message},
     error::{Error, ErrorKind, Result},
     id::{AttemptId, CheckpointId, TaskId},
     instant::Instant,

@@ -232,6 +232,19 @@ proptest! {
     }
 }
 
+/// What the stream waits for is bounded also where entries are few and large.
+#[test]
+fn large_entries_count_for_many_in_a_sweep() {
+    let mut table = table((0..64_u64).map(|key| (key, "a".repeat(100_000))));
+    table.freeze(false, snapshot_buffer(Vec::new()));
+    let mut sweeps = 1;
+    while !table.sweep(&mut 1000).unwrap() {
+        sweeps += 1;
+    }
+    assert!(sweeps > 20, "{sweeps} sweeps for more than 6 MB, at 64 kB each");
+    assert_eq!(entries::<u64, String>(&read_back(&mut table)).len(), 64);
+}
+
 /// A table that is too large for a cache is looked up by guesses. A guess may be that of another key, also if the key has no
 /// value.
 #[test]

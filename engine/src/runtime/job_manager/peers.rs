@@ -6,13 +6,12 @@ use tokio::sync::mpsc;
 
 use super::actor::Event;
 use crate::{
-    env::{Address, ByteStream, Env, Site, timeout},
+    env::{AbortOnDrop, Address, ByteStream, Env, Site, timeout},
     error::{Context, Error, Result},
     id::TaskManagerId,
     instant::Instant,
     job::FailureDetector,
     runtime::{
-        abort_on_drop::AbortOnDrop,
         message_stream::admit,
         options::ClusterOptions,
         rpc::{Registration, ToTaskManager},
