@@ -147,17 +147,18 @@ fn numbers_go_on_above_all_that_are_reserved() {
 fn a_checkpoint_of_an_older_layout() {
     let job = Job::stopped();
     let said = [
-        "chk/chk-3 is a directory, as an older build made one for each checkpoint",
+        "chk/chk-900 is a directory, as an older build made one for each checkpoint",
         "go on with the build that wrote it, or choose another directory",
         RESUME,
     ];
-    let old = job.place.path("chk/chk-3");
+    // Not a number that the job has reached.
+    let old = job.place.path("chk/chk-900");
     fs::create_dir(&old).unwrap();
     job.refuses_arguments(&[], &said);
     copy(&job.manifest(), &old.join("manifest"));
     job.refuses_arguments(&[], &said);
-    fs::rename(&old, job.place.path("chk-3")).unwrap();
-    job.refuses_arguments(&["--restore", "chk-3"], &["chk-3 is a directory, as an older build", RESUME]);
+    fs::rename(&old, job.place.path("chk-900")).unwrap();
+    job.refuses_arguments(&["--restore", "chk-900"], &["chk-900 is a directory, as an older build", RESUME]);
     let format = ["checkpoint directory chk: its format is version 1, this build reads version 2: use the build"];
     job.refuses(&job.place.path("chk/job.json"), replace("\"format\": 2", "\"format\": 1"), &format);
     job.goes_on(&[]);
