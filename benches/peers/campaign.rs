@@ -31,6 +31,10 @@ pub const CELLS: [Cell; 4] = [
     cell(Work::KeyedSum, 1_000, 1),
     cell(Work::KeyedSum, 1_000_000, 2),
 ];
+/// A steady window holds at least so many checkpoints: the median of two or three tells of the first of them, which finds
+/// cold memory and new files.
+const CHECKPOINTS_A_WINDOW: u64 = 7;
+
 /// Where recovery is measured, and one checkpoint.
 pub const LARGE: Cell = CELLS[0];
 /// Where only Tidegate runs, with checkpoints every second: how long it stands still must not grow with the state.
@@ -73,6 +77,13 @@ impl Campaign {
             return Err(format!("no cell is called {text:?}; there are {}", names.join("; ")).into());
         }
         Ok(self)
+    }
+
+    /// This run, made so long that its steady window holds enough checkpoints at this interval.
+    fn long_enough(&self, setup: &Setup, interval_ms: u64) -> Setup {
+        let Some(seconds) = self.seconds else { return *setup };
+        let wanted = (CHECKPOINTS_A_WINDOW * interval_ms) as f64 / 1e3;
+        Setup { records: (setup.records as f64 * (wanted / seconds).max(1.0)) as u64, ..*setup }
     }
 
     fn runs(&self, contender: Contender) -> bool {
@@ -163,8 +174,10 @@ impl<'a> Measuring<'a> {
         for round in 0..self.campaign.rounds {
             for (contender, records) in &records {
                 let setup = Setup { contender: *contender, cell, records: *records, interval_ms: None, fails: false };
+                let campaign = self.campaign;
                 let mut turn = Turn { measuring: self, flink: &mut flink, round };
                 if only_tidegate {
+                    let setup = campaign.long_enough(&setup, INTERVALS[0]);
                     turn.sample(&Setup { interval_ms: Some(INTERVALS[0]), ..setup }, None)?;
                 } else {
                     turn.all(&setup)?;
@@ -229,9 +242,10 @@ impl Turn<'_, '_> {
             return Ok(());
         }
         for interval in INTERVALS {
-            let on = Setup { interval_ms: Some(interval), ..*off };
+            let off = self.measuring.campaign.long_enough(off, interval);
+            let on = Setup { interval_ms: Some(interval), ..off };
             if off.contender == Contender::Tidegate {
-                self.pair(off, &on)?;
+                self.pair(&off, &on)?;
             } else {
                 // The difference is large and a run is dear: one without checkpoints is the neighbour of all with them.
                 self.sample(&on, Some(Pair::of(&alone)))?;

@@ -8,9 +8,14 @@ pub(super) fn prefetch<T>(value: &T) {
     prefetch_at((&raw const *value).addr());
 }
 
-/// Says that what is at this address will be read soon, if there is anything.
+/// Says that what is at these addresses will be read soon, if there is anything.
 #[inline]
-pub(super) fn prefetch_at(address: usize) {
+pub(super) fn prefetch_both(addresses: [usize; 2]) {
+    addresses.into_iter().for_each(prefetch_at);
+}
+
+#[inline]
+fn prefetch_at(address: usize) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -51,7 +51,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             let before = table.segments.len() as u32;
             table.directory.extend(piece.directory.into_iter().map(|segment| before + segment));
             table.segments.extend(piece.segments);
-            table.marks.extend(piece.marks);
             table.removed.join(table.owned.len() as usize, piece.removed, piece.owned.len() as usize);
             table.owned.end = piece.owned.end;
             table.len += piece.len;

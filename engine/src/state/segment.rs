@@ -25,6 +25,8 @@ pub(super) struct Segment<K, V> {
     pub swept: u32,
     /// Where its entries were then.
     pub whereabouts: Whereabouts,
+    /// Which of its buckets were touched since.
+    pub marks: Marks,
 }
 
 pub(super) struct Entry<K, V> {
@@ -52,21 +54,45 @@ impl Marks {
         self.0[bucket / 64 % (BUCKETS / 64)] & (1 << (bucket % 64)) != 0
     }
 
-    /// Whether any bucket is marked from `64 * word` on, of 64.
-    pub fn any(&self, word: usize) -> bool {
-        self.0[word % (BUCKETS / 64)] != 0
-    }
-
     /// The marked buckets of a segment that has `buckets` of them, ascending.
-    pub fn iter(&self, buckets: usize) -> impl Iterator<Item = usize> {
-        (0..buckets.div_ceil(64)).flat_map(|word| {
-            let mut bits = self.0[word % (BUCKETS / 64)];
-            std::iter::from_fn(move || {
-                let bit = bits.trailing_zeros() as usize;
-                bits &= bits.checked_sub(1)?;
-                Some(word * 64 + bit)
-            })
-        })
+    #[inline]
+    pub fn iter(&self, buckets: usize) -> Marked<'_> {
+        Marked { marks: self, word: 0, words: buckets.div_ceil(64), bits: if buckets == 0 { 0 } else { self.0[0] } }
+    }
+}
+
+/// See [`Marks::iter`].
+pub(super) struct Marked<'m> {
+    marks: &'m Marks,
+    word: usize,
+    words: usize,
+    /// The marks of the word that are still to come.
+    bits: u64,
+}
+
+impl Marked<'_> {
+    /// The next one, which stays.
+    #[inline]
+    pub fn peek(&mut self) -> Option<usize> {
+        while self.bits == 0 {
+            self.word += 1;
+            if self.word >= self.words {
+                return None;
+            }
+            self.bits = self.marks.0[self.word % (BUCKETS / 64)];
+        }
+        Some(self.word * 64 + self.bits.trailing_zeros() as usize)
+    }
+}
+
+impl Iterator for Marked<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let bucket = self.peek()?;
+        self.bits &= self.bits - 1;
+        Some(bucket)
     }
 }
 
@@ -79,7 +105,8 @@ pub(super) fn slot_hash(hash: KeyHash) -> u64 {
 
 impl<K: Key, V: Data> Segment<K, V> {
     pub fn new(group: KeyGroup, depth: u32, swept: u32) -> Self {
-        Self { entries: HashTable::new(), group, depth, swept, whereabouts: Whereabouts::default() }
+        let (whereabouts, marks) = Default::default();
+        Self { entries: HashTable::new(), group, depth, swept, whereabouts, marks }
     }
 
     /// The bucket of a key.
@@ -109,67 +136,80 @@ impl<K: Key, V: Data> Segment<K, V> {
         self.entries.len() == self.entries.capacity()
     }
 
-    /// Puts an entry into a segment that is not full. Gives its bucket.
+    /// The value in this bucket, which is about to change, and whether it does so for the first time since the freeze.
     #[inline]
-    pub fn insert(&mut self, hash: KeyHash, entry: Entry<K, V>) -> usize {
-        let rehash = |_: &Entry<K, V>| unreachable!("an entry was put into a segment that is full");
-        self.entries.insert_unique(slot_hash(hash), entry, rehash).bucket_index()
+    pub fn touch(&mut self, bucket: usize) -> (&mut V, bool) {
+        let entry = self.entries.get_bucket_mut(bucket).expect("nothing has moved since it was found there");
+        (&mut entry.value, self.marks.set(bucket))
     }
 
-    /// The addresses of what is read when all entries are, as far as they are known.
-    pub fn lines(&self) -> impl Iterator<Item = usize> + use<K, V> {
+    /// Likewise the value of a key, if it has one.
+    #[inline]
+    pub fn touch_key(&mut self, hash: KeyHash, key: &K) -> Option<(&mut V, bool)> {
+        let found = self.entries.find_entry(slot_hash(hash), |e| e.key == *key).ok()?;
+        let is_first = self.marks.set(found.bucket_index());
+        Some((&mut found.into_mut().value, is_first))
+    }
+
+    /// Puts an entry into a segment that is not full. Says whether its bucket is marked for the first time since the freeze.
+    #[inline]
+    pub fn insert(&mut self, hash: KeyHash, entry: Entry<K, V>, is_marked: bool) -> bool {
+        let rehash = |_: &Entry<K, V>| unreachable!("an entry was put into a segment that is full");
+        let bucket = self.entries.insert_unique(slot_hash(hash), entry, rehash).bucket_index();
+        is_marked && self.marks.set(bucket)
+    }
+
+    /// The addresses of what is read when all entries are, as far as they are known, by pairs.
+    pub fn lines(&self) -> impl Iterator<Item = [usize; 2]> + use<K, V> {
         self.whereabouts.all::<Entry<K, V>>(self.entries.num_buckets())
     }
 
     /// Likewise when only marked entries are.
-    pub fn marked_lines<'m>(&self, marks: &'m Marks) -> impl Iterator<Item = usize> + use<'m, K, V> {
-        self.whereabouts.marked::<Entry<K, V>>(self.entries.num_buckets(), marks)
+    pub fn marked_lines(&self) -> impl Iterator<Item = [usize; 2]> + use<'_, K, V> {
+        self.whereabouts.marked::<Entry<K, V>>(self.entries.num_buckets(), &self.marks)
+    }
+
+    /// The entries that were touched since the freeze before.
+    pub fn marked(&self) -> impl Iterator<Item = &Entry<K, V>> {
+        // A marked bucket is vacant if its key was removed.
+        self.marks.iter(self.entries.num_buckets()).filter_map(|bucket| self.entries.get_bucket(bucket))
     }
 
     /// Moves all entries to larger or smaller memory, and their marks with them.
-    pub fn rebuild(&mut self, capacity: usize, marks: &mut Marks) {
-        let old = std::mem::replace(&mut self.entries, HashTable::with_capacity(capacity));
-        let mut moved = Marks::default();
-        take_apart(old, marks, |hash, entry, is_marked| {
-            let bucket = self.insert(hash, entry);
-            if is_marked {
-                moved.set(bucket);
-            }
-        });
-        *marks = moved;
+    pub fn rebuild(&mut self, capacity: usize) {
+        for Moved { hash, entry, is_marked } in self.take_apart(capacity) {
+            self.insert(hash, entry, is_marked);
+        }
     }
 
-    /// Moves the entries for which `goes` holds to a segment of their own, with their marks. Both are one bit deeper.
-    pub fn split(&mut self, marks: &mut Marks, goes: impl Fn(KeyHash) -> bool) -> (Self, Marks) {
+    /// Splits the segment: the entries for which `goes` holds move to another one. Both are one bit deeper.
+    pub fn split(&mut self, goes: impl Fn(KeyHash) -> bool) -> Self {
         let room = CAPACITY.max(self.entries.len());
-        let old = std::mem::replace(&mut self.entries, HashTable::with_capacity(room));
         self.depth += 1;
         let mut other = Self::new(self.group, self.depth, self.swept);
         other.entries = HashTable::with_capacity(room);
-        let (mut stayed, mut gone) = (Marks::default(), Marks::default());
-        take_apart(old, marks, |hash, entry, is_marked| {
-            let (segment, marks) = if goes(hash) { (&mut other, &mut gone) } else { (&mut *self, &mut stayed) };
-            let bucket = segment.insert(hash, entry);
-            if is_marked {
-                marks.set(bucket);
-            }
-        });
-        *marks = stayed;
-        (other, gone)
+        for Moved { hash, entry, is_marked } in self.take_apart(room) {
+            let into = if goes(hash) { &mut other } else { &mut *self };
+            into.insert(hash, entry, is_marked);
+        }
+        other
+    }
+
+    /// Leaves the segment empty, with this room. Hands out what was in it.
+    fn take_apart(&mut self, room: usize) -> impl Iterator<Item = Moved<K, V>> + use<K, V> {
+        let mut entries = std::mem::replace(&mut self.entries, HashTable::with_capacity(room));
+        let marks = std::mem::take(&mut self.marks);
+        (0..entries.num_buckets()).filter_map(move |bucket| {
+            let (entry, _) = entries.get_bucket_entry(bucket).ok()?.remove();
+            let is_marked = marks.get(bucket) && !planted!(MarksLostInGrowth); // FLINK-26968
+            Some(Moved { hash: entry.key.key_hash(), entry, is_marked })
+        })
     }
 }
 
-/// Hands out all entries, each with whether it is marked.
-fn take_apart<K: Key, V>(
-    mut entries: HashTable<Entry<K, V>>,
-    marks: &Marks,
-    mut take: impl FnMut(KeyHash, Entry<K, V>, bool),
-) {
-    for bucket in 0..entries.num_buckets() {
-        if let Ok(found) = entries.get_bucket_entry(bucket) {
-            let (entry, _) = found.remove();
-            let is_marked = marks.get(bucket) && !planted!(MarksLostInGrowth); // FLINK-26968
-            take(entry.key.key_hash(), entry, is_marked);
-        }
-    }
+/// An entry on its way to other memory.
+struct Moved<K, V> {
+    hash: KeyHash,
+    entry: Entry<K, V>,
+    is_marked: bool,
 }

@@ -7,7 +7,7 @@
 use super::{
     ValueStateDescriptor, ValueTable, codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState},
-    prefetch::prefetch_at,
+    prefetch::prefetch_both,
     segment::{Entry, Marks, Segment},
     table::Removed,
 };
@@ -30,9 +30,6 @@ const SMALL_ENTRY: u64 = 64;
 /// next segment would come too late.
 const DELTA_AHEAD: usize = 4;
 const FULL_AHEAD: usize = 1;
-
-/// How many lines are asked for with each entry that is encoded: so many as an entry may lie in, if it is small.
-const LINES_AN_ENTRY: usize = 2;
 
 /// A frozen table that is being encoded.
 pub(super) struct Sweep<K> {
@@ -184,8 +181,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     fn ask_for_segment(&self, index: usize) {
         let segment = &self.segments[index];
         match &self.sweep {
-            Some(sweep) if sweep.is_delta => segment.marked_lines(&self.marks[index]).for_each(prefetch_at),
-            _ => segment.lines().for_each(prefetch_at),
+            Some(sweep) if sweep.is_delta => segment.marked_lines().for_each(prefetch_both),
+            _ => segment.lines().for_each(prefetch_both),
         }
     }
 
@@ -195,13 +192,12 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let ahead = ahead.filter(|ahead| self.is_unswept(*ahead));
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
         let segment = &self.segments[index];
-        let ahead = ahead.map(|ahead| (&self.segments[ahead], &self.marks[ahead])).into_iter();
+        let ahead = ahead.map(|ahead| &self.segments[ahead]);
         let start = sweep.buffer.len();
         let encoded = if sweep.is_delta {
-            let ahead = ahead.flat_map(|(segment, marks)| segment.marked_lines(marks));
-            encode(marked(segment, &self.marks[index]), ahead, &mut sweep.buffer)
+            encode(segment.marked(), ahead.map(Segment::marked_lines), &mut sweep.buffer)
         } else {
-            encode(segment.entries.iter(), ahead.flat_map(|(segment, _)| segment.lines()), &mut sweep.buffer)
+            encode(segment.entries.iter(), ahead.map(Segment::lines), &mut sweep.buffer)
         };
         let entries = encoded.unwrap_or_else(|e| {
             sweep.error = Some(e);
@@ -212,7 +208,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let segment = &mut self.segments[index];
         segment.whereabouts.note(&segment.entries);
         segment.swept = self.freezes;
-        self.marks[index] = Marks::default();
+        segment.marks = Marks::default();
         encoding_cost(entries, bytes)
     }
 
@@ -261,28 +257,22 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     }
 }
 
-/// The entries that were touched since the freeze before.
-fn marked<'a, K: Key, V: Data>(
-    segment: &'a Segment<K, V>,
-    marks: &'a Marks,
-) -> impl Iterator<Item = &'a Entry<K, V>> + 'a {
-    // A marked bucket is vacant if its key was removed.
-    marks.iter(segment.entries.num_buckets()).filter_map(|bucket| segment.entries.get_bucket(bucket))
-}
-
-/// Appends the entries. Says how many they were. Asks the processor for what is at the addresses `ahead`.
+/// Appends the entries. Says how many they were. Asks the processor for what is at the addresses `ahead`, two with each entry: in
+/// so many lines it may lie, if it is small.
 fn encode<'a, K: Key, V: Data>(
     entries: impl Iterator<Item = &'a Entry<K, V>>,
-    mut ahead: impl Iterator<Item = usize>,
+    mut ahead: Option<impl Iterator<Item = [usize; 2]>>,
     out: &mut Vec<u8>,
 ) -> postcard::Result<u64> {
     let mut encoded = 0;
     for entry in entries {
-        ahead.by_ref().take(LINES_AN_ENTRY).for_each(prefetch_at);
+        if let Some(addresses) = ahead.as_mut().and_then(Iterator::next) {
+            prefetch_both(addresses);
+        }
         codec::encode(&entry.key, out)?;
         codec::encode(&entry.value, out)?;
         encoded += 1;
     }
-    ahead.for_each(prefetch_at);
+    ahead.into_iter().flatten().for_each(prefetch_both);
     Ok(encoded)
 }

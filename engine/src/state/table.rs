@@ -12,7 +12,7 @@
 //! what an incremental snapshot writes. How a table is frozen stands in `sweep`.
 
 use super::{
-    segment::{CAPACITY, Entry, Marks, Segment},
+    segment::{CAPACITY, Entry, Segment},
     sweep::Sweep,
 };
 use crate::{
@@ -31,8 +31,6 @@ pub struct ValueTable<K, V> {
     pub(super) depth: u32,
     pub(super) directory: Vec<u32>,
     pub(super) segments: Vec<Segment<K, V>>,
-    /// By segment.
-    pub(super) marks: Vec<Marks>,
     pub(super) len: usize,
     /// How many marks were set since the last freeze.
     pub(super) touched: usize,
@@ -81,22 +79,19 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[must_use]
     pub fn new(max_parallelism: u32, owned: KeyGroupRange) -> Self {
         assert!(owned.end <= max_parallelism, "{owned:?} of {max_parallelism} key groups");
-        let mut table = Self {
+        Self {
             max_parallelism,
             owned,
             depth: 0,
             directory: (0..owned.len()).collect(),
             segments: (owned.start..owned.end).map(|g| Segment::new(KeyGroup(g), 0, 0)).collect(),
-            marks: Vec::new(),
             len: 0,
             touched: 0,
             removed: Removed::default(),
             freezes: 0,
             sweep: None,
             layout: 0,
-        };
-        table.marks.resize(table.segments.len(), Marks::default());
-        table
+        }
     }
 
     /// How many keys have a value.
@@ -122,9 +117,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// The value of a key, to be changed in place.
     #[inline]
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
-        let segment = self.segment(hash);
-        let bucket = self.segments[segment].find(hash, key)?;
-        Some(self.change(segment, bucket))
+        let index = self.segment(hash);
+        self.before_write(index);
+        let (value, is_first) = self.segments[index].touch_key(hash, key)?;
+        self.touched += usize::from(is_first);
+        Some(value)
     }
 
     /// Looks up the keys of a batch, all before any of them is changed, if the table is too large for the processor's caches.
@@ -160,7 +157,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     pub fn located_mut(&mut self, located: &Located, i: usize, hash: KeyHash, key: &K) -> Option<&mut V> {
         match located.places.get(i) {
             Some((segment, bucket)) if *bucket != NOWHERE && located.layout == self.layout => {
-                Some(self.change(*segment as usize, *bucket as usize))
+                let segment = *segment as usize;
+                self.before_write(segment);
+                let (value, is_first) = self.segments[segment].touch(*bucket as usize);
+                self.touched += usize::from(is_first);
+                Some(value)
             }
             _ => self.get_mut(hash, key),
         }
@@ -176,8 +177,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             self.make_room(segment, hash);
             segment = self.segment(hash);
         }
-        let bucket = self.segments[segment].insert(hash, Entry { key, value });
-        self.mark(segment, bucket);
+        self.touched += usize::from(self.segments[segment].insert(hash, Entry { key, value }, true));
         self.len += 1;
     }
 
@@ -221,20 +221,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         ((place >> 64) as u32, place as u64)
     }
 
-    /// The value in this bucket, which is about to change.
-    #[inline]
-    fn change(&mut self, segment: usize, bucket: usize) -> &mut V {
-        self.before_write(segment);
-        self.mark(segment, bucket);
-        let entry = self.segments[segment].entries.get_bucket_mut(bucket);
-        &mut entry.expect("nothing has moved since it was found there").value
-    }
-
-    #[inline]
-    fn mark(&mut self, segment: usize, bucket: usize) {
-        self.touched += usize::from(self.marks[segment].set(bucket));
-    }
-
     /// What is frozen must be encoded before it changes.
     #[inline]
     fn before_write(&mut self, segment: usize) {
@@ -251,13 +237,13 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let entries = segment.entries.len();
         // A segment that is nearly full once its vacated buckets are swept out would be full again at once.
         if entries < CAPACITY / 4 * 3 {
-            segment.rebuild((2 * entries + 1).min(CAPACITY), &mut self.marks[index]);
+            segment.rebuild((2 * entries + 1).min(CAPACITY));
             return;
         }
         if segment.depth == self.depth {
             if slots > most_slots {
                 // The hashes of these keys agree in more bits than chance allows.
-                segment.rebuild(entries * 2, &mut self.marks[index]);
+                segment.rebuild(entries * 2);
                 return;
             }
             self.double_directory();
@@ -279,12 +265,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let depth = self.segments[index].depth;
         let max_parallelism = u128::from(self.max_parallelism);
         let next_bit = |h: KeyHash| ((u128::from(h.0) * max_parallelism) as u64) << depth >> 63 == 1;
-        let (other, marks) = self.segments[index].split(&mut self.marks[index], next_bit);
+        let other = self.segments[index].split(next_bit);
         let slots = 1 << (self.depth - depth);
         let start = slot & !(slots - 1);
         self.directory[start + slots / 2..start + slots].fill(self.segments.len() as u32);
         self.segments.push(other);
-        self.marks.push(marks);
     }
 
     /// Makes a table ready for so many keys, evenly spread. Must be empty.
@@ -304,7 +289,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             }
             self.segments.push(segment);
         }
-        self.marks = vec![Marks::default(); self.segments.len()];
     }
 }
 

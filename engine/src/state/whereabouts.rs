@@ -28,24 +28,34 @@ impl Whereabouts {
         }
     }
 
-    /// The addresses of the lines in which all buckets and their tags lie, in the order in which they are read.
-    pub fn all<T>(self, buckets: usize) -> impl Iterator<Item = usize> {
+    /// The addresses of the lines in which all buckets and their tags lie, in the order in which they are read, by pairs.
+    pub fn all<T>(self, buckets: usize) -> impl Iterator<Item = [usize; 2]> {
         let (tags, entries) = (buckets, buckets * size_of::<T>());
         let lines = if self.0 == 0 { 0 } else { (tags + entries).div_ceil(LINE) + 1 };
-        (0..lines.min(MOST_LINES)).map(move |line| self.0.wrapping_add(tags).wrapping_sub(line * LINE))
+        let first = self.0.wrapping_add(tags);
+        (0..lines.min(MOST_LINES).div_ceil(2)).map(move |pair| {
+            let line = first.wrapping_sub(2 * pair * LINE);
+            [line, line.wrapping_sub(LINE)]
+        })
     }
 
     /// The addresses of the buckets that are marked, of their beginning and their end, because one in four lies across two
-    /// lines; and of their tags, a line for each word of marks that is not empty.
-    pub fn marked<'m, T>(self, buckets: usize, marks: &'m Marks) -> impl Iterator<Item = usize> + 'm {
-        let buckets = if self.0 == 0 { 0 } else { buckets };
-        let tags = (0..buckets.div_ceil(LINE)).filter(|line| marks.any(*line));
-        let tags = tags.map(move |line| self.0.wrapping_add(line * LINE));
-        let ends = move |bucket: usize| {
+    /// lines; and before those of each word of marks their tags.
+    pub fn marked<T>(self, buckets: usize, marks: &Marks) -> impl Iterator<Item = [usize; 2]> + '_ {
+        let mut marks = marks.iter(if self.0 == 0 { 0 } else { buckets });
+        let mut word_asked = None;
+        std::iter::from_fn(move || {
+            let bucket = marks.peek()?;
+            let word = bucket / LINE;
+            if word_asked.replace(word) != Some(word) {
+                let tags = self.0.wrapping_add(word * LINE);
+                return Some([tags, tags]);
+            }
+            marks.next();
             let end = self.0.wrapping_sub(bucket * size_of::<T>());
-            [end.wrapping_sub(size_of::<T>()), end.wrapping_sub(1)]
-        };
-        tags.chain(marks.iter(buckets).flat_map(ends)).take(MOST_LINES)
+            Some([end.wrapping_sub(size_of::<T>()), end.wrapping_sub(1)])
+        })
+        .take(MOST_LINES)
     }
 }
 
@@ -55,8 +65,8 @@ mod tests {
 
     type Entry = (u64, u64, u64);
 
-    fn lines(addresses: impl Iterator<Item = usize>) -> Vec<usize> {
-        let mut lines: Vec<_> = addresses.map(|address| address / LINE).collect();
+    fn lines(addresses: impl Iterator<Item = [usize; 2]>) -> Vec<usize> {
+        let mut lines: Vec<_> = addresses.flatten().map(|address| address / LINE).collect();
         lines.sort_unstable();
         lines.dedup();
         lines
@@ -82,8 +92,8 @@ mod tests {
         let all = lines(place.all::<Entry>(buckets));
         assert!(table.iter().all(|entry| all.contains(&(address(entry) / LINE))));
         assert!(all.len() <= (buckets * (size_of::<Entry>() + 1)).div_ceil(LINE) + 2);
-        let marked: Vec<_> = place.marked::<Entry>(buckets, &marks).collect();
+        let marked: Vec<_> = place.marked::<Entry>(buckets, &marks).flatten().collect();
         assert!(table.iter().filter(|(n, _, _)| n % 3 == 0).all(|entry| marked.contains(&address(entry))));
-        assert_eq!(marked.len(), 2 * 100 + buckets / LINE, "both ends of entries, and tags");
+        assert_eq!(marked.len(), 2 * (100 + buckets / LINE), "both ends of entries, and tags");
     }
 }
