@@ -14,8 +14,7 @@ use stopped_job::{Job, READ_WHOLE, RESUME, completed, cut_in_half, replace};
 use support::{Outcome, copy, edit_manifest, remove};
 use tidegate::{
     checkpoint::{InlineSnapshot, Manifest, SnapshotHandle},
-    storage::decode_snapshot,
-    stream::hash_bytes,
+    storage::{decode_snapshot, snapshot_digest},
 };
 
 fn flip_a_bit_at(path: &Path, at: usize) {
@@ -206,7 +205,7 @@ fn a_damaged_snapshot_in_a_manifest() {
     job.refuses(&manifest, other, &["task source/", "snapshot of source/", &said, RESUME]);
     let cut = spoilt(|inline| {
         inline.contents = inline.contents.slice(..11);
-        inline.digest = hash_bytes(&inline.contents).0;
+        inline.digest = snapshot_digest(&inline.contents);
     });
     job.refuses(&manifest, cut, &["snapshot of source/", &format!("{place} is damaged: it is cut short"), RESUME]);
     job.goes_on(&[]);
@@ -236,7 +235,7 @@ fn another_format_version() {
             let handles = manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots);
             let files = handles.filter_map(|s| if let SnapshotHandle::Files(files) = s { Some(files) } else { None });
             let file = files.flatten().find(|f| f.name == name);
-            file.unwrap().digest = hash_bytes(&bytes).0;
+            file.unwrap().digest = snapshot_digest(&bytes);
         });
     };
     job.refuses(&job.place.path("chk"), newer, &[&said, RESUME]);

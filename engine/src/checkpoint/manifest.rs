@@ -17,7 +17,7 @@ pub struct SnapshotFile {
     pub written_for: CheckpointId,
     /// Length in bytes.
     pub len: u64,
-    /// XXH3 (64 bits) of the whole file.
+    /// See [`snapshot_digest`](crate::storage::snapshot_digest).
     pub digest: u64,
 }
 

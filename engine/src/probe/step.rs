@@ -161,7 +161,7 @@ steps! {
     },
     /// The frozen state is encoded.
     SnapshotEncoded {
-        /// Checksum of the file's contents.
+        /// See [`snapshot_digest`](crate::storage::snapshot_digest).
         digest: u64,
         /// Its size in bytes.
         bytes: u64,

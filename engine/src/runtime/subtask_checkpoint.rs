@@ -26,8 +26,8 @@ use crate::{
     operator::SubtaskProgram,
     probe::{Reporter, Step},
     state::{EncodedSnapshot, Freeze, FrozenSnapshot, StateSize},
-    storage::{SnapshotFiles, seal_snapshot, snapshot_buffer},
-    stream::{CheckpointBarrier, hash_bytes},
+    storage::{SnapshotFiles, seal_snapshot, snapshot_buffer, snapshot_digest},
+    stream::CheckpointBarrier,
 };
 
 /// So much is encoded while the stream waits at the barrier, in small entries: a millisecond or two. What is left is encoded
@@ -213,7 +213,7 @@ impl SubtaskCheckpoint {
         let write = async move |reporter: &Reporter| -> Result<(SnapshotHandle, u64)> {
             let contents = seal_snapshot(frozen, checkpoint, builds_on, compression)?;
             *newest.lock().expect("nobody panics while holding this lock") = contents.clone();
-            let (digest, bytes) = (hash_bytes(&contents).0, contents.len() as u64);
+            let (digest, bytes) = (snapshot_digest(&contents), contents.len() as u64);
             reporter.report_for(checkpoint, Step::SnapshotEncoded { digest, bytes, builds_on }).await;
             if builds_on.is_none() && bytes <= inline_limit {
                 return Ok((SnapshotHandle::Inline(InlineSnapshot { contents, digest }), bytes));

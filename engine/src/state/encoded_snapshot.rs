@@ -9,7 +9,7 @@ use crate::id::CheckpointId;
 pub struct EncodedSnapshot {
     /// The whole file.
     pub contents: Bytes,
-    /// XXH3 (64 bits) of the whole file.
+    /// See [`snapshot_digest`](crate::storage::snapshot_digest).
     pub digest: u64,
     /// `None` if the file holds all state. Else it holds what changed since the task's snapshot for this checkpoint, which has
     /// completed.

@@ -41,7 +41,9 @@ pub use layout::{
     parse_reservation_file, parse_snapshot_file, snapshot_directory,
 };
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
-pub use snapshot_file::{SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer};
+pub use snapshot_file::{
+    SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer, snapshot_digest,
+};
 pub use snapshot_files::SnapshotFiles;
 pub use snapshot_store::{FilesRead, SnapshotStore};
 pub use survey::{Survey, survey};

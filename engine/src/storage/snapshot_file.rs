@@ -143,6 +143,14 @@ fn checksum_of_index(bytes: &[u8]) -> u64 {
     hash_bytes(bytes).0 ^ header
 }
 
+/// What tells a snapshot file from all others: the checksum at its end, as it stands there. It is that of the index, which holds
+/// the checksums of all else; so contents that can be decoded and have this digest are those that were sealed, and nobody needs
+/// to go through them once more to know it. Zero for what is too short to end like one.
+#[must_use]
+pub fn snapshot_digest(contents: &[u8]) -> u64 {
+    contents.last_chunk().map_or(0, |checksum| u64::from_le_bytes(*checksum))
+}
+
 /// The contents of a file that holds this snapshot, in full.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     atomic_file::read_beginning,
-    snapshot_file::{FOOTER_LEN, Place, SnapshotIndex, check_header, decode_at, decode_snapshot},
+    snapshot_file::{FOOTER_LEN, Place, SnapshotIndex, check_header, decode_at, decode_snapshot, snapshot_digest},
     snapshot_location::SnapshotLocation,
 };
 use crate::{
@@ -16,7 +16,6 @@ use crate::{
     id::CheckpointId,
     key_group::KeyGroupRange,
     state::SubtaskSnapshot,
-    stream::hash_bytes,
 };
 
 /// A file of so many bytes is read as a whole: to look for its parts would take as long. And so much of the end of a larger
@@ -32,8 +31,8 @@ pub(super) struct ReadSnapshot {
     pub index: SnapshotIndex,
     /// What was asked for.
     pub snapshot: SubtaskSnapshot,
-    /// The checksum of the bytes that came; if they were not all, of those that say what the others are.
-    pub checksum: u64,
+    /// Its digest, which vouches for whatever was read.
+    pub digest: u64,
 }
 
 /// What the file at `path` holds of these key groups, and all that is not keyed. Of what stands there only as many bytes count
@@ -63,6 +62,10 @@ pub(super) async fn read_snapshot(
         return Err(SnapshotLocation::File(path)
             .damaged(&format!("it was written for checkpoint {found} instead of {expected}")));
     }
+    if read.digest != file.digest {
+        let what = format!("its checksum is not the one that it had when it was written for checkpoint {expected}");
+        return Err(SnapshotLocation::File(path).damaged(&what));
+    }
     Ok(read)
 }
 
@@ -77,11 +80,11 @@ pub(super) fn read_inline(
     inline: &InlineSnapshot,
 ) -> Result<ReadSnapshot> {
     let location = SnapshotLocation::Manifest(path, subtask);
-    let checksum = hash_bytes(&inline.contents).0;
-    if checksum != inline.digest {
+    let (index, snapshot) = decode_at(&inline.contents, location)?;
+    let digest = snapshot_digest(&inline.contents);
+    if digest != inline.digest {
         return Err(location.damaged("its checksum is not the one that it had when it was taken"));
     }
-    let (index, snapshot) = decode_at(&inline.contents, location)?;
     let found = index.checkpoint;
     if found != checkpoint {
         return Err(location.damaged(&format!("it was taken for checkpoint {found} instead of {checkpoint}")));
@@ -89,7 +92,7 @@ pub(super) fn read_inline(
     if let Some(base) = index.builds_on {
         return Err(location.damaged(&format!("it builds on the one of checkpoint {base}, and stands alone")));
     }
-    Ok(ReadSnapshot { index, snapshot, checksum })
+    Ok(ReadSnapshot { index, snapshot, digest })
 }
 
 type Read = io::Result<Result<ReadSnapshot>>;
@@ -100,13 +103,8 @@ async fn read_whole(disk: &dyn Disk, path: &Path, file: &SnapshotFile) -> Read {
     if let Err(e) = check_length(bytes.len() as u64, path, file) {
         return Ok(Err(e));
     }
-    let checksum = hash_bytes(&bytes).0;
-    if checksum != file.digest {
-        let written_for = file.written_for;
-        let what = format!("its checksum is not the one that it had when it was written for checkpoint {written_for}");
-        return Ok(Err(SnapshotLocation::File(path).damaged(&what)));
-    }
-    Ok(decode_snapshot(&bytes, path).map(|(index, snapshot)| ReadSnapshot { index, snapshot, checksum }))
+    let digest = snapshot_digest(&bytes);
+    Ok(decode_snapshot(&bytes, path).map(|(index, snapshot)| ReadSnapshot { index, snapshot, digest }))
 }
 
 fn check_length(found: u64, path: &Path, file: &SnapshotFile) -> Result<()> {
@@ -154,8 +152,8 @@ async fn read_parts(disk: &dyn Disk, path: &Path, file: &SnapshotFile, groups: K
         let at = (position - start) as usize;
         (at as u64 + len <= bytes.len() as u64).then(|| bytes.slice(at..at + len as usize))
     };
-    let checksum = hash_bytes(&end).0;
-    Ok(index.snapshot(Some(groups), location, fetch).map(|snapshot| ReadSnapshot { index, snapshot, checksum }))
+    let digest = snapshot_digest(&end);
+    Ok(index.snapshot(Some(groups), location, fetch).map(|snapshot| ReadSnapshot { index, snapshot, digest }))
 }
 
 /// The ranges in ascending order, with those joined that are near to one another.
@@ -234,7 +232,7 @@ mod tests {
             name: "f".into(),
             written_for: CheckpointId(checkpoint),
             len: original.len() as u64,
-            digest: hash_bytes(original).0,
+            digest: snapshot_digest(original),
         };
         now(read_snapshot(&disk, path, &file, groups)).map(|read| read.snapshot)
     }
@@ -276,17 +274,20 @@ mod tests {
     fn another_use_of_the_same_file_is_not_taken_for_it() {
         let (old, new) = (encode_snapshot(&snapshot(8_000)).unwrap(), encode_snapshot(&snapshot(8_001)).unwrap());
         assert_eq!(read(&new, &old, ALL).unwrap_err().kind, ErrorKind::Damaged);
-        // As whole in itself, and as long: only the checkpoint knows that it is another one.
-        let mut other = snapshot(100);
-        other.operators[0].keyed[0].groups[0].pieces[0].bytes = vec![77; 100].into();
-        let (old_small, new_small) = (encode_snapshot(&snapshot(100)).unwrap(), encode_snapshot(&other).unwrap());
-        assert_eq!(old_small.len(), new_small.len());
         let told = |result: Result<SubtaskSnapshot>| result.unwrap_err().message.split(';').next().unwrap().to_owned();
-        insta::assert_snapshot!(told(read(&new_small, &old_small, ALL)), @"snapshot file /f is damaged: its checksum is not the one that it had when it was written for checkpoint 0");
-        for old in [&old, &old_small] {
-            insta::allow_duplicates!(
-                insta::assert_snapshot!(told(read_for(7, old, old, ALL)), @"snapshot file /f is damaged: it was written for checkpoint 0 instead of 7")
-            );
+        // Of one that is read as a whole, and of one that is read in parts.
+        for len in [100, 8_000] {
+            // As whole in itself, and as long, and for the same checkpoint: only the manifest knows that it is another one.
+            let mut other = snapshot(len);
+            other.operators[0].keyed[0].groups[0].pieces[0].bytes = vec![77; len].into();
+            let (old, new) = (encode_snapshot(&snapshot(len)).unwrap(), encode_snapshot(&other).unwrap());
+            assert_eq!(old.len(), new.len());
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(told(read(&new, &old, ALL)), @"snapshot file /f is damaged: its checksum is not the one that it had when it was written for checkpoint 0");
+                // Also for who needs nothing of what differs.
+                insta::assert_snapshot!(told(read(&new, &old, KeyGroupRange { start: 3, end: 4 })), @"snapshot file /f is damaged: its checksum is not the one that it had when it was written for checkpoint 0");
+                insta::assert_snapshot!(told(read_for(7, &old, &old, ALL)), @"snapshot file /f is damaged: it was written for checkpoint 0 instead of 7");
+            }
         }
         insta::assert_snapshot!(told(read(b"", &old, ALL)), @"snapshot file /f is damaged: it has 0 bytes instead of 256923");
     }

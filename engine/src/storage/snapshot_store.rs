@@ -21,8 +21,8 @@ use crate::{
     state::SubtaskSnapshot,
 };
 
-/// The name of each file that was read, the checkpoint for which it was written, and the checksum of the bytes that came. What
-/// stood in the manifest goes by the name of its subtask.
+/// The name of each file that was read, the checkpoint for which it was written, and its digest. What stood in the manifest goes by
+/// the name of its subtask.
 pub type FilesRead = Vec<(String, CheckpointId, u64)>;
 
 /// The snapshots of one checkpoint directory. Cheap to clone.
@@ -61,8 +61,8 @@ impl SnapshotStore {
             SnapshotHandle::Files(files) => self.read_files(files, groups).await?,
             SnapshotHandle::Inline(inline) => {
                 let path = manifest_path(&self.root, checkpoint);
-                let ReadSnapshot { snapshot, checksum, .. } = read_inline(&path, subtask, checkpoint, inline)?;
-                (snapshot, vec![(subtask.to_owned(), checkpoint, checksum)])
+                let ReadSnapshot { snapshot, digest, .. } = read_inline(&path, subtask, checkpoint, inline)?;
+                (snapshot, vec![(subtask.to_owned(), checkpoint, digest)])
             }
         };
         snapshot.check_complete()?;
@@ -76,7 +76,7 @@ impl SnapshotStore {
         let mut snapshot = SubtaskSnapshot::default();
         let (mut read_files, mut before) = (FilesRead::new(), None);
         for ((path, file), read) in paths.iter().zip(files).zip(try_join_all(read).await?) {
-            let ReadSnapshot { index, snapshot: newer, checksum } = read;
+            let ReadSnapshot { index, snapshot: newer, digest } = read;
             if let Some(base) = index.builds_on.filter(|base| before != Some(*base)) {
                 let found = before.map_or_else(|| "none".to_owned(), |id: CheckpointId| format!("that of {id}"));
                 let what = format!("it builds on the one of checkpoint {base}, and {found} precedes it");
@@ -84,7 +84,7 @@ impl SnapshotStore {
             }
             snapshot.apply(newer).map_err(|e| SnapshotLocation::File(path).damaged(&e.to_string()))?;
             before = Some(index.checkpoint);
-            read_files.push((file.name.clone(), index.checkpoint, checksum));
+            read_files.push((file.name.clone(), index.checkpoint, digest));
         }
         Ok((snapshot, read_files))
     }
@@ -101,8 +101,7 @@ mod tests {
         error::ErrorKind,
         graph::local_executor::now,
         state::{FrozenOperator, FrozenSnapshot},
-        storage::{seal_snapshot, snapshot_buffer},
-        stream::hash_bytes,
+        storage::{seal_snapshot, snapshot_buffer, snapshot_digest},
     };
 
     /// The contents of a snapshot for checkpoint 7.
@@ -123,7 +122,7 @@ mod tests {
     #[test]
     fn what_stands_in_the_manifest_needs_no_file() {
         let contents = contents(None);
-        let digest = hash_bytes(&contents).0;
+        let digest = snapshot_digest(&contents);
         let (snapshot, files) = read(7, contents, digest).unwrap();
         assert_eq!(snapshot.operators[0].uid, "o");
         assert_eq!(files, [("count/1".to_owned(), CheckpointId(7), digest)]);
@@ -132,7 +131,7 @@ mod tests {
     #[test]
     fn what_does_not_belong_there_is_refused_by_the_manifests_path() {
         let refused = |checkpoint, contents: Bytes, digest: Option<u64>| {
-            let digest = digest.unwrap_or_else(|| hash_bytes(&contents).0);
+            let digest = digest.unwrap_or_else(|| snapshot_digest(&contents));
             let error = read(checkpoint, contents, digest).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Damaged);
             error.message.split(';').next().unwrap().to_owned()

@@ -10,7 +10,7 @@ use tidegate::{
     connector::{Committable, PartFile},
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, Step},
-    stream::hash_bytes,
+    storage::snapshot_digest,
 };
 
 use super::{Checker, DiskView, ground::Ground};
@@ -59,7 +59,7 @@ impl DurableFirst {
         // The file may have been used for more before.
         let bytes = bytes.slice(..bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX)));
         self.ground.decode_snapshot(name, &bytes).map_err(|e| format!("acknowledged, but: {e}"))?;
-        if hash_bytes(&bytes).0 != digest {
+        if snapshot_digest(&bytes) != digest {
             return Err(format!("{} is acknowledged, but is not what was frozen", path.display()));
         }
         Ok(())
@@ -227,7 +227,7 @@ mod tests {
 
     fn frozen() -> Event {
         sink(Step::SnapshotEncoded {
-            digest: hash_bytes(&snapshot()).0,
+            digest: snapshot_digest(&snapshot()),
             bytes: snapshot().len() as u64,
             builds_on: None,
         })
@@ -312,7 +312,7 @@ mod tests {
     }
 
     fn whole() -> Event {
-        inline(snapshot(), hash_bytes(&snapshot()).0)
+        inline(snapshot(), snapshot_digest(&snapshot()))
     }
 
     /// The same subtask, whose snapshot is small enough for the manifest.
@@ -348,7 +348,7 @@ mod tests {
                 (inline_story().instead(whole(), none), "checkpoint 1 is completed, but nothing is durable of sink/0"),
             ],
         );
-        let cut = inline_story().instead(whole(), inline(half.clone(), hash_bytes(&half).0));
+        let cut = inline_story().instead(whole(), inline(half.clone(), snapshot_digest(&half)));
         let message = cut.told_to(&mut inlining()).expect_err("half of it is durable");
         assert!(message.contains("/chk/chk-1 is damaged: it is cut short"), "{message}");
     }

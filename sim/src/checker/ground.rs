@@ -13,8 +13,10 @@ use tidegate::{
     id::{AttemptId, CheckpointId, TaskId},
     probe::KeyGroupContent,
     state::{KeyedStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
-    storage::{decode_manifest, decode_snapshot, manifest_path, parse_manifest_file, snapshot_directory},
-    stream::{CheckpointMode, hash_bytes},
+    storage::{
+        decode_manifest, decode_snapshot, manifest_path, parse_manifest_file, snapshot_digest, snapshot_directory,
+    },
+    stream::CheckpointMode,
 };
 
 use super::{Context, Deployments, DiskView, expected_output::ExpectedOutput};
@@ -40,8 +42,6 @@ struct Decoded {
     manifests: BTreeMap<CheckpointId, (Bytes, Arc<Manifest>)>,
     /// By the names of the snapshot files. A file is part of many checkpoints, and several checkers ask for each.
     snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
-    /// The checksums of the same files.
-    digests: BTreeMap<String, (Bytes, u64)>,
     checkpoint: Option<Arc<OpenCheckpoint>>,
 }
 
@@ -153,19 +153,9 @@ impl Ground {
     /// Whether these contents of a snapshot file hold what was written for the checkpoint.
     pub(super) fn is_whole(&self, contents: &Bytes, file: &SnapshotFile) -> bool {
         let beginning = beginning(contents, file);
-        beginning.len() as u64 == file.len && self.digest(&file.name, beginning) == file.digest
-    }
-
-    fn digest(&self, name: &str, contents: Bytes) -> u64 {
-        let digests = &mut self.decoded().digests;
-        match digests.get(name) {
-            Some((of, digest)) if is_same(of, &contents) => *digest,
-            _ => {
-                let digest = hash_bytes(&contents).0;
-                digests.insert(name.to_owned(), (contents, digest));
-                digest
-            }
-        }
+        beginning.len() as u64 == file.len
+            && snapshot_digest(&beginning) == file.digest
+            && self.decode_snapshot(&file.name, &beginning).is_ok()
     }
 
     /// What these contents of a snapshot file hold. They are decoded unless the file held the very same bytes before.
@@ -182,10 +172,10 @@ impl Ground {
 
     /// What a snapshot holds that stands in the manifest of this checkpoint.
     pub(super) fn decode_inline(&self, id: CheckpointId, inline: &InlineSnapshot) -> Result<SubtaskSnapshot, String> {
-        if hash_bytes(&inline.contents).0 != inline.digest {
+        let decoded = decode_snapshot(&inline.contents, &self.manifest_path(id));
+        if snapshot_digest(&inline.contents) != inline.digest {
             return Err(format!("a snapshot in {} is not whole", self.manifest_path(id).display()));
         }
-        let decoded = decode_snapshot(&inline.contents, &self.manifest_path(id));
         decoded.map(|(_, snapshot)| snapshot).map_err(|e| e.to_string())
     }
 

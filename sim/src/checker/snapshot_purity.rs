@@ -10,7 +10,6 @@ use tidegate::{
     checkpoint::SnapshotHandle,
     id::{CheckpointId, SubtaskId, TaskId},
     probe::{Actor, Fact, Step},
-    stream::hash_bytes,
 };
 
 use super::{Checker, DiskView, ground::Ground};
@@ -48,7 +47,8 @@ impl SnapshotPurity {
             for (index, handle) in vertex.snapshots.iter().enumerate() {
                 if let SnapshotHandle::Inline(inline) = handle {
                     let subtask = format!("{}/{index}", vertex.name);
-                    let owner = self.owner(id, &subtask, hash_bytes(&inline.contents).0);
+                    self.ground.decode_inline(id, inline)?;
+                    let owner = self.owner(id, &subtask, inline.digest);
                     owner.map_err(|e| format!("the manifest holds {e}"))?;
                 }
             }
@@ -118,7 +118,7 @@ mod tests {
         checkpoint::{InlineSnapshot, VertexManifest},
         metrics::CheckpointMetrics,
         state::SubtaskSnapshot,
-        storage::{encode_manifest, encode_snapshot},
+        storage::{encode_manifest, encode_snapshot, snapshot_digest},
     };
 
     use super::*;
@@ -213,7 +213,7 @@ mod tests {
 
     fn in_manifest(contents: [Bytes; 2]) -> Event {
         let inline =
-            |contents: Bytes| SnapshotHandle::Inline(InlineSnapshot { digest: hash_bytes(&contents).0, contents });
+            |contents: Bytes| SnapshotHandle::Inline(InlineSnapshot { digest: snapshot_digest(&contents), contents });
         let (name, metrics) = ("source".to_owned(), CheckpointMetrics::default());
         let snapshots = contents.map(inline).into();
         let vertex = VertexManifest { name, operators: Vec::new(), snapshots, metrics };
@@ -222,7 +222,7 @@ mod tests {
 
     /// Both sources are small enough for the manifest.
     fn inline_story() -> (Story, [(String, CheckpointId, u64); 2]) {
-        let [first, second] = contents().map(|bytes| hash_bytes(&bytes).0);
+        let [first, second] = contents().map(|bytes| snapshot_digest(&bytes));
         let named = [("source/0".to_owned(), CheckpointId(1), first), ("source/1".to_owned(), CheckpointId(1), second)];
         let before = [frozen("source/0", first), frozen("source/1", second), in_manifest(contents()), completed(1)];
         (Story::new(before.into_iter().chain([restores("source/1", &named)])), named)

@@ -16,7 +16,7 @@ use tidegate::{
     id::{AttemptId, CheckpointId, TaskId},
     probe::{Actor, Fact, GivenState, JobStatus, Share, Step},
     state::{KeyGroupEntries, OperatorSnapshot, SubtaskSnapshot},
-    storage::{encode_manifest, encode_snapshot},
+    storage::{encode_manifest, encode_snapshot, snapshot_digest},
     stream::{CheckpointMode, hash_bytes},
 };
 
@@ -217,7 +217,7 @@ pub(super) fn snapshot_file(written_for: u64, name: &str, contents: &[u8]) -> Sn
         name: name.into(),
         written_for: CheckpointId(written_for),
         len: contents.len() as u64,
-        digest: hash_bytes(contents).0,
+        digest: snapshot_digest(contents),
     }
 }
 
