@@ -4,7 +4,7 @@ use super::SnapshotPolicy;
 use crate::{id::CheckpointId, state::StateSize};
 
 /// A snapshot consists of at most so many files: each is read at a restore.
-const MOST_FILES: u32 = 16;
+const MOST_FILES: u32 = 24;
 
 /// What a task knows of the files of which its newest snapshot consists.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,8 +43,8 @@ impl SnapshotChain {
             SnapshotPolicy::Incremental => true,
             SnapshotPolicy::ByCost => {
                 let bytes = u128::from(changed) * u128::from(self.full_bytes) / u128::from(self.entries.max(1));
-                // A restore reads at most twice of what there is.
-                changed * 2 < size.entries && u128::from(self.delta_bytes) + bytes <= u128::from(self.full_bytes)
+                // A restore reads at most three times of what there is.
+                changed * 2 < size.entries && u128::from(self.delta_bytes) + bytes <= 2 * u128::from(self.full_bytes)
             }
         };
         pays.then_some(base)

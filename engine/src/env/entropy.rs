@@ -38,6 +38,8 @@ pub enum Site {
     PeersInReverse,
     /// A job manager reserves the numbers of its checkpoints one by one.
     NumberByNumber,
+    /// A small table is treated as one that no cache of the processor holds.
+    LargeTable,
 }
 
 impl Site {
@@ -52,6 +54,7 @@ impl Site {
         Self::SmallSweep,
         Self::PeersInReverse,
         Self::NumberByNumber,
+        Self::LargeTable,
     ];
 }
 

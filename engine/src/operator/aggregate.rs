@@ -8,6 +8,7 @@ use super::{
     stage::{Operator, OperatorContext},
 };
 use crate::{
+    env::Site,
     error::{Context, Error, Result},
     state::{AnyTable, Located, NamedTable, RestoredOperator, ValueStateDescriptor, check_all_restored},
     stream::{Data, Key},
@@ -109,6 +110,7 @@ where
     }
 
     fn process(&mut self, batch: &mut Vec<Keyed<K, T>>, out: &mut Emitter<'_, Out>) -> Result<()> {
+        let as_large = self.context.subtask.entropy.perturbs(Site::LargeTable);
         let table = &mut self.state.table;
         let mut rest = batch.drain(..);
         loop {
@@ -117,7 +119,7 @@ where
             if n == 0 {
                 return Ok(());
             }
-            table.locate(ahead.iter().map(|k| (k.hash, &k.key)), &mut self.located);
+            table.locate(ahead.iter().map(|k| (k.hash, &k.key)), as_large, &mut self.located);
             for (i, Keyed { hash, key, record }) in rest.by_ref().take(n).enumerate() {
                 let result = match table.located_mut(&self.located, i, hash, &key) {
                     Some(value) => {

@@ -124,19 +124,25 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         Some(value)
     }
 
-    /// Looks up the keys of a batch, all before any of them is changed, if the table is too large for the processor's caches.
+    /// Looks up the keys of a batch, all before any of them is changed, if the table is too large for the processor's caches or
+    /// shall be treated so.
     ///
     /// In two passes: the first reads tags only and guesses from them, the second compares. What a tag has made the processor
     /// expect wrongly is known only when the entry has come from memory; it then costs that look-up, and not all those that
     /// were begun after it.
     #[inline]
-    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone, into: &mut Located)
+    pub fn locate<'k>(
+        &self,
+        keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone,
+        as_large: bool,
+        into: &mut Located,
+    )
     where
         K: 'k,
     {
         into.layout = self.layout;
         into.places.clear();
-        if self.len <= IN_CACHE {
+        if self.len <= IN_CACHE && !as_large {
             return;
         }
         into.places.extend(keys.clone().map(|(hash, _)| {

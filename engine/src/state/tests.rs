@@ -219,7 +219,7 @@ proptest! {
         let (mut table, mut located, mut model) = (ValueTable::new(MAX, owned), Located::default(), BTreeMap::new());
         for batch in [first, second] {
             let batch: Vec<u32> = of_group(batch).flat_map(|k| [k, k]).collect();
-            table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
+            table.locate(batch.iter().map(|k| (k.key_hash(), k)), false, &mut located);
             for (i, key) in batch.iter().enumerate() {
                 match table.located_mut(&located, i, key.key_hash(), key) {
                     Some(n) => *n += 1,
@@ -255,7 +255,7 @@ fn located_keys_of_a_large_table_are_found() {
     assert!(table.len() == table::IN_CACHE);
     table.insert_new(keys.key_hash(), keys, keys);
     for batch in (0..keys).collect::<Vec<_>>().chunks(4_096) {
-        table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
+        table.locate(batch.iter().map(|k| (k.key_hash(), k)), false, &mut located);
         for (i, key) in batch.iter().enumerate() {
             match table.located_mut(&located, i, key.key_hash(), key) {
                 Some(value) => {
