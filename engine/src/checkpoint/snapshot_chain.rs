@@ -96,19 +96,20 @@ mod tests {
     #[test]
     fn changes_are_written_while_that_is_cheap() {
         let mut chain = chain();
-        for n in 1..=10 {
+        for n in 1..=20 {
             assert_eq!(chain.base_for(Some(id(n)), SIZE, SnapshotPolicy::ByCost), Some(id(n)), "{n}");
             chain.frozen(id(n + 1));
             chain.encoded(SIZE, 1000, Some(id(n)));
         }
-        // One more, and a restore would read more than twice of what there is.
-        assert_eq!(chain.base_for(Some(id(11)), SIZE, SnapshotPolicy::ByCost), None);
-        assert_eq!(chain.base_for(Some(id(11)), SIZE, SnapshotPolicy::Incremental), Some(id(11)));
-        for n in 11..=15 {
+        // One more, and a restore would read more than three times of what there is.
+        assert_eq!(chain.base_for(Some(id(21)), SIZE, SnapshotPolicy::ByCost), None);
+        assert_eq!(chain.base_for(Some(id(21)), SIZE, SnapshotPolicy::Incremental), Some(id(21)));
+        for n in 21..u64::from(MOST_FILES) {
             chain.frozen(id(n + 1));
             chain.encoded(SIZE, 1, Some(id(n)));
         }
-        assert_eq!(chain.base_for(Some(id(16)), SIZE, SnapshotPolicy::Incremental), None);
+        let newest = Some(id(MOST_FILES.into()));
+        assert_eq!(chain.base_for(newest, SIZE, SnapshotPolicy::Incremental), None);
     }
 
     #[test]

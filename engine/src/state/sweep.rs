@@ -28,7 +28,7 @@ const SMALL_ENTRY: u64 = 64;
 
 /// How far ahead of its encoding the processor is asked for a segment, in segments: where few of the entries are encoded, the
 /// next segment would come too late.
-const DELTA_AHEAD: usize = 4;
+const DELTA_AHEAD: usize = 16;
 const FULL_AHEAD: usize = 1;
 
 /// A frozen table that is being encoded.

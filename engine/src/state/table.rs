@@ -131,12 +131,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// expect wrongly is known only when the entry has come from memory; it then costs that look-up, and not all those that
     /// were begun after it.
     #[inline]
-    pub fn locate<'k>(
-        &self,
-        keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone,
-        as_large: bool,
-        into: &mut Located,
-    )
+    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone, as_large: bool, into: &mut Located)
     where
         K: 'k,
     {

@@ -213,13 +213,17 @@ proptest! {
 
     /// Batches: what was located is found, also if the table has changed since.
     #[test]
-    fn located_keys_are_found(first in proptest::collection::vec(0u32..2000, 0..1500), second in proptest::collection::vec(0u32..2000, 0..1500)) {
+    fn located_keys_are_found(
+        first in proptest::collection::vec(0u32..2000, 0..1500),
+        second in proptest::collection::vec(0u32..2000, 0..1500),
+        as_large: bool,
+    ) {
         let owned = KeyGroupRange { start: 3, end: 5 };
         let of_group = |keys: Vec<u32>| keys.into_iter().filter(|k| owned.contains(KeyGroup::of(k.key_hash(), MAX)));
         let (mut table, mut located, mut model) = (ValueTable::new(MAX, owned), Located::default(), BTreeMap::new());
         for batch in [first, second] {
             let batch: Vec<u32> = of_group(batch).flat_map(|k| [k, k]).collect();
-            table.locate(batch.iter().map(|k| (k.key_hash(), k)), false, &mut located);
+            table.locate(batch.iter().map(|k| (k.key_hash(), k)), as_large, &mut located);
             for (i, key) in batch.iter().enumerate() {
                 match table.located_mut(&located, i, key.key_hash(), key) {
                     Some(n) => *n += 1,
