@@ -192,14 +192,11 @@ impl<'a> Measuring<'a> {
         let least = FIRST_RECORDS.max(cell.keys * RECORDS_PER_KEY);
         let Some(seconds) = self.campaign.seconds else { return Ok(FIRST_RECORDS / 4) };
         let mut setup = Setup { contender, cell, records: least, interval_ms: None, fails: false };
-        let mut rate = self.run(&setup, flink)?.window.records_per_second();
-        let is_flink = contender.family() == "flink";
-        if is_flink || (least as f64) < rate {
-            // The first was too short to tell, or compiled most of the time. Then also with checkpoints, whose code is cold.
-            setup.records = least.max((rate * 2.0) as u64);
-            rate = self.run(&setup, flink)?.window.records_per_second();
-        }
-        if is_flink {
+        let first = self.run(&setup, flink)?.window;
+        // The first was too short to tell, filled the table for the most part, or compiled. Then also with checkpoints, whose code is cold.
+        setup.records = least.max((first.records_per_second() * 2.0) as u64);
+        let rate = self.run(&setup, flink)?.window.records_per_second();
+        if contender.family() == "flink" {
             self.run(&Setup { interval_ms: Some(INTERVALS[0]), ..setup }, flink)?;
         }
         // The window is three quarters of it.
