@@ -359,8 +359,14 @@ mod tests {
         let early = story().instead(write(SNAPSHOT, used()), write(SNAPSHOT, half.clone()));
         let message = early.told_to(&mut checker()).expect_err("half of it is durable");
         assert!(message.starts_with("acknowledged, but: "), "{message}");
-        let late = story().before(completed(1), write(SNAPSHOT, half)).before(completed(1), sync(SNAPSHOT));
+        // It is as long as it was, and ends as it ended, but what lies between is another's.
+        let mut torn = snapshot().to_vec();
+        torn[20] ^= 1;
         let message = "checkpoint 1 is completed, but /chk/state/sink-0-1.1-1.state is durable only in part";
-        all_break(checker, [(late, message)]);
+        let late = |contents: Bytes| {
+            let story = story().before(completed(1), write(SNAPSHOT, contents)).before(completed(1), sync(SNAPSHOT));
+            (story, message)
+        };
+        all_break(checker, [late(half), late(torn.into())]);
     }
 }
