@@ -31,7 +31,7 @@ pub const CELLS: [Cell; 4] = [
     cell(Work::KeyedSum, 1_000, 1),
     cell(Work::KeyedSum, 1_000_000, 2),
 ];
-/// A steady window holds at least so many checkpoints: the median of two or three tells of the first of them, which finds
+/// A steady window shall hold so many checkpoints: the median of two or three tells of the first of them, which finds
 /// cold memory and new files.
 const CHECKPOINTS_A_WINDOW: u64 = 7;
 

@@ -11,7 +11,8 @@ pub struct InlineSnapshot {
     /// The bytes; in JSON, base64.
     #[serde(with = "encoding")]
     pub contents: Bytes,
-    /// Their [`snapshot_digest`](crate::storage::snapshot_digest), as the task that froze them has seen it: so what happens to them on the way is noticed.
+    /// Their [`snapshot_digest`](crate::storage::snapshot_digest), as the task that froze them has seen it: so what happens to
+    /// them on the way is noticed.
     pub digest: u64,
 }
 

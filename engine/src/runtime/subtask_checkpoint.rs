@@ -218,7 +218,7 @@ impl SubtaskCheckpoint {
             if builds_on.is_none() && bytes <= inline_limit {
                 return Ok((SnapshotHandle::Inline(InlineSnapshot { contents, digest }), bytes));
             }
-            let encoded = EncodedSnapshot { contents, digest, builds_on };
+            let encoded = EncodedSnapshot { contents, builds_on };
             Ok((SnapshotHandle::Files(files.write(checkpoint, encoded, reporter).await?), bytes))
         };
         async move {

@@ -9,8 +9,6 @@ use crate::id::CheckpointId;
 pub struct EncodedSnapshot {
     /// The whole file.
     pub contents: Bytes,
-    /// See [`snapshot_digest`](crate::storage::snapshot_digest).
-    pub digest: u64,
     /// `None` if the file holds all state. Else it holds what changed since the task's snapshot for this checkpoint, which has
     /// completed.
     pub builds_on: Option<CheckpointId>,

@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 use super::{
     layout::{snapshot_directory, snapshot_file},
-    snapshot_file::decode_snapshot,
+    snapshot_file::{decode_snapshot, snapshot_digest},
 };
 use crate::{
     checkpoint::{SnapshotFile, SnapshotLedger},
@@ -92,13 +92,13 @@ impl SnapshotFiles {
         encoded: EncodedSnapshot,
         reporter: &Reporter,
     ) -> Result<Vec<SnapshotFile>> {
-        let EncodedSnapshot { contents, digest, builds_on } = encoded;
+        let EncodedSnapshot { contents, builds_on } = encoded;
         let mut lent = self.lend(contents.len() as u64).await?;
         let file = lent.file();
         let (name, reused) = (file.name.clone(), file.len > 0);
         reporter.report_for(checkpoint, Step::SnapshotFileTaken { file: name.clone(), reused }).await;
         let path = self.directory.join(&name);
-        let len = contents.len() as u64;
+        let (len, digest) = (contents.len() as u64, snapshot_digest(&contents));
         let is_empty = |o: &OperatorSnapshot| o.keyed.is_empty() && o.lists.iter().all(|l| l.items.is_empty());
         let holds_nothing = || decode_snapshot(&contents, &path).is_ok_and(|(_, s)| s.operators.iter().all(is_empty));
         if !(planted!(EmptyPrepareNotPersisted) && holds_nothing()) {

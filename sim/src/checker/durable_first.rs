@@ -353,6 +353,15 @@ mod tests {
         assert!(message.contains("/chk/chk-1 is damaged: it is cut short"), "{message}");
     }
 
+    /// It is whole, and as long as what was frozen.
+    #[test]
+    fn another_snapshot_is_none() {
+        let bytes = snapshot().len() as u64;
+        let other = story().instead(frozen(), sink(Step::SnapshotEncoded { digest: 7, bytes, builds_on: None }));
+        let message = "/chk/state/sink-0-1.1-1.state is acknowledged, but is not what was frozen";
+        all_break(checker, [(other, message)]);
+    }
+
     #[test]
     fn half_of_a_snapshot_is_none() {
         let half = snapshot().slice(..8);

@@ -212,8 +212,12 @@ mod tests {
     }
 
     fn in_manifest(contents: [Bytes; 2]) -> Event {
-        let inline =
-            |contents: Bytes| SnapshotHandle::Inline(InlineSnapshot { digest: snapshot_digest(&contents), contents });
+        in_manifest_as(contents.map(|bytes| (bytes.clone(), snapshot_digest(&bytes))))
+    }
+
+    /// With these digests.
+    fn in_manifest_as(contents: [(Bytes, u64); 2]) -> Event {
+        let inline = |(contents, digest)| SnapshotHandle::Inline(InlineSnapshot { contents, digest });
         let (name, metrics) = ("source".to_owned(), CheckpointMetrics::default());
         let snapshots = contents.map(inline).into();
         let vertex = VertexManifest { name, operators: Vec::new(), snapshots, metrics };
@@ -264,5 +268,25 @@ mod tests {
                 (restoring(&[zero]), "v0/1@1.2 restores nothing of v0/1"),
             ],
         );
+    }
+
+    /// The manifest tells the digest that was acknowledged, but its bytes are others.
+    #[test]
+    fn a_digest_does_not_vouch_for_other_bytes() {
+        let (story, _) = inline_story();
+        let [first, second] = contents();
+        let digests = [&first, &second].map(|bytes| snapshot_digest(bytes));
+        let telling = |contents: [Bytes; 2]| {
+            let told = in_manifest_as(std::array::from_fn(|i| (contents[i].clone(), digests[i])));
+            story.clone().instead(in_manifest([first.clone(), second.clone()]), told)
+        };
+        all_hold(checker, [telling([first.clone(), second.clone()])]);
+        let message = "a snapshot in /chk/chk-1 is not whole";
+        all_break(checker, [(telling([second.clone(), second.clone()]), message)]);
+        // It ends as it ended.
+        let mut torn = first.to_vec();
+        torn[20] ^= 1;
+        let message = telling([torn.into(), second.clone()]).told_to(&mut checker()).expect_err("it is torn");
+        assert!(message.contains("is damaged"), "{message}");
     }
 }
