@@ -114,7 +114,7 @@ fn seal<K: Key>(table: &mut ValueTable<K, u64>) -> Bytes {
     let (buffer, state) = table.collect(&descriptor());
     let operator = FrozenOperator { uid: "sum".into(), key_groups: Some(ALL), keyed: vec![state], lists: Vec::new() };
     let frozen = FrozenSnapshot { buffer, operators: vec![operator] };
-    seal_snapshot(frozen, CheckpointId(1), None, SnapshotCompression::None).expect("plain data")
+    seal_snapshot(frozen, CheckpointId(1), None, SnapshotCompression::None).expect("plain data").contents
 }
 
 fn sweep<K: BenchKey>(c: &mut Criterion, keys: u64) {

@@ -5,6 +5,10 @@ use std::{io, path::Path};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+/// What is written from memory that begins at a multiple of so many bytes, to an offset and of a length that are multiples, too, a
+/// disk may fetch by itself. Any other memory will do as well; it only takes longer.
+pub const DISK_BLOCK: usize = 4096;
+
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {

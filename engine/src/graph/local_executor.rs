@@ -170,7 +170,7 @@ impl LocalJob {
                 Freeze { checkpoint: id, delta: false, wants_content: false, buffer: snapshot_buffer(Vec::new()) };
             program.freeze(freeze)?;
             let frozen = program.sweep(u64::MAX)?.expect("the budget is larger than any state");
-            let contents = seal_snapshot(frozen, id, None, SnapshotCompression::None)?;
+            let contents = seal_snapshot(frozen, id, None, SnapshotCompression::None)?.contents;
             let (_, snapshot) = decode_snapshot(&contents, "snapshot".as_ref())?;
             snapshots[subtask.vertex.0 as usize].push(snapshot);
         }

@@ -26,7 +26,7 @@ use crate::{
     operator::SubtaskProgram,
     probe::{Reporter, Step},
     state::{EncodedSnapshot, Freeze, FrozenSnapshot, StateSize},
-    storage::{SnapshotFiles, seal_snapshot, snapshot_buffer, snapshot_digest},
+    storage::{SealedSnapshot, SnapshotFiles, seal_snapshot, snapshot_buffer, snapshot_digest},
     stream::CheckpointBarrier,
 };
 
@@ -54,7 +54,7 @@ pub(crate) struct SubtaskCheckpoint {
     /// Writes the newest snapshot. One at a time: a writer that still runs when the next checkpoint begins belongs to one
     /// that was aborted.
     writer: Option<AbortOnDrop>,
-    /// The contents of the newest snapshot. When they are written, their memory is used again.
+    /// The memory of the newest snapshot. When that is written, it is used again.
     newest: Arc<Mutex<Bytes>>,
 }
 
@@ -211,8 +211,8 @@ impl SubtaskCheckpoint {
         let (reporter, to_job_manager) = (self.reporter.clone(), self.to_job_manager.clone());
         let (compression, inline_limit, newest) = (self.compression, self.inline_limit, self.newest.clone());
         let write = async move |reporter: &Reporter| -> Result<(SnapshotHandle, u64)> {
-            let contents = seal_snapshot(frozen, checkpoint, builds_on, compression)?;
-            *newest.lock().expect("nobody panics while holding this lock") = contents.clone();
+            let SealedSnapshot { contents, memory } = seal_snapshot(frozen, checkpoint, builds_on, compression)?;
+            *newest.lock().expect("nobody panics while holding this lock") = memory;
             let (digest, bytes) = (snapshot_digest(&contents), contents.len() as u64);
             reporter.report_for(checkpoint, Step::SnapshotEncoded { digest, bytes, builds_on }).await;
             if builds_on.is_none() && bytes <= inline_limit {

@@ -31,7 +31,7 @@ fn read_back<K: Key, V: Data>(table: &mut ValueTable<K, V>) -> KeyedStateSnapsho
     let (buffer, state) = table.collect(&descriptor());
     let operator = FrozenOperator { uid: "o".into(), key_groups: Some(ALL), keyed: vec![state], lists: Vec::new() };
     let frozen = FrozenSnapshot { buffer, operators: vec![operator] };
-    let contents = seal_snapshot(frozen, CheckpointId(1), None, Default::default()).unwrap();
+    let contents = seal_snapshot(frozen, CheckpointId(1), None, Default::default()).unwrap().contents;
     let (_, mut snapshot) = decode_snapshot(&contents, "f".as_ref()).unwrap();
     snapshot.operators.remove(0).keyed.remove(0)
 }

@@ -29,6 +29,7 @@ mod snapshot_files;
 mod snapshot_location;
 mod snapshot_reader;
 mod snapshot_store;
+mod snapshot_writer;
 mod survey;
 
 pub use atomic_file::{read_file, write_durably};
@@ -41,9 +42,8 @@ pub use layout::{
     parse_reservation_file, parse_snapshot_file, snapshot_directory,
 };
 pub use manifest_file::{decode_manifest, encode_manifest, read_manifest, settle_manifest};
-pub use snapshot_file::{
-    SnapshotIndex, decode_snapshot, encode_snapshot, seal_snapshot, snapshot_buffer, snapshot_digest,
-};
+pub use snapshot_file::{SnapshotIndex, decode_snapshot, snapshot_digest};
 pub use snapshot_files::SnapshotFiles;
 pub use snapshot_store::{FilesRead, SnapshotStore};
+pub use snapshot_writer::{SealedSnapshot, encode_snapshot, seal_snapshot, snapshot_buffer};
 pub use survey::{Survey, survey};

@@ -1,31 +1,29 @@
 //! The file that holds one subtask's snapshot.
 //!
 //! ```text
-//!   "TGSNAPSH" | format version, u32 | extents | index | where the index begins, u64 | its length, u64 | checksum, u64
+//!   "TGSNAPSH" | format version, u32 | extents | zeros | index | where the index begins, u64 | its length, u64 | checksum, u64
 //! ```
 //!
 //! An extent holds entries of one key group, or keys that were removed from it. The index, in postcard's wire format, says
 //! which, and holds whatever is not keyed. Each extent has a checksum in the index, and the last one is that of header, index
 //! and the two numbers: so a part of the file can be read and checked without the rest. Numbers are little-endian, checksums
-//! XXH3. Extents may be compressed, each for itself.
+//! XXH3. Extents may be compressed, each for itself. The zeros make a large file as long as a multiple of a disk's blocks.
+//!
+//! Here it is decoded; `snapshot_writer` makes it.
 
 use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    snapshot_compression::{Compressor, Decompressor},
-    snapshot_location::SnapshotLocation,
-};
+use super::{snapshot_compression::Decompressor, snapshot_location::SnapshotLocation};
 use crate::{
     checkpoint::SnapshotCompression,
     error::{Error, Result},
     id::CheckpointId,
     key_group::{KeyGroup, KeyGroupRange},
     state::{
-        Extent, ExtentKind, FrozenKeyedState, FrozenOperator, FrozenSnapshot, KeyGroupEntries, KeyedStateSnapshot,
-        ListStateSnapshot, OperatorSnapshot, Piece, SubtaskSnapshot,
+        ExtentKind, KeyGroupEntries, KeyedStateSnapshot, ListStateSnapshot, OperatorSnapshot, Piece, SubtaskSnapshot,
     },
     stream::hash_bytes,
 };
@@ -33,6 +31,14 @@ use crate::{
 const MAGIC: [u8; 8] = *b"TGSNAPSH";
 const VERSION: u32 = 2;
 const HEADER_LEN: usize = MAGIC.len() + size_of::<u32>();
+
+/// What a file begins with.
+pub(super) fn header() -> [u8; HEADER_LEN] {
+    let mut header = [0; HEADER_LEN];
+    header[..MAGIC.len()].copy_from_slice(&MAGIC);
+    header[MAGIC.len()..].copy_from_slice(&VERSION.to_le_bytes());
+    header
+}
 
 /// So many bytes at the end of the file say where the index is.
 pub(super) const FOOTER_LEN: usize = 3 * size_of::<u64>();
@@ -44,103 +50,42 @@ pub struct SnapshotIndex {
     pub checkpoint: CheckpointId,
     /// The checkpoint for which the snapshot was written that this one builds on.
     pub builds_on: Option<CheckpointId>,
-    compression: SnapshotCompression,
-    operators: Vec<StoredOperator>,
+    pub(super) compression: SnapshotCompression,
+    pub(super) operators: Vec<StoredOperator>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct StoredOperator {
-    uid: String,
-    key_groups: Option<KeyGroupRange>,
-    keyed: Vec<StoredKeyedState>,
-    lists: Vec<ListStateSnapshot>,
+pub(super) struct StoredOperator {
+    pub uid: String,
+    pub key_groups: Option<KeyGroupRange>,
+    pub keyed: Vec<StoredKeyedState>,
+    pub lists: Vec<ListStateSnapshot>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct StoredKeyedState {
-    name: String,
-    type_name: String,
-    is_delta: bool,
-    extents: Vec<StoredExtent>,
+pub(super) struct StoredKeyedState {
+    pub name: String,
+    pub type_name: String,
+    pub is_delta: bool,
+    pub extents: Vec<StoredExtent>,
 }
 
 /// An extent, and where it is in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct StoredExtent {
-    group: KeyGroup,
-    kind: ExtentKind,
-    entries: u64,
+pub(super) struct StoredExtent {
+    pub group: KeyGroup,
+    pub kind: ExtentKind,
+    pub entries: u64,
     /// Its length before it was compressed.
-    len: u64,
-    position: u64,
-    stored_len: u64,
-    checksum: u64,
-}
-
-/// A buffer that begins like a snapshot file, in the memory of another one.
-#[must_use]
-pub fn snapshot_buffer(mut recycled: Vec<u8>) -> Vec<u8> {
-    recycled.clear();
-    recycled.extend_from_slice(&MAGIC);
-    recycled.extend_from_slice(&VERSION.to_le_bytes());
-    recycled
-}
-
-/// Makes a file of what was frozen: adds checksums and the index.
-///
-/// # Errors
-/// `UserCode` if the index refuses to be encoded.
-///
-/// # Panics
-/// If its buffer does not come from [`snapshot_buffer`].
-pub fn seal_snapshot(
-    frozen: FrozenSnapshot,
-    checkpoint: CheckpointId,
-    builds_on: Option<CheckpointId>,
-    compression: SnapshotCompression,
-) -> Result<Bytes> {
-    let FrozenSnapshot { mut buffer, operators } = frozen;
-    assert!(buffer.starts_with(&MAGIC), "a snapshot that does not begin like a file");
-    let source =
-        (compression != SnapshotCompression::None).then(|| std::mem::replace(&mut buffer, snapshot_buffer(Vec::new())));
-    let mut compressor = Compressor::new(compression);
-    let mut store = |extent: Extent| {
-        let Extent { group, kind, entries, position, len, checksum } = extent;
-        let (position, stored_len, checksum) = match &source {
-            None => (position, len, checksum),
-            Some(source) => {
-                let start = buffer.len();
-                compressor.compress(&source[position as usize..][..len as usize], &mut buffer);
-                (start as u64, (buffer.len() - start) as u64, hash_bytes(&buffer[start..]).0)
-            }
-        };
-        StoredExtent { group, kind, entries, len, position, stored_len, checksum }
-    };
-    let mut store_state = |state: FrozenKeyedState| {
-        let FrozenKeyedState { name, type_name, is_delta, extents } = state;
-        StoredKeyedState { name, type_name, is_delta, extents: extents.into_iter().map(&mut store).collect() }
-    };
-    let store_operator = |operator: FrozenOperator| {
-        let FrozenOperator { uid, key_groups, keyed, lists } = operator;
-        StoredOperator { uid, key_groups, keyed: keyed.into_iter().map(&mut store_state).collect(), lists }
-    };
-    let operators = operators.into_iter().map(store_operator).collect();
-    let index = SnapshotIndex { checkpoint, builds_on, compression, operators };
-    let position = buffer.len();
-    let refused = |e: postcard::Error| Error::user_code(format!("the snapshot cannot be encoded: {e}"));
-    let mut buffer = postcard::to_extend(&index, buffer).map_err(refused)?;
-    let len = buffer.len() - position;
-    buffer.extend_from_slice(&(position as u64).to_le_bytes());
-    buffer.extend_from_slice(&(len as u64).to_le_bytes());
-    let checksum = checksum_of_index(&buffer[position..]);
-    buffer.extend_from_slice(&checksum.to_le_bytes());
-    Ok(buffer.into())
+    pub len: u64,
+    pub position: u64,
+    pub stored_len: u64,
+    pub checksum: u64,
 }
 
 /// The checksum of the index and the two numbers after it. The header is part of it, because it tells what they mean.
-fn checksum_of_index(bytes: &[u8]) -> u64 {
-    let header = hash_bytes(&snapshot_buffer(Vec::new())).0;
-    hash_bytes(bytes).0 ^ header
+pub(super) fn checksum_of_index(bytes: &[u8]) -> u64 {
+    hash_bytes(bytes).0 ^ hash_bytes(&header()).0
 }
 
 /// What tells a snapshot file from all others: the checksum at its end, as it stands there. It is that of the index, which holds
@@ -149,38 +94,6 @@ fn checksum_of_index(bytes: &[u8]) -> u64 {
 #[must_use]
 pub fn snapshot_digest(contents: &[u8]) -> u64 {
     contents.last_chunk().map_or(0, |checksum| u64::from_le_bytes(*checksum))
-}
-
-/// The contents of a file that holds this snapshot, in full.
-///
-/// # Errors
-/// `UserCode` if the snapshot refuses to be encoded.
-pub fn encode_snapshot(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
-    let mut buffer = snapshot_buffer(Vec::new());
-    let mut extents = |state: &KeyedStateSnapshot| {
-        let pieces = state.groups.iter().flat_map(|g| g.pieces.iter().map(|p| (g.group, p)));
-        let extent = |(group, piece): (KeyGroup, &Piece)| {
-            let position = buffer.len() as u64;
-            buffer.extend_from_slice(&piece.bytes);
-            let (len, checksum) = (piece.bytes.len() as u64, hash_bytes(&piece.bytes).0);
-            Extent { group, kind: piece.kind, entries: piece.entries, position, len, checksum }
-        };
-        pieces.map(extent).collect()
-    };
-    let mut state = |s: &KeyedStateSnapshot| FrozenKeyedState {
-        name: s.name.clone(),
-        type_name: s.type_name.clone(),
-        is_delta: s.is_delta,
-        extents: extents(s),
-    };
-    let operator = |o: &OperatorSnapshot| FrozenOperator {
-        uid: o.uid.clone(),
-        key_groups: o.key_groups,
-        keyed: o.keyed.iter().map(&mut state).collect(),
-        lists: o.lists.clone(),
-    };
-    let operators = snapshot.operators.iter().map(operator).collect();
-    seal_snapshot(FrozenSnapshot { buffer, operators }, CheckpointId(0), None, SnapshotCompression::None)
 }
 
 /// What the contents of the file at `path` say of themselves, and hold.
@@ -316,6 +229,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::storage::encode_snapshot;
 
     fn sample() -> SubtaskSnapshot {
         let group = KeyGroupEntries::new(KeyGroup(3), 1, vec![1, 97, 5]);
@@ -357,33 +271,6 @@ mod tests {
         assert_eq!(decode(bytes.to_vec()).unwrap(), sample());
         for len in 0..bytes.len() {
             assert!(decode(bytes[..len].to_vec()).is_err(), "the first {len} bytes");
-        }
-    }
-
-    #[test]
-    fn a_compressed_snapshot_is_the_same() {
-        let plain = encode_snapshot(&sample()).unwrap();
-        for compression in [SnapshotCompression::Lz4, SnapshotCompression::Zstd] {
-            let bytes = b"entries ".repeat(100);
-            let mut buffer = snapshot_buffer(Vec::new());
-            let position = buffer.len() as u64;
-            buffer.extend_from_slice(&bytes);
-            let extents = vec![Extent {
-                group: KeyGroup(1),
-                kind: ExtentKind::Entries,
-                entries: 100,
-                position,
-                len: bytes.len() as u64,
-                checksum: hash_bytes(&bytes).0,
-            }];
-            let keyed = FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents };
-            let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
-            let frozen = FrozenSnapshot { buffer, operators: vec![operator] };
-            let sealed = seal_snapshot(frozen, CheckpointId(7), Some(CheckpointId(6)), compression).unwrap();
-            assert!(sealed.len() < bytes.len() / 2 && plain != sealed);
-            let (index, snapshot) = decode_snapshot(&sealed, Path::new("f")).unwrap();
-            assert_eq!((index.checkpoint, index.builds_on), (CheckpointId(7), Some(CheckpointId(6))));
-            assert_eq!(snapshot.operators[0].keyed[0].groups[0].pieces[0].bytes, bytes);
         }
     }
 

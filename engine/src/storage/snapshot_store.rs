@@ -108,7 +108,7 @@ mod tests {
     fn contents(builds_on: Option<CheckpointId>) -> Bytes {
         let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: Vec::new(), lists: Vec::new() };
         let frozen = FrozenSnapshot { buffer: snapshot_buffer(Vec::new()), operators: vec![operator] };
-        seal_snapshot(frozen, CheckpointId(7), builds_on, SnapshotCompression::None).unwrap()
+        seal_snapshot(frozen, CheckpointId(7), builds_on, SnapshotCompression::None).unwrap().contents
     }
 
     /// What is read of an inline snapshot for a checkpoint; there is no file at all.

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{sync::oneshot, task::JoinHandle};
 
+use super::direct::write_all_at;
 use crate::env::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
 
 /// The file system of this machine.
@@ -181,7 +182,7 @@ impl DiskFile for RealFile {
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> io::Result<()> {
-        self.run(move |file| file.write_all_at(&data, offset)).await
+        self.run(move |file| write_all_at(file, &data, offset)).await
     }
 
     async fn sync(&mut self) -> io::Result<()> {

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "this is the seam to the real world")]
 
 mod clock;
+mod direct;
 mod disk;
 mod entropy;
 mod execute;
