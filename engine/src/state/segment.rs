@@ -15,6 +15,7 @@ const BUCKETS: usize = 512;
 pub(super) const CAPACITY: usize = BUCKETS / 8 * 7;
 
 /// Entries of one key group whose hashes are next to one another.
+#[repr(C, align(128))]
 pub(super) struct Segment<K, V> {
     pub entries: HashTable<Entry<K, V>>,
     /// The group.
