@@ -63,7 +63,7 @@ pub struct JobManagerConfig {
     /// Settings of the cluster.
     pub options: ClusterOptions,
     /// Called once with the address that was picked.
-    pub on_bound: Option<Box<dyn FnOnce(Address) + Send>>,
+    pub on_bound: Option<Box<dyn FnOnce(Address) + Send + Sync>>,
     /// Completes when the job shall be canceled; it then ends as `Canceled`, resumable.
     pub cancel: Option<tokio::sync::oneshot::Receiver<()>>,
 }

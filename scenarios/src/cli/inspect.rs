@@ -28,7 +28,7 @@ use super::{
 /// How often one looks again because a checkpoint was deleted in between.
 const LOOKS: u32 = 5;
 
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct InspectArgs {
     /// A checkpoint directory, or one checkpoint in it (`DIR/chk-<id>`)
     #[arg(value_name = "CHECKPOINT_DIR")]
@@ -54,7 +54,7 @@ enum Choice {
 
 /// Shows the directory; gives the exit code.
 pub(crate) fn inspect(args: &InspectArgs) -> u8 {
-    match real::block_on(look(real::env().disk, args)) {
+    match real::block_on(look(real::env().disk, args.clone())) {
         Ok(report) => {
             say(if args.json { report.json() } else { report.text() }.trim_end());
             let damage = report.damage();
@@ -68,7 +68,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> u8 {
     }
 }
 
-async fn look(disk: Arc<dyn Disk>, args: &InspectArgs) -> Result<DirectoryReport> {
+async fn look(disk: Arc<dyn Disk>, args: InspectArgs) -> Result<DirectoryReport> {
     let (root, choice) = find_root(&*disk, &args.directory, args.all).await?;
     let mut looks = 1;
     loop {

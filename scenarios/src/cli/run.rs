@@ -79,7 +79,7 @@ pub(crate) fn run(args: &RunArgs) -> u8 {
     };
     let name = graph.name.clone();
     let progress = Arc::new(Progress::new(cluster.verbose));
-    let result = real::block_on(run_cluster(graph, &job, cluster, &progress));
+    let result = real::block_on(run_cluster(graph, job.clone(), cluster.clone(), progress.clone()));
     progress.end();
     let seen = progress.seen();
     seen.figures.summary().iter().for_each(|summary| complain(summary));
@@ -137,9 +137,9 @@ fn resume_arguments(job: &JobArgs, cluster: &ClusterArgs, seen: &Seen) -> Vec<Os
 
 async fn run_cluster(
     graph: Arc<JobGraph>,
-    job: &JobArgs,
-    args: &ClusterArgs,
-    progress: &Arc<Progress>,
+    job: JobArgs,
+    args: ClusterArgs,
+    progress: Arc<Progress>,
 ) -> Result<JobStatus> {
     let env = real::env();
     let options = ClusterOptions::new(fresh_secret(&*env.entropy));

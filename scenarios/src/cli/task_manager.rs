@@ -60,7 +60,8 @@ impl Probe for OnStandardError {
 /// Runs the task manager; gives the exit code.
 pub(crate) fn run(args: &TaskManagerArgs) -> u8 {
     end_with_parent();
-    match real::block_on(run_until_job_ends(args)) {
+    let run = |config| real::block_on(run_task_manager(real::env(), Arc::new(OnStandardError), config));
+    match config(args).and_then(run) {
         Ok(()) => SUCCESS,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -69,8 +70,8 @@ pub(crate) fn run(args: &TaskManagerArgs) -> u8 {
     }
 }
 
-async fn run_until_job_ends(args: &TaskManagerArgs) -> Result<()> {
-    let config = TaskManagerConfig {
+fn config(args: &TaskManagerArgs) -> Result<TaskManagerConfig> {
+    Ok(TaskManagerConfig {
         id: TaskManagerId::new(&args.id),
         job_manager: Address::new(&args.job_manager.to_string()),
         data_address: Address::new(&SocketAddr::new(args.listen, 0).to_string()),
@@ -78,8 +79,7 @@ async fn run_until_job_ends(args: &TaskManagerArgs) -> Result<()> {
         graph: args.job.job_graph()?,
         checkpoint_directory: Some(args.job.checkpoint_directory().to_owned()),
         options: ClusterOptions::new(secret_from_environment()?),
-    };
-    run_task_manager(real::env(), Arc::new(OnStandardError), config).await
+    })
 }
 
 fn secret_from_environment() -> Result<Secret> {

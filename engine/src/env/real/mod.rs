@@ -43,10 +43,16 @@ const TURNS_BETWEEN_EVENTS: u32 = 8;
 ///
 /// # Panics
 /// If the operating system gives no threads.
-pub fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F>(future: F) -> F::Output
+where
+    F: Future<Output: Send> + Send + 'static,
+{
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.enable_all().event_interval(TURNS_BETWEEN_EVENTS).build();
-    runtime.expect("the operating system gives threads").block_on(future)
+    let runtime = runtime.expect("the operating system gives threads");
+    // By a worker, as all other tasks: on this thread each message for it would cost a switch between threads and back.
+    let ended = runtime.block_on(runtime.spawn(future));
+    ended.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
 }
 
 #[cfg(test)]
