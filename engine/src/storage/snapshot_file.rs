@@ -1,13 +1,14 @@
 //! The file that holds one subtask's snapshot.
 //!
 //! ```text
-//!   "TGSNAPSH" | format version, u32 | extents | zeros | index | where the index begins, u64 | its length, u64 | checksum, u64
+//!   "TGSNAPSH" | format version, u32 | extents | index | zeros | where the index begins, u64 | its length, u64 | checksum, u64
 //! ```
 //!
 //! An extent holds entries of one key group, or keys that were removed from it. The index, in postcard's wire format, says
 //! which, and holds whatever is not keyed. Each extent has a checksum in the index, and the last one is that of header, index
 //! and the two numbers: so a part of the file can be read and checked without the rest. Numbers are little-endian, checksums
-//! XXH3. Extents may be compressed, each for itself. The zeros make a large file as long as a multiple of a disk's blocks.
+//! XXH3. Extents may be compressed, each for itself. The zeros belong to the index, and make a large file as long as a multiple
+//! of a disk's blocks.
 //!
 //! Here it is decoded; `snapshot_writer` makes it.
 
@@ -169,7 +170,7 @@ impl SnapshotIndex {
             return Err(location.damaged("the checksum of its index does not match"));
         }
         match postcard::take_from_bytes(&body[..body.len() - 2 * size_of::<u64>()]) {
-            Ok((index, [])) => Ok(index),
+            Ok((index, rest)) if rest.iter().all(|byte| *byte == 0) => Ok(index),
             Ok((_, rest)) => Err(location.damaged(&format!("{} bytes follow the index", rest.len()))),
             Err(e) => Err(location.damaged(&e.to_string())),
         }

@@ -293,6 +293,6 @@ mod tests {
                 insta::assert_snapshot!(told(read_for(7, &old, &old, ALL)), @"snapshot file /f is damaged: it was written for checkpoint 0 instead of 7");
             }
         }
-        insta::assert_snapshot!(told(read(b"", &old, ALL)), @"snapshot file /f is damaged: it has 0 bytes instead of 256923");
+        insta::assert_snapshot!(told(read(b"", &old, ALL)), @"snapshot file /f is damaged: it has 0 bytes instead of 258048");
     }
 }

@@ -39,7 +39,8 @@ pub struct SealedSnapshot {
 pub fn snapshot_buffer(mut recycled: Vec<u8>) -> Vec<u8> {
     recycled.clear();
     if recycled.capacity() >= LARGE {
-        recycled.resize(recycled.as_ptr().align_offset(DISK_BLOCK), 0);
+        let short_of_a_block = recycled.as_ptr().addr().wrapping_neg() % DISK_BLOCK;
+        recycled.resize(short_of_a_block, 0);
     }
     recycled.extend_from_slice(&header());
     recycled
@@ -87,10 +88,10 @@ pub fn seal_snapshot(
     let operators = operators.into_iter().map(store_operator).collect();
     let index = SnapshotIndex { checkpoint, builds_on, compression, operators };
     let index = postcard::to_stdvec(&index);
-    let index = index.map_err(|e| Error::user_code(format!("the snapshot cannot be encoded: {e}")))?;
-    if buffer.len() - start >= LARGE {
-        let len = buffer.len() - start + index.len() + FOOTER_LEN;
-        buffer.resize(buffer.len() + len.next_multiple_of(DISK_BLOCK) - len, 0);
+    let mut index = index.map_err(|e| Error::user_code(format!("the snapshot cannot be encoded: {e}")))?;
+    let len = buffer.len() - start + index.len() + FOOTER_LEN;
+    if len >= LARGE {
+        index.resize(index.len() + len.next_multiple_of(DISK_BLOCK) - len, 0);
     }
     let position = buffer.len();
     buffer.extend_from_slice(&index);
@@ -142,29 +143,71 @@ mod tests {
     use super::*;
     use crate::{state::ExtentKind, storage::decode_snapshot};
 
+    /// A frozen table of so many bytes, in this memory.
+    fn frozen(len: usize, recycled: Vec<u8>) -> FrozenSnapshot {
+        let mut buffer = snapshot_buffer(recycled);
+        let (position, bytes) = (buffer.len() as u64, vec![7; len]);
+        buffer.extend_from_slice(&bytes);
+        let (group, kind, checksum) = (KeyGroup(1), ExtentKind::Entries, hash_bytes(&bytes).0);
+        let extents = vec![Extent { group, kind, entries: 100, position, len: len as u64, checksum }];
+        let keyed = FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents };
+        let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
+        FrozenSnapshot { buffer, operators: vec![operator] }
+    }
+
+    fn sealed(len: usize, recycled: Vec<u8>, compression: SnapshotCompression) -> SealedSnapshot {
+        seal_snapshot(frozen(len, recycled), CheckpointId(7), Some(CheckpointId(6)), compression).unwrap()
+    }
+
+    fn entries_in(contents: &Bytes) -> Bytes {
+        let (index, snapshot) = decode_snapshot(contents, Path::new("f")).unwrap();
+        assert_eq!((index.checkpoint, index.builds_on), (CheckpointId(7), Some(CheckpointId(6))));
+        snapshot.operators[0].keyed[0].groups[0].pieces[0].bytes.clone()
+    }
+
+    /// In memory that is used again; where that has to grow, the file is the same, but nobody promises where it lies.
+    #[test]
+    fn a_large_file_lies_and_ends_where_blocks_do() {
+        let mut recycled = Vec::new();
+        for (len, is_aligned) in
+            [(3 * LARGE, false), (3 * LARGE, true), (LARGE, true), (9 * LARGE, false), (LARGE / 2, true)]
+        {
+            let SealedSnapshot { contents, memory } = sealed(len, recycled, SnapshotCompression::None);
+            assert_eq!(entries_in(&contents), vec![7; len]);
+            assert_eq!(contents.len() % DISK_BLOCK == 0, len >= LARGE, "{len}");
+            assert!(!is_aligned || contents.as_ptr().addr().is_multiple_of(DISK_BLOCK), "{len}");
+            drop(contents);
+            assert!(memory.is_unique());
+            recycled = memory.into();
+        }
+    }
+
+    /// Of the zeros at its end, too.
+    #[test]
+    fn no_byte_of_a_large_file_is_of_no_account() {
+        let contents = sealed(2 * LARGE, Vec::new(), SnapshotCompression::None).contents;
+        for at in (0..contents.len()).rev().take(2 * DISK_BLOCK).step_by(37) {
+            let mut damaged = contents.to_vec();
+            damaged[at] ^= 1;
+            assert!(decode_snapshot(&damaged.into(), Path::new("f")).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn where_it_lies_makes_no_difference_to_a_file() {
+        for compression in [SnapshotCompression::None, SnapshotCompression::Lz4, SnapshotCompression::Zstd] {
+            let [fresh, recycled] =
+                [Vec::new(), Vec::with_capacity(4 * LARGE)].map(|m| sealed(2 * LARGE, m, compression));
+            assert_eq!(fresh.contents, recycled.contents);
+        }
+    }
+
     #[test]
     fn a_compressed_snapshot_is_the_same() {
         for compression in [SnapshotCompression::Lz4, SnapshotCompression::Zstd] {
-            let bytes = b"entries ".repeat(100);
-            let mut buffer = snapshot_buffer(Vec::new());
-            let position = buffer.len() as u64;
-            buffer.extend_from_slice(&bytes);
-            let extents = vec![Extent {
-                group: KeyGroup(1),
-                kind: ExtentKind::Entries,
-                entries: 100,
-                position,
-                len: bytes.len() as u64,
-                checksum: hash_bytes(&bytes).0,
-            }];
-            let keyed = FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents };
-            let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
-            let frozen = FrozenSnapshot { buffer, operators: vec![operator] };
-            let sealed = seal_snapshot(frozen, CheckpointId(7), Some(CheckpointId(6)), compression).unwrap().contents;
-            assert!(sealed.len() < bytes.len() / 2);
-            let (index, snapshot) = decode_snapshot(&sealed, Path::new("f")).unwrap();
-            assert_eq!((index.checkpoint, index.builds_on), (CheckpointId(7), Some(CheckpointId(6))));
-            assert_eq!(snapshot.operators[0].keyed[0].groups[0].pieces[0].bytes, bytes);
+            let contents = sealed(800, Vec::new(), compression).contents;
+            assert!(contents.len() < 400);
+            assert_eq!(entries_in(&contents), vec![7; 800]);
         }
     }
 }

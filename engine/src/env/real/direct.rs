@@ -3,14 +3,14 @@
 //! A snapshot is written, synced, and as a rule never read. To put it into the page cache first costs a copy and then some work
 //! for each page; so a disk that can shall fetch it by itself. What cannot go that way, because of where it lies or where it
 //! goes, because it is small, or because the file system has no such way, goes through the page cache. Whoever reads it sees
-//! no difference.
+//! no difference, but that it comes from the disk.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use crate::env::DISK_BLOCK;
 
-/// Fewer bytes are copied sooner than a disk answers.
-const LARGE: usize = 1 << 18;
+/// Fewer bytes go through the page cache: a restore may read many of such files, and finds them there.
+const LARGE: usize = 1 << 21;
 
 /// Writes all bytes at `offset`.
 ///
@@ -49,4 +49,52 @@ fn is_fetched(file: &File, blocks: &[u8], offset: u64) -> io::Result<bool> {
 #[cfg(not(target_os = "linux"))]
 fn is_fetched(_: &File, blocks: &[u8], _: u64) -> io::Result<bool> {
     Ok(blocks.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// Over and beside what is in the page cache, from memory that can be fetched and from such that cannot.
+    #[test]
+    fn a_file_holds_what_was_written_whichever_way_it_went() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("file");
+        let file = File::options().read(true).write(true).create_new(true).open(&path).expect("a new file");
+        let memory: Vec<u8> = (0..2 * LARGE).map(|i| (i * i / 257) as u8).collect();
+        let aligned = memory.as_ptr().addr().wrapping_neg() % DISK_BLOCK;
+        let mut expected = Vec::new();
+        for (start, len, offset) in [
+            (aligned, LARGE, 0),
+            (aligned + 7, 100, 5000),
+            (aligned + DISK_BLOCK, LARGE + 1234, 0),
+            (aligned, LARGE - 1, 3),
+            (aligned, LARGE + DISK_BLOCK, 16 * DISK_BLOCK),
+            (aligned + 1, LARGE, DISK_BLOCK),
+            (aligned, LARGE + 1, 2 * LARGE),
+            (aligned, 0, 0),
+        ] {
+            let data = &memory[start..start + len];
+            write_all_at(&file, data, offset as u64).expect("the disk has room");
+            expected.resize(expected.len().max(offset + len), 0);
+            expected[offset..offset + len].copy_from_slice(data);
+            let mut found = Vec::new();
+            File::open(&path).and_then(|mut file| file.read_to_end(&mut found)).expect("it is there");
+            assert!(found == expected, "{len} bytes at {offset}");
+        }
+    }
+
+    /// Where the way through the page cache is the only one.
+    #[test]
+    fn what_cannot_be_written_to_is_told() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("file");
+        std::fs::write(&path, "").expect("the disk has room");
+        let file = File::open(&path).expect("it is there");
+        let data = vec![0; 2 * LARGE];
+        let aligned = data.as_ptr().addr().wrapping_neg() % DISK_BLOCK;
+        write_all_at(&file, &data[aligned..], 0).expect_err("it was opened for reading");
+    }
 }
