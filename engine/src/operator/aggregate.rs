@@ -10,7 +10,7 @@ use super::{
 use crate::{
     env::Site,
     error::{Context, Error, Result},
-    state::{AnyTable, Located, NamedTable, RestoredOperator, ValueStateDescriptor, check_all_restored},
+    state::{AnyTable, InOrder, Located, NamedTable, RestoredOperator, ValueStateDescriptor, check_all_restored},
     stream::{Data, Key},
 };
 
@@ -120,7 +120,9 @@ where
                 return Ok(());
             }
             table.locate(ahead.iter().map(|k| (k.hash, &k.key)), as_large, &mut self.located);
+            let in_order = InOrder::of(ahead);
             for (i, Keyed { hash, key, record }) in rest.by_ref().take(n).enumerate() {
+                in_order.ask_ahead_of(i);
                 let result = match table.located_mut(&self.located, i, hash, &key) {
                     Some(value) => {
                         (self.fold)(value, record).at(|| self.context.place())?;

@@ -1,6 +1,8 @@
 //! Asks the processor for memory ahead of its use.
 #![allow(unsafe_code, reason = "no safe function of the standard library does it")]
 
+use std::marker::PhantomData;
+
 /// Says that `value` will be read at once. Changes nothing but how long that takes. Without it keyed sum over a million keys
 /// handled a fifth fewer records: empty this function, and `cargo bench --bench throughput` compares with its run before.
 #[inline]
@@ -13,6 +15,36 @@ pub(super) fn prefetch<T>(value: &T) {
 #[inline]
 pub(super) fn prefetch_both(addresses: [usize; 2]) {
     addresses.into_iter().for_each(ask_for::<NEXT>);
+}
+
+/// Records that are read one after the other. Another core has written them, as a rule, and they are still in its cache: to fetch
+/// them from there takes longer than the processor looks ahead by itself. Without it keyed sum over a thousand keys handled
+/// an eighth fewer records; `cargo bench --bench throughput` shows it.
+pub(crate) struct InOrder<T> {
+    start: usize,
+    records: PhantomData<fn() -> T>,
+}
+
+impl<T> InOrder<T> {
+    /// So many bytes ahead.
+    const DISTANCE: usize = 1024;
+
+    /// So large are records that come two to a line. For larger ones it is of no use: more is done for each of them, and look-ups
+    /// need the room in the processor's queue.
+    const SMALL: usize = 32;
+
+    #[inline]
+    pub fn of(records: &[T]) -> Self {
+        Self { start: records.as_ptr().addr(), records: PhantomData }
+    }
+
+    /// The record of this number is about to be read.
+    #[inline]
+    pub fn ask_ahead_of(&self, record: usize) {
+        if const { size_of::<T>() <= Self::SMALL } && record.is_multiple_of(2) {
+            ask_for::<NEAREST>(self.start + record * size_of::<T>() + Self::DISTANCE);
+        }
+    }
 }
 
 /// Into which cache: those of the processor's hints.
