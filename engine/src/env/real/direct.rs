@@ -86,7 +86,6 @@ mod tests {
         }
     }
 
-    /// Where the way through the page cache is the only one.
     #[test]
     fn what_cannot_be_written_to_is_told() {
         let directory = tempfile::tempdir().expect("a temporary directory");
