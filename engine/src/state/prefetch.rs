@@ -19,7 +19,7 @@ pub(super) fn prefetch_both(addresses: [usize; 2]) {
 
 /// Records that are read one after the other. Another core has written them, as a rule, and they are still in its cache: to fetch
 /// them from there takes longer than the processor looks ahead by itself. Without it keyed sum over a thousand keys handled
-/// a sixth fewer records; `cargo bench --bench throughput` shows it.
+/// a seventh fewer records; `cargo bench --bench throughput` shows it.
 pub(crate) struct InOrder<T> {
     start: usize,
     records: PhantomData<fn() -> T>,

@@ -333,6 +333,12 @@ fn segments_stay_small_and_the_directory_in_proportion() {
     assert!(same.directory.len() <= same.segments.len() * 16 && same.directory.len() < 10_000);
 }
 
+#[test]
+fn a_look_up_in_a_small_segment_reads_one_line_of_it() {
+    type Small = segment::Segment<u64, u64>;
+    assert!(align_of::<Small>().is_multiple_of(64) && std::mem::offset_of!(Small, marks) + size_of::<u64>() <= 64);
+}
+
 /// Keys that come and go leave vacant places behind: these are used again, and do not make the table grow.
 #[test]
 fn places_of_removed_keys_are_used_again() {

@@ -86,6 +86,22 @@ mod tests {
         }
     }
 
+    /// From memory that no disk takes, unless its file system copies after all: it is no error, and the file is as it was.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_disk_does_not_fetch_is_still_to_be_written() {
+        use rustix::fs::{OFlags, fcntl_getfl};
+
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = File::create_new(directory.path().join("file")).expect("a new file");
+        let memory = vec![7; 3 * DISK_BLOCK];
+        let aligned = memory.as_ptr().addr().wrapping_neg() % DISK_BLOCK;
+        let fetched = is_fetched(&file, &memory[aligned + 1..][..DISK_BLOCK], 0).expect("the disk has room");
+        let len = file.metadata().expect("it is open").len();
+        assert_eq!(len, if fetched { DISK_BLOCK as u64 } else { 0 });
+        assert!(!fcntl_getfl(&file).expect("it is open").contains(OFlags::DIRECT), "later writes would fail");
+    }
+
     #[test]
     fn what_cannot_be_written_to_is_told() {
         let directory = tempfile::tempdir().expect("a temporary directory");

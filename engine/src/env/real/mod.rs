@@ -42,7 +42,7 @@ const TURNS_BETWEEN_EVENTS: u32 = 8;
 /// has ended, tasks that still run are dropped, and operations on files that have begun are waited for.
 ///
 /// # Panics
-/// If the operating system gives no threads.
+/// If the operating system gives no threads. If the future panics, with its message.
 pub fn block_on<F>(future: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
@@ -59,6 +59,12 @@ where
 mod tests {
     use super::*;
     use crate::env::conformance::{Scene, checks};
+
+    #[test]
+    #[should_panic(expected = "the reason")]
+    fn a_panic_is_passed_on() {
+        block_on(async { panic!("the reason") })
+    }
 
     #[test]
     fn the_real_world_keeps_its_promises() {
