@@ -44,21 +44,24 @@ pub const HUGE: Cell = cell(Work::WordCount, 10_000_000, 2);
 pub struct Campaign {
     cells: Vec<Cell>,
     rounds: u32,
+    /// How often a round repeats Tidegate's runs with checkpoints, each beside one without: differences of a few per cent need more
+    /// repetitions than those between engines.
+    pairs: u32,
     /// Of a steady window; `None` takes the first records only.
     seconds: Option<f64>,
     without: Vec<String>,
 }
 
 impl Campaign {
-    pub fn full(rounds: u32, seconds: f64) -> Self {
+    pub fn full(rounds: u32, pairs: u32, seconds: f64) -> Self {
         let cells = CELLS.into_iter().chain([HUGE]).collect();
-        Self { cells, rounds, seconds: Some(seconds), without: Vec::new() }
+        Self { cells, rounds, pairs, seconds: Some(seconds), without: Vec::new() }
     }
 
     /// Everything that the full one does, on few keys and few records.
     pub fn quick() -> Self {
         let cells = vec![cell(Work::WordCount, 20_000, 2), cell(Work::KeyedSum, 1_000, 1)];
-        Self { cells, rounds: 1, seconds: None, without: Vec::new() }
+        Self { cells, rounds: 1, pairs: 1, seconds: None, without: Vec::new() }
     }
 
     #[must_use]
@@ -242,7 +245,9 @@ impl Turn<'_, '_> {
             let off = self.measuring.campaign.long_enough(off, interval);
             let on = Setup { interval_ms: Some(interval), ..off };
             if off.contender == Contender::Tidegate {
-                self.pair(&off, &on)?;
+                for number in 0..self.measuring.campaign.pairs {
+                    self.pair(&off, &on, (self.round + number).is_multiple_of(2))?;
+                }
             } else {
                 // The difference is large and a run is dear: one without checkpoints is the neighbour of all with them.
                 self.sample(&on, Some(Pair::of(&alone)))?;
@@ -256,9 +261,9 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
-    /// A run with checkpoints and one without; each goes first in every other round, so that a drift favours neither.
-    fn pair(&mut self, off: &Setup, on: &Setup) -> Result<()> {
-        if self.round.is_multiple_of(2) {
+    /// A run with checkpoints and one without; each goes first in every other pair, so that a drift favours neither.
+    fn pair(&mut self, off: &Setup, on: &Setup, off_first: bool) -> Result<()> {
+        if off_first {
             let without = self.sample(off, None)?;
             self.sample(on, Some(Pair::of(&without)))?;
         } else {

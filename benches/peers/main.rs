@@ -51,10 +51,13 @@ struct Options {
     #[arg(long)]
     again: bool,
     /// Rounds: how often each run is repeated, in turn with the others
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// How often a round repeats each of Tidegate's runs with checkpoints, beside one without
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
     /// About how long the steady part of a run shall take
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     /// Only cells whose name contains this, as in "W1" or "1M"
     #[arg(long, value_name = "TEXT")]
@@ -92,7 +95,7 @@ fn main() -> ExitCode {
 
 fn start(options: &Options) -> Result<()> {
     let campaign = if options.report || options.again {
-        Campaign::full(options.rounds, options.seconds)
+        Campaign::full(options.rounds, options.pairs, options.seconds)
     } else if options.quick {
         Campaign::quick()
     } else if options.test || !options.bench {
@@ -125,6 +128,9 @@ fn command(options: &Options) -> String {
     let defaults = Options::parse_from(["peers"]);
     if options.rounds != defaults.rounds {
         command += &format!(" --rounds {}", options.rounds);
+    }
+    if options.pairs != defaults.pairs {
+        command += &format!(" --pairs {}", options.pairs);
     }
     if options.seconds != defaults.seconds {
         command += &format!(" --seconds {}", options.seconds);

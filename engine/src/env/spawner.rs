@@ -16,6 +16,12 @@ pub trait Spawner: Send + Sync {
     /// Starts a task. `name` is for people ("count/1@2.1").
     /// Use [`dyn Spawner::start`](trait.Spawner.html#method.start) to learn how it ended.
     fn spawn_raw(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort>;
+
+    /// Likewise a task that does little but one operation on files after the other, and does not wait for long for anything else. It
+    /// may have a thread to itself, where each of the operations would take one. Nothing else about it differs.
+    fn spawn_file_work_raw(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
+        self.spawn_raw(name, future)
+    }
 }
 
 /// Ends a task from outside.
@@ -56,16 +62,14 @@ impl TaskHandle {
 impl dyn Spawner + '_ {
     /// Starts a task and keeps hold of it.
     pub fn start(&self, name: &str, future: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
-        let (tell, exit) = oneshot::channel();
-        let guarded = async move {
-            let end = match std::panic::AssertUnwindSafe(future).catch_unwind().await {
-                Ok(()) => TaskExit::Completed,
-                Err(panic) => TaskExit::Panicked(panic_message(&*panic)),
-            };
-            // Nobody may be listening any more; that is fine.
-            let _ = tell.send(end);
-        };
-        TaskHandle { abort: self.spawn_raw(name, Box::pin(guarded)), exit }
+        let (task, exit) = guarded(future);
+        TaskHandle { abort: self.spawn_raw(name, task), exit }
+    }
+
+    /// Starts a task that does little but work on files, and keeps hold of it.
+    pub fn start_file_work(&self, name: &str, future: impl Future<Output = ()> + Send + 'static) -> TaskHandle {
+        let (task, exit) = guarded(future);
+        TaskHandle { abort: self.spawn_file_work_raw(name, task), exit }
     }
 
     /// Has work done in a task of its own and waits for what comes of it. Whoever stops waiting ends the task.
@@ -87,6 +91,20 @@ impl dyn Spawner + '_ {
             Err(_) => Err(task.0.join().await),
         }
     }
+}
+
+/// A task that tells how it ends.
+fn guarded(future: impl Future<Output = ()> + Send + 'static) -> (BoxFuture<'static, ()>, oneshot::Receiver<TaskExit>) {
+    let (tell, exit) = oneshot::channel();
+    let guarded = async move {
+        let end = match std::panic::AssertUnwindSafe(future).catch_unwind().await {
+            Ok(()) => TaskExit::Completed,
+            Err(panic) => TaskExit::Panicked(panic_message(&*panic)),
+        };
+        // Nobody may be listening any more; that is fine.
+        let _ = tell.send(end);
+    };
+    (Box::pin(guarded), exit)
 }
 
 /// The text of a panic's payload.

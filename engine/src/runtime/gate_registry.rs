@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{input_gate::GateSender, stream_task::yield_now};
+use super::{input_gate::GateSender, turn::yield_now};
 use crate::{
     error::{Error, Result},
     id::{AttemptId, ChannelId},

@@ -32,6 +32,7 @@ mod subtask_checkpoint;
 mod task_deployment;
 mod task_manager;
 mod timer;
+mod turn;
 
 pub use control_message::{ControlDirection, ControlMessage, MessageKind};
 pub use job_manager::run_job_manager;

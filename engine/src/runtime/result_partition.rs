@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{input_gate::GateSender, recycler::Recycler, stream_task::yield_now};
+use super::{input_gate::GateSender, recycler::Recycler, turn::yield_now};
 use crate::{
     env::{AbortOnDrop, Clock, Entropy, Env, Site},
     error::{Context, Error, Result},

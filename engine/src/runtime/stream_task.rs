@@ -3,7 +3,7 @@
 //! A task does one thing at a time, between two batches: a command from its mailbox, or the next input. That is what makes
 //! a barrier a clean cut.
 
-use std::{pin::pin, sync::Arc, task::Poll};
+use std::{pin::pin, sync::Arc};
 
 use futures_util::{
     FutureExt,
@@ -18,6 +18,7 @@ use super::{
     rpc::ToJobManager,
     source_progress::SourceProgress,
     subtask_checkpoint::SubtaskCheckpoint,
+    turn::Turn,
 };
 use crate::{
     checkpoint::{AlignerCommand, BarrierAligner, CompletionNotification},
@@ -72,7 +73,7 @@ enum Flow {
 impl StreamTask {
     /// Runs a task that reads its records from outside.
     pub(crate) async fn run_source(mut self) -> Result<()> {
-        let mut status = SourceStatus::More;
+        let (mut status, mut turn) = (SourceStatus::More, Turn::default());
         loop {
             while let Ok(command) = self.mailbox.try_recv() {
                 if self.obey(command, None).await? == Flow::Finish {
@@ -81,7 +82,7 @@ impl StreamTask {
             }
             if status == SourceStatus::EndOfInput && self.is_sweeping() {
                 self.sweep()?;
-                yield_now().await;
+                turn.end().await;
                 continue;
             }
             if status == SourceStatus::EndOfInput {
@@ -102,21 +103,22 @@ impl StreamTask {
                 return self.finish().await;
             }
             // A source that never has to wait must still let others run.
-            yield_now().await;
+            turn.batch().await;
         }
     }
 
     /// Runs a task that gets its records from other tasks.
     pub(crate) async fn run_operator(mut self, mut gate: InputGate) -> Result<()> {
-        let mut aligner = BarrierAligner::new(gate.channels());
+        let (mut aligner, mut turn) = (BarrierAligner::new(gate.channels()), Turn::default());
         let mut meter = self.checkpoint.as_ref().map(|c| AlignmentMeter::new(c.env.clock.clone()));
         loop {
             let Some(next) = self.next(&mut gate, &aligner).await? else {
                 // Frozen state is all that there is to do something about.
                 self.sweep()?;
-                yield_now().await;
+                turn.end().await;
                 continue;
             };
+            let is_batch = matches!(next, Either::Right((_, StreamElement::Batch(_))));
             match next {
                 Either::Left(command) => {
                     if self.obey(command, Some(&mut aligner)).await? == Flow::Finish {
@@ -145,7 +147,11 @@ impl StreamTask {
             }
             // Whose input never ends has still to let others run: what comes after it in the job, and the job manager. After a
             // barrier above all, which they wait for: the next batch may have much to copy before it changes anything.
-            yield_now().await;
+            if is_batch {
+                turn.batch().await;
+            } else {
+                turn.end().await;
+            }
         }
     }
 
@@ -309,18 +315,4 @@ impl StreamTask {
 
 fn abandoned() -> Error {
     Error::superseded("the task manager has abandoned this task")
-}
-
-/// Lets every other ready task run once.
-pub(super) async fn yield_now() {
-    let mut yielded = false;
-    std::future::poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -185,8 +185,11 @@ impl SubtaskCheckpoint {
             is_incremental: builds_on.is_some(),
             ..SubtaskCheckpointMetrics::default()
         };
+        let gets_file = builds_on.is_some() || encoded > self.inline_limit;
         let write = self.write(checkpoint, frozen, builds_on, metrics, cut);
-        self.writer = Some(AbortOnDrop(self.env.spawner.start(&name, write)));
+        let spawner = &self.env.spawner;
+        let writer = if gets_file { spawner.start_file_work(&name, write) } else { spawner.start(&name, write) };
+        self.writer = Some(AbortOnDrop(writer));
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Files, by the operating system. Each operation runs to its end on the blocking pool, also if nobody waits for it.
+//! Files, by the operating system. Each operation runs to its end on a thread of the blocking pool, also if nobody waits for it.
 //!
 //! `tokio::fs` is not used: its files keep written bytes in a buffer of their own, so that a write that has returned may
 //! still fail, and an error would come up at an operation that did not cause it.
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::direct::write_all_at;
+use super::{direct::write_all_at, file_thread::may_be_blocked};
 use crate::env::{DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
 
 /// The file system of this machine.
@@ -36,6 +36,9 @@ struct RealLock {
 impl DiskLock for RealLock {}
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    if may_be_blocked().await {
+        return work();
+    }
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
 }
 
@@ -147,6 +150,9 @@ impl RealFile {
             // What became of it is the business of whoever abandoned it.
             let _ = abandoned.await;
             self.running = None;
+        }
+        if may_be_blocked().await {
+            return work(&self.file);
         }
         let (tell, result) = oneshot::channel();
         let file = self.file.clone();

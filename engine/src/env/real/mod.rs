@@ -11,6 +11,7 @@ mod direct;
 mod disk;
 mod entropy;
 mod execute;
+mod file_thread;
 mod network;
 mod spawner;
 
@@ -34,12 +35,13 @@ pub fn env() -> Env {
     }
 }
 
-/// A worker looks for messages that have come and timers that have passed after so many turns of tasks. A turn takes a batch, a
-/// fraction of a millisecond; with tokio's usual 61 of them, barriers waited twelve milliseconds for being heard of.
-const TURNS_BETWEEN_EVENTS: u32 = 8;
+/// A worker looks for messages that have come and timers that have passed after so many turns of tasks. A turn takes two batches, a
+/// fraction of a millisecond; with tokio's usual 61 of them, barriers waited many milliseconds for being heard of.
+const TURNS_BETWEEN_EVENTS: u32 = 4;
 
 /// Runs a future on a runtime of its own, with one worker thread per core: the only place that makes one. When the future
-/// has ended, tasks that still run are dropped, and operations on files that have begun are waited for.
+/// has ended, tasks that still run are dropped, but operations on files that have begun and tasks that do nothing else
+/// ([`Spawner::spawn_file_work_raw`](super::Spawner::spawn_file_work_raw)) are waited for.
 ///
 /// # Panics
 /// If the operating system gives no threads. If the future panics, with its message.
@@ -58,7 +60,11 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::conformance::{Scene, checks};
+    use crate::env::{
+        BoxFuture, Spawner,
+        conformance::{Broken, Scene, checks},
+        spawner::Abort,
+    };
 
     #[test]
     #[should_panic(expected = "the reason")]
@@ -66,14 +72,42 @@ mod tests {
         block_on(async { panic!("the reason") })
     }
 
-    #[test]
-    fn the_real_world_keeps_its_promises() {
+    /// What is broken of the promises in the environment that is made.
+    fn broken(make: fn() -> Env) -> Vec<Broken> {
         let mut broken = Vec::new();
-        for (_, check) in checks() {
+        for (name, check) in checks() {
             let directory = tempfile::tempdir().expect("a temporary directory");
             let scene = Scene { directory: directory.path().to_owned(), host: "127.0.0.1".into() };
-            broken.extend(block_on(async move { check(env(), scene).await }).err());
+            let outcome = block_on(async move {
+                let env = make();
+                let spawner = env.spawner.clone();
+                spawner.run(name, check(env, scene)).await.expect("a check does not panic")
+            });
+            broken.extend(outcome.err());
         }
-        assert_eq!(broken, []);
+        broken
+    }
+
+    #[test]
+    fn the_real_world_keeps_its_promises() {
+        assert_eq!(broken(env), []);
+    }
+
+    /// Starts all tasks as if they did nothing but work on files.
+    struct FileWork(Arc<dyn Spawner>);
+
+    impl Spawner for FileWork {
+        fn spawn_raw(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
+            self.0.spawn_file_work_raw(name, future)
+        }
+    }
+
+    #[test]
+    fn it_keeps_them_where_tasks_have_their_own_threads() {
+        let as_file_work = || {
+            let env = env();
+            Env { spawner: Arc::new(FileWork(env.spawner.clone())), ..env }
+        };
+        assert_eq!(broken(as_file_work), []);
     }
 }

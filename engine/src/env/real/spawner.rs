@@ -1,5 +1,8 @@
 //! Concurrency, by tokio.
 
+use futures_util::future::AbortHandle;
+
+use super::file_thread;
 use crate::env::{BoxFuture, Spawner, spawner::Abort};
 
 /// Spawns on the current runtime.
@@ -10,6 +13,16 @@ struct RealAbort(tokio::task::AbortHandle);
 impl Spawner for RealSpawner {
     fn spawn_raw(&self, _name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
         Box::new(RealAbort(tokio::spawn(future).abort_handle()))
+    }
+
+    fn spawn_file_work_raw(&self, _name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
+        Box::new(file_thread::spawn(future))
+    }
+}
+
+impl Abort for AbortHandle {
+    fn abort(&self) {
+        Self::abort(self);
     }
 }
 

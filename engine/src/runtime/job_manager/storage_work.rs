@@ -19,14 +19,16 @@ const TIDY_ATTEMPTS: u32 = 5;
 const PAUSE_GROWTH: u32 = 2;
 
 impl JobManager {
-    fn start_work(&self, name: &str, work: impl Future<Output = Option<Event>> + Send + 'static) {
+    fn start_work(&self, name: &str, work: impl Future<Output = Event> + Send + 'static) {
+        self.env.spawner.start_file_work(name, self.report(work));
+    }
+
+    fn report<W: Future<Output = Event>>(&self, work: W) -> impl Future<Output = ()> + use<W> {
         let events = self.events.clone();
-        self.env.spawner.start(name, async move {
-            if let Some(event) = work.await {
-                // Nobody listens any more if the job has ended.
-                let _ = events.send(event);
-            }
-        });
+        async move {
+            // Nobody listens any more if the job has ended.
+            let _ = events.send(work.await);
+        }
     }
 
     fn store(&self) -> Arc<CheckpointStore> {
@@ -42,7 +44,7 @@ impl JobManager {
         self.start_work("read restore point", async move {
             let (store, directory) = (store.as_deref(), directory.as_deref());
             let prepared = prepare(&disk, &graph, store, directory, &mode, own_from, published).await;
-            Some(Event::Prepared(prepared.map(Box::new)))
+            Event::Prepared(prepared.map(Box::new))
         });
     }
 
@@ -50,13 +52,13 @@ impl JobManager {
     pub(super) fn reserve_numbers(&self, through: CheckpointId) {
         let (store, reporter) = (self.store(), self.reporter.clone());
         self.start_work("reserve numbers of checkpoints", async move {
-            Some(Event::Coordinator(match store.reserve_numbers(through).await {
+            Event::Coordinator(match store.reserve_numbers(through).await {
                 Ok(()) => {
                     reporter.report(Step::NumbersReserved { through }).await;
                     CoordinatorEvent::NumbersReserved { through }
                 }
                 Err(error) => CoordinatorEvent::ReservationFailed { error },
-            }))
+            })
         });
     }
 
@@ -67,7 +69,7 @@ impl JobManager {
             let checkpoint = manifest.checkpoint;
             manifest.completed_at_ms = clock.wall_clock_ms();
             let since = clock.now();
-            Some(Event::Coordinator(match store.publish_manifest(&manifest, &obsolete, &reporter).await {
+            Event::Coordinator(match store.publish_manifest(&manifest, &obsolete, &reporter).await {
                 Ok(retired) => {
                     let duration_us = manifest.duration_us + micros(clock.now().since(since));
                     let metrics = manifest.metrics();
@@ -82,7 +84,7 @@ impl JobManager {
                 Err(PublishError::Indeterminate(error)) => {
                     CoordinatorEvent::ManifestIndeterminate { checkpoint, error }
                 }
-            }))
+            })
         });
     }
 
@@ -104,7 +106,7 @@ impl JobManager {
                 }
                 Err(_) => true,
             };
-            Some(Event::StaleFilesRemoved { attempt, left })
+            Event::StaleFilesRemoved { attempt, left }
         });
     }
 
@@ -116,7 +118,7 @@ impl JobManager {
         let retained = self.graph.checkpoints.as_ref().map_or(1, |options| options.retained);
         let (clock, last) = (self.env.clock.clone(), self.committed);
         let (mut pause, longest) = (self.options.heartbeat_interval, self.options.heartbeat_timeout);
-        self.start_work("clean up", async move {
+        let work = async move {
             let mut attempts = 0;
             loop {
                 attempts += 1;
@@ -134,9 +136,11 @@ impl JobManager {
                         clock.sleep_until(clock.now() + pause).await;
                         pause = longest.min(pause * PAUSE_GROWTH);
                     }
-                    result => return Some(Event::CleanedUp(result)),
+                    result => return Event::CleanedUp(result),
                 }
             }
-        });
+        };
+        // It may wait for long, and not for files alone.
+        self.env.spawner.start("clean up", self.report(work));
     }
 }
