@@ -125,6 +125,7 @@ impl<'a> Measuring<'a> {
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let mut results = Campaigned {
             rounds: campaign.rounds,
+            pairs: campaign.pairs,
             is_full: campaign.seconds.is_some(),
             date: now[..10].to_owned(),
             ..Campaigned::default()

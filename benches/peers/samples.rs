@@ -45,6 +45,9 @@ impl Pair {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Campaigned {
     pub rounds: u32,
+    /// Runs with checkpoints of Tidegate at one interval, in each round.
+    #[serde(default)]
+    pub pairs: u32,
     /// Whether it was long enough for its figures to mean something.
     pub is_full: bool,
     pub samples: Vec<Sample>,

@@ -92,8 +92,8 @@ fn method(measured: &Campaigned) -> String {
          \x20 twice, also after a failure. Where two sources race, W2 is checked by number only. A wrong number or sum ends the report.\n\
          - A figure is that of the steady part of a run, from a quarter of its records to the last one. CPU time is that of the\n\
          \x20 whole process, in user mode and in the kernel. Figures are medians of {rounds} rounds, with the smallest and the largest.\n\
-         - Contenders run in turn. The loss of throughput to checkpoints comes from pairs of neighbours, with and without; for Flink the\n\
-         \x20 neighbour is the run without checkpoints of the same round. Each has as many records as it needs for a run of about the same time, and, as\n\
+         - Contenders run in turn. The loss of throughput to checkpoints comes from pairs of neighbours, with and without, {pairs} a round; for\n\
+         \x20 Flink the neighbour is the run without checkpoints of the same round. Each has as many records as it needs for a run of about the same time, and, as\n\
          \x20 far as its first runs tell, for seven checkpoints in the steady part.\n\
          - A run of Tidegate is a process of its own, and so is one of timely or of a loop. Flink runs all jobs of a cell in one process, after three\n\
          \x20 to warm up: {flink}, state on the heap, 256 MiB for the network, one task manager with P slots. With a failure, its\n\
@@ -104,6 +104,7 @@ fn method(measured: &Campaigned) -> String {
          \x20 exchange by key. Words of up to 15 bytes stand inline in the table. Neither loops nor timely take checkpoints.\n\
          - {disturbed} of {exact} runs shared the machine with more than {DISTURBED} cores of others' work; the most was {most:.2}.\n",
         rounds = measured.rounds,
+        pairs = measured.pairs,
         flink = Flink::settings(),
         most = foreign.fold(0.0, f64::max),
     )
