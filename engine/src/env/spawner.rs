@@ -17,8 +17,9 @@ pub trait Spawner: Send + Sync {
     /// Use [`dyn Spawner::start`](trait.Spawner.html#method.start) to learn how it ended.
     fn spawn_raw(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort>;
 
-    /// Likewise a task that does little but one operation on files after the other, and does not wait for long for anything else. It
-    /// may have a thread to itself, where each of the operations would take one. Nothing else about it differs.
+    /// Likewise a task that does little but one operation on files after the other. It may have a thread to itself, where each of
+    /// the operations would take one. It must not wait for anything that may never come, and must not call a user's code: a process
+    /// may wait for its end. Nothing else about it differs.
     fn spawn_file_work_raw(&self, name: &str, future: BoxFuture<'static, ()>) -> Box<dyn Abort> {
         self.spawn_raw(name, future)
     }

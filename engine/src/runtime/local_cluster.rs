@@ -84,3 +84,94 @@ impl LocalCluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{Mutex, mpsc},
+        thread,
+        time::Duration,
+    };
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        connector::{Source, SourceReader},
+        env::real,
+        error::Error,
+        exchange::Secret,
+        graph::{PrepareContext, StreamExecutionEnvironment},
+        job::RestartStrategy,
+        operator::{SourceStatus, SubtaskContext},
+        probe::NoProbe,
+    };
+
+    /// Says once what there is to be read, which then cannot be read. When it is asked again, it says so here and nothing more.
+    struct Silent(Mutex<Vec<oneshot::Sender<()>>>);
+
+    struct Unreadable;
+
+    #[async_trait]
+    impl Source<u64> for Silent {
+        async fn list_splits(&self, _: &PrepareContext) -> Result<Vec<Vec<u8>>> {
+            let asked = self.0.lock().unwrap().pop().expect("it is asked twice at most");
+            if self.0.lock().unwrap().is_empty() {
+                asked.send(()).expect("somebody listens");
+                std::future::pending::<()>().await;
+            }
+            Ok(Vec::new())
+        }
+
+        fn create_reader(&self, _: &SubtaskContext) -> Box<dyn SourceReader<u64>> {
+            Box::new(Unreadable)
+        }
+    }
+
+    #[async_trait]
+    impl SourceReader<u64> for Unreadable {
+        async fn open(&mut self, _: Vec<Vec<u8>>) -> Result<()> {
+            Ok(())
+        }
+
+        async fn read(&mut self, _: &mut Vec<u64>, _: usize) -> Result<SourceStatus> {
+            Err(Error::unavailable("it cannot be read"))
+        }
+
+        fn snapshot(&self) -> Vec<Vec<u8>> {
+            Vec::new()
+        }
+    }
+
+    /// A user's code may wait for ever; the process must not.
+    #[test]
+    fn a_source_that_does_not_answer_keeps_no_process_from_its_end() {
+        let (again, asked_again) = oneshot::channel();
+        let mut env = StreamExecutionEnvironment::new();
+        env.set_restart_strategy(RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO });
+        env.from_source(Silent(Mutex::new(vec![again, oneshot::channel().0]))).print();
+        let (cancel, canceled) = oneshot::channel();
+        let cluster = LocalCluster {
+            graph: Arc::new(env.job_graph("Silent").expect("the job is valid")),
+            checkpoint_directory: None,
+            restore: RestoreMode::Latest,
+            task_managers: 1,
+            address: Address("127.0.0.1:0".into()),
+            options: ClusterOptions::new(Secret([7; 32])),
+            cancel: Some(canceled),
+        };
+        let user = async {
+            asked_again.await.expect("the job is tried again");
+            cancel.send(()).expect("the job runs");
+        };
+        let run = async { futures_util::future::join(cluster.run(real::env(), Arc::new(NoProbe)), user).await.0 };
+        let (tell, told) = mpsc::channel();
+        #[expect(clippy::disallowed_methods, reason = "it stands for a process")]
+        thread::spawn(move || {
+            // Nobody listens any more once the time is over.
+            let _ = tell.send(real::block_on(run));
+        });
+        let status = told.recv_timeout(Duration::from_secs(30)).expect("the process ends");
+        assert_eq!(status, Ok(JobStatus::Canceled));
+    }
+}

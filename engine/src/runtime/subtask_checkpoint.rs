@@ -185,6 +185,7 @@ impl SubtaskCheckpoint {
             is_incremental: builds_on.is_some(),
             ..SubtaskCheckpointMetrics::default()
         };
+        // As far as that can be told of what is not compressed yet.
         let gets_file = builds_on.is_some() || encoded > self.inline_limit;
         let write = self.write(checkpoint, frozen, builds_on, metrics, cut);
         let spawner = &self.env.spawner;

@@ -4,7 +4,7 @@ use std::task::Poll;
 
 /// A task gives way after so many batches. Other tasks, and barriers, wait for the end of a turn, so it is a short one. But
 /// whoever gives way may go on on another core, without what the caches of this one hold, and makes the runtime wake a worker
-/// for it: at each batch, that was most of the switches between threads of a word count over a thousand words.
+/// for it.
 const BATCHES_A_TURN: u32 = 2;
 
 /// A task's turn.

@@ -19,8 +19,14 @@ const TIDY_ATTEMPTS: u32 = 5;
 const PAUSE_GROWTH: u32 = 2;
 
 impl JobManager {
-    fn start_work(&self, name: &str, work: impl Future<Output = Event> + Send + 'static) {
+    /// For what waits for nothing but files: a process waits for it before it ends.
+    fn start_file_work(&self, name: &str, work: impl Future<Output = Event> + Send + 'static) {
         self.env.spawner.start_file_work(name, self.report(work));
+    }
+
+    /// For what calls a user's code, too, or pauses.
+    fn start_work(&self, name: &str, work: impl Future<Output = Event> + Send + 'static) {
+        self.env.spawner.start(name, self.report(work));
     }
 
     fn report<W: Future<Output = Event>>(&self, work: W) -> impl Future<Output = ()> + use<W> {
@@ -51,7 +57,7 @@ impl JobManager {
     /// Claims numbers of checkpoints.
     pub(super) fn reserve_numbers(&self, through: CheckpointId) {
         let (store, reporter) = (self.store(), self.reporter.clone());
-        self.start_work("reserve numbers of checkpoints", async move {
+        self.start_file_work("reserve numbers of checkpoints", async move {
             Event::Coordinator(match store.reserve_numbers(through).await {
                 Ok(()) => {
                     reporter.report(Step::NumbersReserved { through }).await;
@@ -65,7 +71,7 @@ impl JobManager {
     /// Makes the checkpoint exist, and lets obsolete ones go.
     pub(super) fn publish(&self, mut manifest: Manifest, obsolete: Vec<CheckpointId>) {
         let (store, reporter, clock) = (self.store(), self.reporter.clone(), self.env.clock.clone());
-        self.start_work("publish manifest", async move {
+        self.start_file_work("publish manifest", async move {
             let checkpoint = manifest.checkpoint;
             manifest.completed_at_ms = clock.wall_clock_ms();
             let since = clock.now();
@@ -95,7 +101,7 @@ impl JobManager {
             return;
         };
         let (store, reporter) = (store.clone(), self.reporter.clone());
-        self.start_work("remove stale files", async move {
+        self.start_file_work("remove stale files", async move {
             // What cannot be deleted now only takes up room until it is tried again.
             let left = match store.remove_stale_files(attempt).await {
                 Ok(StaleFiles { removed, left }) => {
@@ -118,7 +124,7 @@ impl JobManager {
         let retained = self.graph.checkpoints.as_ref().map_or(1, |options| options.retained);
         let (clock, last) = (self.env.clock.clone(), self.committed);
         let (mut pause, longest) = (self.options.heartbeat_interval, self.options.heartbeat_timeout);
-        let work = async move {
+        self.start_work("clean up", async move {
             let mut attempts = 0;
             loop {
                 attempts += 1;
@@ -139,8 +145,6 @@ impl JobManager {
                     result => return Event::CleanedUp(result),
                 }
             }
-        };
-        // It may wait for long, and not for files alone.
-        self.env.spawner.start("clean up", self.report(work));
+        });
     }
 }
