@@ -94,7 +94,7 @@ fn update<K: BenchKey>(c: &mut Criterion, keys: u64) {
     group.bench_function(BenchmarkId::new("located first", keys), |b| {
         b.iter(|| {
             let batch = next.next().expect("there is always another");
-            table.locate(batch.iter().map(|(hash, key)| (*hash, key)), false, &mut located);
+            table.locate(batch.iter().map(|(hash, key)| (*hash, key)), &mut located);
             for (i, (hash, key)) in batch.iter().enumerate() {
                 *table.located_mut(&located, i, *hash, key).expect("it is there") += 1;
             }

@@ -10,7 +10,10 @@ use super::{
 use crate::{
     env::Site,
     error::{Context, Error, Result},
-    state::{AnyTable, InOrder, Located, NamedTable, RestoredOperator, ValueStateDescriptor, check_all_restored},
+    key_group::KeyHash,
+    state::{
+        AnyTable, InOrder, Located, NamedTable, RestoredOperator, ValueStateDescriptor, ValueTable, check_all_restored,
+    },
     stream::{Data, Key},
 };
 
@@ -66,14 +69,19 @@ pub(crate) struct Aggregate<K, V, First, Fold, Emit> {
     pub context: OperatorContext,
     /// The state, and what it is called in a snapshot.
     state: NamedTable<K, V>,
-    /// Where the keys of the batch in hand stand.
+    /// Where the keys of the records in hand stand.
     located: Located,
+    functions: Functions<First, Fold, Emit>,
+}
+
+/// What is done with a record.
+struct Functions<First, Fold, Emit> {
     /// The value after the first record of a key.
-    pub first: First,
+    first: First,
     /// The value after one more record; an error says why there is none.
-    pub fold: Fold,
+    fold: Fold,
     /// What is emitted.
-    pub emit: Emit,
+    emit: Emit,
 }
 
 impl<K: Key, V: Data, First, Fold, Emit> Aggregate<K, V, First, Fold, Emit> {
@@ -87,7 +95,38 @@ impl<K: Key, V: Data, First, Fold, Emit> Aggregate<K, V, First, Fold, Emit> {
     ) -> Self {
         let subtask = &context.subtask;
         let state = NamedTable::new(descriptor, subtask.max_parallelism, subtask.key_groups());
-        Self { context: context.clone(), state, located: Located::default(), first, fold, emit }
+        let functions = Functions { first, fold, emit };
+        Self { context: context.clone(), state, located: Located::default(), functions }
+    }
+}
+
+impl<First, Fold, Emit> Functions<First, Fold, Emit> {
+    /// Applies a record to the value of its key, which `look_up` finds. Gives what is emitted.
+    #[inline]
+    fn apply<K: Key, V: Data, T, Out>(
+        &self,
+        Keyed { hash, key, record }: Keyed<K, T>,
+        table: &mut ValueTable<K, V>,
+        look_up: impl for<'t> FnOnce(&'t mut ValueTable<K, V>, KeyHash, &K) -> Option<&'t mut V>,
+    ) -> Result<Out>
+    where
+        First: Fn(T) -> V,
+        Fold: Fn(&mut V, T) -> Result<()>,
+        Emit: Fn(K, &V) -> Out,
+    {
+        match look_up(table, hash, &key) {
+            Some(value) => {
+                (self.fold)(value, record)?;
+                // The table has its own copy of the key, so this one can go on.
+                Ok((self.emit)(key, value))
+            }
+            None => {
+                let value = (self.first)(record);
+                let result = (self.emit)(key.clone(), &value);
+                table.insert_new(hash, key, value);
+                Ok(result)
+            }
+        }
     }
 }
 
@@ -110,35 +149,30 @@ where
     }
 
     fn process(&mut self, batch: &mut Vec<Keyed<K, T>>, out: &mut Emitter<'_, Out>) -> Result<()> {
+        let (table, functions) = (&mut self.state.table, &self.functions);
         let as_large = self.context.subtask.entropy.perturbs(Site::LargeTable);
-        let table = &mut self.state.table;
+        let mut in_order = InOrder::of(batch);
         let mut rest = batch.drain(..);
-        loop {
-            let ahead = &rest.as_slice()[..rest.len().min(LOOK_AHEAD)];
-            let n = ahead.len();
-            if n == 0 {
-                return Ok(());
+        if table.is_small() && !as_large {
+            for keyed in rest {
+                in_order.ask_ahead();
+                let result = functions.apply(keyed, table, ValueTable::get_mut);
+                out.emit_one(result.at(|| self.context.place())?);
             }
-            table.locate(ahead.iter().map(|k| (k.hash, &k.key)), as_large, &mut self.located);
-            let in_order = InOrder::of(ahead);
-            for (i, Keyed { hash, key, record }) in rest.by_ref().take(n).enumerate() {
-                in_order.ask_ahead_of(i);
-                let result = match table.located_mut(&self.located, i, hash, &key) {
-                    Some(value) => {
-                        (self.fold)(value, record).at(|| self.context.place())?;
-                        // The table has its own copy of the key, so this one can go on.
-                        (self.emit)(key, value)
-                    }
-                    None => {
-                        let value = (self.first)(record);
-                        let result = (self.emit)(key.clone(), &value);
-                        table.insert_new(hash, key, value);
-                        result
-                    }
-                };
-                out.emit(result)?;
+            return Ok(());
+        }
+        while !rest.as_slice().is_empty() {
+            let n = rest.len().min(LOOK_AHEAD);
+            let keys = rest.as_slice()[..n].iter().map(|keyed| (keyed.hash, &keyed.key));
+            table.locate(keys, &mut self.located);
+            for (i, keyed) in rest.by_ref().take(n).enumerate() {
+                in_order.ask_ahead();
+                let located = &self.located;
+                let result = functions.apply(keyed, table, |table, hash, key| table.located_mut(located, i, hash, key));
+                out.emit_one(result.at(|| self.context.place())?);
             }
         }
+        Ok(())
     }
 
     fn tables(&mut self) -> Option<Vec<&mut dyn AnyTable>> {

@@ -20,11 +20,10 @@ impl<'a, Out> Emitter<'a, Out> {
         Self { buffer, limit: outbox.limit(), next, outbox }
     }
 
-    /// Emits one record.
+    /// Emits a record for one of the operator's input batch, so that there are no more of these than of those.
     #[inline]
-    pub fn emit(&mut self, record: Out) -> Result<()> {
+    pub fn emit_one(&mut self, record: Out) {
         self.buffer.push(record);
-        if self.buffer.len() >= self.limit { self.pass_on() } else { Ok(()) }
     }
 
     /// Emits records of which there are no more than in the operator's input batch.

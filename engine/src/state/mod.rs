@@ -8,6 +8,7 @@
 
 mod codec;
 mod descriptor;
+mod directory;
 mod encoded_snapshot;
 mod frozen;
 mod keyed_states;

@@ -36,9 +36,9 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// If there is none, or their key groups do not follow one another.
     #[must_use]
     pub fn join(pieces: Vec<Self>) -> Self {
-        let depth = pieces.iter().map(|piece| piece.depth).max();
+        let depth = pieces.iter().map(|piece| piece.directory.depth()).max();
         let mut pieces = pieces.into_iter().map(|mut piece| {
-            while Some(piece.depth) < depth {
+            while Some(piece.directory.depth()) < depth {
                 piece.double_directory();
             }
             piece
@@ -48,8 +48,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             let (end, start) = (table.owned.end, piece.owned.start);
             assert!(end == start && table.max_parallelism == piece.max_parallelism, "key group {start} follows {end}");
             assert!(table.sweep.is_none() && piece.sweep.is_none(), "a frozen table cannot be joined to another");
-            let before = table.segments.len() as u32;
-            table.directory.extend(piece.directory.into_iter().map(|segment| before + segment));
+            table.directory.append(piece.directory, table.segments.len() as u32);
             table.segments.extend(piece.segments);
             table.removed.join(table.owned.len() as usize, piece.removed, piece.owned.len() as usize);
             table.owned.end = piece.owned.end;

@@ -107,17 +107,17 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         for _ in 0..if *is_delta { DELTA_AHEAD } else { FULL_AHEAD } {
             asked = self.ask_for(asked);
         }
-        while slot < self.directory.len() {
+        while slot < self.directory.slots().len() {
             if *budget == 0 {
                 return Ok(false);
             }
             let mut encoded = 1;
-            if slot % (1 << self.depth) == 0 {
-                encoded += self.encode_removed(slot >> self.depth);
+            if slot % (1 << self.directory.depth()) == 0 {
+                encoded += self.encode_removed(slot >> self.directory.depth());
             }
-            let segment = self.directory[slot] as usize;
+            let segment = self.directory.slots()[slot] as usize;
             if self.is_unswept(segment) {
-                encoded += self.encode_segment(segment, self.directory.get(asked).map(|next| *next as usize));
+                encoded += self.encode_segment(segment, self.directory.slots().get(asked).map(|next| *next as usize));
             } else {
                 self.ask_for(asked);
             }
@@ -137,7 +137,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// If it is not.
     pub fn collect(&mut self, descriptor: &ValueStateDescriptor<V>) -> (Vec<u8>, FrozenKeyedState) {
         let mut sweep = *self.sweep.take().expect("only what is frozen can be collected");
-        assert_eq!(sweep.next_slot, self.directory.len(), "the sweep is not over");
+        assert_eq!(sweep.next_slot, self.directory.slots().len(), "the sweep is not over");
         sweep.seal_extent();
         let Sweep { is_delta, buffer, mut extents, .. } = sweep;
         // What was removed comes first: a key may have come back since.
@@ -165,13 +165,13 @@ impl<K: Key, V: Data> ValueTable<K, V> {
 
     /// The slot at which the segment after that of this slot begins; beyond the last one there is none.
     fn slot_after(&self, slot: usize) -> usize {
-        let Some(segment) = self.directory.get(slot) else { return slot };
-        slot + (1 << (self.depth - self.segments[*segment as usize].depth))
+        let Some(segment) = self.directory.slots().get(slot) else { return slot };
+        slot + self.directory.slots_of_depth(self.segments[*segment as usize].depth)
     }
 
     /// Asks the processor for the segment that begins at this slot. Gives the slot of the one after it.
     fn ask_for(&self, slot: usize) -> usize {
-        if let Some(segment) = self.directory.get(slot) {
+        if let Some(segment) = self.directory.slots().get(slot) {
             self.ask_for_segment(*segment as usize);
         }
         self.slot_after(slot)
@@ -236,7 +236,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let mut groups: Vec<KeyGroupContent> = Vec::new();
         let mut bytes = Vec::new();
         let mut previous = None;
-        for index in &self.directory {
+        for index in self.directory.slots() {
             let segment = &self.segments[*index as usize];
             if previous.replace(*index) == Some(*index) || segment.entries.is_empty() {
                 continue;

@@ -12,6 +12,7 @@
 //! what an incremental snapshot writes. How a table is frozen stands in `sweep`.
 
 use super::{
+    directory::Directory,
     segment::{CAPACITY, Entry, Segment},
     sweep::Sweep,
 };
@@ -27,9 +28,7 @@ const SLOTS_PER_SEGMENT: usize = 16;
 pub struct ValueTable<K, V> {
     pub(super) max_parallelism: u32,
     pub(super) owned: KeyGroupRange,
-    /// The directory has `1 << depth` slots for each key group.
-    pub(super) depth: u32,
-    pub(super) directory: Vec<u32>,
+    pub(super) directory: Directory,
     pub(super) segments: Vec<Segment<K, V>>,
     pub(super) len: usize,
     /// How many marks were set since the last freeze.
@@ -82,8 +81,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         Self {
             max_parallelism,
             owned,
-            depth: 0,
-            directory: (0..owned.len()).collect(),
+            directory: Directory::new(max_parallelism, owned, 0),
             segments: (owned.start..owned.end).map(|g| Segment::new(KeyGroup(g), 0, 0)).collect(),
             len: 0,
             touched: 0,
@@ -109,7 +107,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// The value of a key.
     #[inline]
     pub fn get(&self, hash: KeyHash, key: &K) -> Option<&V> {
-        let segment = &self.segments[self.segment(hash)];
+        let segment = &self.segments[self.directory.segment(hash)];
         let bucket = segment.find(hash, key)?;
         segment.entries.get_bucket(bucket).map(|e| &e.value)
     }
@@ -117,31 +115,34 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// The value of a key, to be changed in place.
     #[inline]
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
-        let index = self.segment(hash);
+        let index = self.directory.segment(hash);
         self.before_write(index);
         let (value, is_first) = self.segments[index].touch_key(hash, key)?;
         self.touched += usize::from(is_first);
         Some(value)
     }
 
-    /// Looks up the keys of a batch, all before any of them is changed, if the table is too large for the processor's caches or
-    /// shall be treated so.
+    /// Whether the table fits into a cache of the processor, so that to [`locate`](Self::locate) keys is of no use.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.len <= IN_CACHE
+    }
+
+    /// Looks up the keys of some records, all before any of them is changed: with a large table, the processor then waits for
+    /// all of them together.
     ///
     /// In two passes: the first reads tags only and guesses from them, the second compares. What a tag has made the processor
     /// expect wrongly is known only when the entry has come from memory; it then costs that look-up, and not all those that
     /// were begun after it.
     #[inline]
-    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone, as_large: bool, into: &mut Located)
+    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone, into: &mut Located)
     where
         K: 'k,
     {
         into.layout = self.layout;
         into.places.clear();
-        if self.len <= IN_CACHE && !as_large {
-            return;
-        }
         into.places.extend(keys.clone().map(|(hash, _)| {
-            let segment = self.segment(hash);
+            let segment = self.directory.segment(hash);
             let bucket = self.segments[segment].guess(hash);
             (segment as u32, bucket.map_or(NOWHERE, |b| b as u32))
         }));
@@ -172,11 +173,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[inline]
     pub fn insert_new(&mut self, hash: KeyHash, key: K, value: V) {
         debug_assert!(self.get(hash, &key).is_none(), "a key would stand twice in a table");
-        let mut segment = self.segment(hash);
+        let mut segment = self.directory.segment(hash);
         self.before_write(segment);
         while self.segments[segment].is_full() {
             self.make_room(segment, hash);
-            segment = self.segment(hash);
+            segment = self.directory.segment(hash);
         }
         self.touched += usize::from(self.segments[segment].insert(hash, Entry { key, value }, true));
         self.len += 1;
@@ -184,7 +185,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
 
     /// Takes the value of a key away.
     pub fn remove(&mut self, hash: KeyHash, key: &K) -> Option<V> {
-        let index = self.segment(hash);
+        let index = self.directory.segment(hash);
         let bucket = self.segments[index].find(hash, key)?;
         self.before_write(index);
         let segment = &mut self.segments[index];
@@ -200,28 +201,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         Some(value)
     }
 
-    /// The segment in which a key of this hash belongs.
-    #[inline]
-    pub(super) fn segment(&self, hash: KeyHash) -> usize {
-        self.directory[self.slot(hash)] as usize
-    }
-
-    /// Where the directory says that.
-    #[inline]
-    fn slot(&self, hash: KeyHash) -> usize {
-        let (group, below) = self.group_and_below(hash);
-        let group = (group - self.owned.start) as usize;
-        // Two shifts, because none may shift all bits out.
-        group << self.depth | ((below >> 1) >> (63 - self.depth)) as usize
-    }
-
-    /// The key group of a hash, as `KeyGroup::of` gives it, and the bits that follow.
-    #[inline]
-    fn group_and_below(&self, hash: KeyHash) -> (u32, u64) {
-        let place = u128::from(hash.0) * u128::from(self.max_parallelism);
-        ((place >> 64) as u32, place as u64)
-    }
-
     /// What is frozen must be encoded before it changes.
     #[inline]
     fn before_write(&mut self, segment: usize) {
@@ -233,7 +212,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// Makes a segment ready for an entry of this hash, or another one in its place.
     fn make_room(&mut self, index: usize, hash: KeyHash) {
         self.layout += 1;
-        let (slots, most_slots) = (self.directory.len() * 2, self.segments.len() * SLOTS_PER_SEGMENT);
+        let (slots, most_slots) = (self.directory.slots().len() * 2, self.segments.len() * SLOTS_PER_SEGMENT);
         let segment = &mut self.segments[index];
         let entries = segment.entries.len();
         // A segment that is nearly full once its vacated buckets are swept out would be full again at once.
@@ -241,7 +220,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             segment.rebuild((2 * entries + 1).min(CAPACITY));
             return;
         }
-        if segment.depth == self.depth {
+        if segment.depth == self.directory.depth() {
             if slots > most_slots {
                 // The hashes of these keys agree in more bits than chance allows.
                 segment.rebuild(entries * 2);
@@ -253,8 +232,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     }
 
     pub(super) fn double_directory(&mut self) {
-        self.depth += 1;
-        self.directory = self.directory.iter().flat_map(|segment| [*segment; 2]).collect();
+        self.directory.double();
         if let Some(sweep) = &mut self.sweep {
             sweep.next_slot *= 2;
         }
@@ -262,34 +240,29 @@ impl<K: Key, V: Data> ValueTable<K, V> {
 
     /// Splits the segment in which this hash belongs.
     fn split(&mut self, index: usize, hash: KeyHash) {
-        let slot = self.slot(hash);
         let depth = self.segments[index].depth;
-        let max_parallelism = u128::from(self.max_parallelism);
-        let next_bit = |h: KeyHash| ((u128::from(h.0) * max_parallelism) as u64) << depth >> 63 == 1;
-        let other = self.segments[index].split(next_bit);
-        let slots = 1 << (self.depth - depth);
-        let start = slot & !(slots - 1);
-        self.directory[start + slots / 2..start + slots].fill(self.segments.len() as u32);
+        let other = self.segments[index].split(|h| self.directory.is_in_upper_half(h, depth));
+        self.directory.give_upper_half(hash, depth, self.segments.len() as u32);
         self.segments.push(other);
     }
 
     /// Makes a table ready for so many keys, evenly spread. Must be empty.
     pub(super) fn presize(&mut self, keys: usize) {
-        let per_group = keys / self.directory.len().max(1);
-        while per_group >> self.depth > CAPACITY * 5 / 8 {
-            self.depth += 1;
+        let per_group = keys / self.owned.len().max(1) as usize;
+        let mut depth = 0;
+        while per_group >> depth > CAPACITY * 5 / 8 {
+            depth += 1;
         }
-        let capacity = per_group >> self.depth;
-        let slots = self.owned.len() << self.depth;
-        self.directory = (0..slots).collect();
-        self.segments.clear();
-        for slot in 0..slots {
-            let mut segment = Segment::new(KeyGroup(self.owned.start + (slot >> self.depth)), self.depth, self.freezes);
-            if capacity > CAPACITY / 4 {
+        self.directory = Directory::new(self.max_parallelism, self.owned, depth);
+        let is_small = per_group >> depth <= CAPACITY / 4;
+        let segment = |slot: &u32| {
+            let mut segment = Segment::new(KeyGroup(self.owned.start + (slot >> depth)), depth, self.freezes);
+            if !is_small {
                 segment.entries = hashbrown::HashTable::with_capacity(CAPACITY);
             }
-            self.segments.push(segment);
-        }
+            segment
+        };
+        self.segments = self.directory.slots().iter().map(segment).collect();
     }
 }
 

@@ -216,14 +216,13 @@ proptest! {
     fn located_keys_are_found(
         first in proptest::collection::vec(0u32..2000, 0..1500),
         second in proptest::collection::vec(0u32..2000, 0..1500),
-        as_large: bool,
     ) {
         let owned = KeyGroupRange { start: 3, end: 5 };
         let of_group = |keys: Vec<u32>| keys.into_iter().filter(|k| owned.contains(KeyGroup::of(k.key_hash(), MAX)));
         let (mut table, mut located, mut model) = (ValueTable::new(MAX, owned), Located::default(), BTreeMap::new());
         for batch in [first, second] {
             let batch: Vec<u32> = of_group(batch).flat_map(|k| [k, k]).collect();
-            table.locate(batch.iter().map(|k| (k.key_hash(), k)), as_large, &mut located);
+            table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
             for (i, key) in batch.iter().enumerate() {
                 match table.located_mut(&located, i, key.key_hash(), key) {
                     Some(n) => *n += 1,
@@ -249,17 +248,17 @@ fn large_entries_count_for_many_in_a_sweep() {
     assert_eq!(entries::<u64, String>(&read_back(&mut table)).len(), 64);
 }
 
-/// A table that is too large for a cache is looked up by guesses. A guess may be that of another key, also if the key has no
-/// value.
+/// Keys are located by guesses. A guess may be that of another key, also if the key has no value.
 #[test]
 fn located_keys_of_a_large_table_are_found() {
     let keys = 2 * table::IN_CACHE as u32;
     // Every other key is there, with its number as value.
     let (mut table, mut located) = (table((0..keys).step_by(2).map(|key| (key, key))), Located::default());
-    assert!(table.len() == table::IN_CACHE);
+    assert!(table.is_small() && table.len() == table::IN_CACHE);
     table.insert_new(keys.key_hash(), keys, keys);
+    assert!(!table.is_small());
     for batch in (0..keys).collect::<Vec<_>>().chunks(4_096) {
-        table.locate(batch.iter().map(|k| (k.key_hash(), k)), false, &mut located);
+        table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
         for (i, key) in batch.iter().enumerate() {
             match table.located_mut(&located, i, key.key_hash(), key) {
                 Some(value) => {
@@ -328,9 +327,9 @@ fn segments_stay_small_and_the_directory_in_proportion() {
     let counts = table((0..300_000_u32).map(|n| (n, ())));
     assert!(counts.segments.iter().all(|s| s.entries.len() <= segment::CAPACITY));
     assert!(counts.segments.len() < 300_000 / 100, "{} segments", counts.segments.len());
-    assert!(counts.directory.len() <= counts.segments.len() * 16, "{} slots", counts.directory.len());
+    assert!(counts.directory.slots().len() <= counts.segments.len() * 16, "{} slots", counts.directory.slots().len());
     let same = table((0..3000).map(|n| (Colliding(n), ())));
-    assert!(same.directory.len() <= same.segments.len() * 16 && same.directory.len() < 10_000);
+    assert!(same.directory.slots().len() <= same.segments.len() * 16 && same.directory.slots().len() < 10_000);
 }
 
 #[test]
