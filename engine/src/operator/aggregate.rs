@@ -153,24 +153,26 @@ where
         let as_large = self.context.subtask.entropy.perturbs(Site::LargeTable);
         let mut in_order = InOrder::of(batch);
         let mut rest = batch.drain(..);
-        if table.is_small() && !as_large {
+        if table.is_small() && !as_large && rest.len() <= out.room() {
+            // As plain a loop as can be: it has nothing to wait for, so that each instruction counts.
             for keyed in rest {
                 in_order.ask_ahead();
                 let result = functions.apply(keyed, table, ValueTable::get_mut);
-                out.emit_one(result.at(|| self.context.place())?);
+                out.emit_into_room(result.at(|| self.context.place())?);
             }
-            return Ok(());
+            return out.pass_on_if_full();
         }
         while !rest.as_slice().is_empty() {
-            let n = rest.len().min(LOOK_AHEAD);
+            let n = rest.len().min(LOOK_AHEAD).min(out.room());
             let keys = rest.as_slice()[..n].iter().map(|keyed| (keyed.hash, &keyed.key));
             table.locate(keys, &mut self.located);
+            let located = &self.located;
             for (i, keyed) in rest.by_ref().take(n).enumerate() {
                 in_order.ask_ahead();
-                let located = &self.located;
-                let result = functions.apply(keyed, table, |table, hash, key| table.located_mut(located, i, hash, key));
-                out.emit_one(result.at(|| self.context.place())?);
+                let result = functions.apply(keyed, table, |t, hash, key| t.located_mut(located, i, hash, key));
+                out.emit_into_room(result.at(|| self.context.place())?);
             }
+            out.pass_on_if_full()?;
         }
         Ok(())
     }
@@ -187,4 +189,134 @@ pub(crate) fn add<N: Summand>(sum: &mut N, n: &N) -> Result<()> {
         Error::user_code(format!("a sum is out of the range of {number}: sum up a wider type"))
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        checkpoint::CompletionNotification,
+        connector::memory_disk::MemoryDisk,
+        env::{Entropy, spawner::NoSpawner},
+        id::{AttemptId, CheckpointId, SubtaskId, TaskId, VertexId},
+        operator::{SubtaskContext, snapshotting::OperatorTables, stage::Stage},
+        probe::{Actor, NoProbe, Reporter},
+        state::{FrozenOperator, RestoredState},
+        stream::Outbox,
+    };
+
+    /// Keeps the batches that come.
+    #[derive(Clone, Default)]
+    struct Batches(Arc<Mutex<Vec<Vec<(u8, u32)>>>>);
+
+    #[async_trait]
+    impl Stage<(u8, u32)> for Batches {
+        async fn open(&mut self, _: &mut RestoredState) -> Result<()> {
+            Ok(())
+        }
+
+        fn process(&mut self, batch: &mut Vec<(u8, u32)>, _: &mut Outbox) -> Result<()> {
+            self.0.lock().unwrap().push(std::mem::take(batch));
+            Ok(())
+        }
+
+        fn end_of_input(&mut self, _: &mut Outbox) -> Result<()> {
+            Ok(())
+        }
+
+        async fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        async fn prepare_commit(&mut self, _: CheckpointId) -> Result<()> {
+            Ok(())
+        }
+
+        fn tables<'a>(&'a mut self, _: &mut Vec<OperatorTables<'a>>) {}
+
+        fn lists(&mut self, _: CheckpointId, _: &mut Vec<FrozenOperator>) -> Result<()> {
+            Ok(())
+        }
+
+        async fn notify_complete(&mut self, _: CompletionNotification) -> Result<()> {
+            Ok(())
+        }
+
+        fn notify_aborted(&mut self, _: CheckpointId) {}
+    }
+
+    struct Perturbing(bool);
+
+    impl Entropy for Perturbing {
+        fn next_u64(&self) -> u64 {
+            0
+        }
+
+        fn perturbs(&self, _: Site) -> bool {
+            self.0
+        }
+    }
+
+    fn context(perturbs: bool) -> OperatorContext {
+        let subtask = SubtaskId { vertex: VertexId(0), index: 0 };
+        let attempt = AttemptId { term: 1, number: 1 };
+        let subtask = SubtaskContext {
+            subtask,
+            attempt,
+            name: "sum/0".to_owned(),
+            parallelism: 1,
+            max_parallelism: 128,
+            consumers: Vec::new(),
+            batch_size: 4,
+            spawner: Arc::new(NoSpawner),
+            disk: Arc::new(MemoryDisk::default()),
+            entropy: Arc::new(Perturbing(perturbs)),
+            reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
+        };
+        OperatorContext { uid: "sum".to_owned(), subtask }
+    }
+
+    proptest! {
+        /// Whichever way keys are looked up, each record gives the sum so far, in order; and no batch is larger than the
+        /// task's limit, which is low where values are large.
+        #[test]
+        fn each_record_gives_its_sum_in_batches_of_bounded_size(
+            records in proptest::collection::vec((0_u8..40, 0_u32..1000), 0..1500), limit in 1_usize..1600, as_large: bool,
+        ) {
+            let add = |sum: &mut u32, (_, n): (u8, u32)| add(sum, &n);
+            let descriptor = ValueStateDescriptor::<u32>::new("sum");
+            let sum = Aggregate::new(&context(as_large), descriptor, |(_, n)| n, add, |key: u8, sum: &u32| (key, *sum));
+            let batches = Batches::default();
+            let mut link = crate::operator::stage::Link::new(sum, &context(as_large), Box::new(batches.clone()));
+            let mut batch = records.iter().map(|record| Keyed::new(record.0, *record)).collect();
+            link.process(&mut batch, &mut Outbox::new(limit)).unwrap();
+            prop_assert!(batch.is_empty());
+
+            let mut sums = [0; 40];
+            let expected = records.iter().map(|(key, n)| {
+                sums[usize::from(*key)] += n;
+                (*key, sums[usize::from(*key)])
+            });
+            let batches = batches.0.lock().unwrap();
+            prop_assert!(batches.iter().all(|batch| batch.len() <= limit));
+            prop_assert_eq!(batches.concat(), expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_sum_out_of_range_names_its_operator() {
+        let add = |sum: &mut u8, (_, n): (u8, u8)| add(sum, &n);
+        let descriptor = ValueStateDescriptor::<u8>::new("sum");
+        let mut sum =
+            Aggregate::new(&context(false), descriptor, |(_, n)| n, add, |key: u8, sum: &u8| (key, u32::from(*sum)));
+        let (mut buffer, mut next, mut outbox) = (Vec::new(), Batches::default(), Outbox::new(10));
+        let mut batch = vec![Keyed::new(1, (1, 200)), Keyed::new(1, (1, 100))];
+        let error = sum.process(&mut batch, &mut Emitter::new(&mut buffer, &mut next, &mut outbox)).unwrap_err();
+        insta::assert_snapshot!(error, @"operator sum, subtask 0: a sum is out of the range of u8: sum up a wider type");
+    }
 }

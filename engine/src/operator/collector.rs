@@ -20,10 +20,22 @@ impl<'a, Out> Emitter<'a, Out> {
         Self { buffer, limit: outbox.limit(), next, outbox }
     }
 
-    /// Emits a record for one of the operator's input batch, so that there are no more of these than of those.
+    /// How many more records make a full batch. At least 1.
     #[inline]
-    pub fn emit_one(&mut self, record: Out) {
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.buffer.len()).max(1)
+    }
+
+    /// Emits one record. Who has emitted as many as there was [`room`](Self::room) for calls [`pass_on_if_full`](Self::pass_on_if_full).
+    #[inline]
+    pub fn emit_into_room(&mut self, record: Out) {
         self.buffer.push(record);
+    }
+
+    /// Runs what was collected through the rest of the chain, if it is a full batch.
+    #[inline]
+    pub fn pass_on_if_full(&mut self) -> Result<()> {
+        if self.buffer.len() >= self.limit { self.pass_on() } else { Ok(()) }
     }
 
     /// Emits records of which there are no more than in the operator's input batch.
@@ -36,7 +48,7 @@ impl<'a, Out> Emitter<'a, Out> {
     #[inline]
     pub fn emit_with(&mut self, user: impl FnOnce(&mut Vec<Out>) -> Result<()>) -> Result<()> {
         user(self.buffer)?;
-        if self.buffer.len() >= self.limit { self.pass_on() } else { Ok(()) }
+        self.pass_on_if_full()
     }
 
     /// Runs what was collected through the rest of the chain.
