@@ -210,17 +210,19 @@ mod tests {
         stream::Outbox,
     };
 
+    type Update = (u8, u32);
+
     /// Keeps the batches that come.
     #[derive(Clone, Default)]
-    struct Batches(Arc<Mutex<Vec<Vec<(u8, u32)>>>>);
+    struct Batches(Arc<Mutex<Vec<Vec<Update>>>>);
 
     #[async_trait]
-    impl Stage<(u8, u32)> for Batches {
+    impl Stage<Update> for Batches {
         async fn open(&mut self, _: &mut RestoredState) -> Result<()> {
             Ok(())
         }
 
-        fn process(&mut self, batch: &mut Vec<(u8, u32)>, _: &mut Outbox) -> Result<()> {
+        fn process(&mut self, batch: &mut Vec<Update>, _: &mut Outbox) -> Result<()> {
             self.0.lock().unwrap().push(std::mem::take(batch));
             Ok(())
         }
