@@ -68,3 +68,18 @@ impl Entropy for NoEntropy {
         0
     }
 }
+
+/// Likewise; perturbs every site or none.
+#[cfg(test)]
+pub(crate) struct Perturbing(pub bool);
+
+#[cfg(test)]
+impl Entropy for Perturbing {
+    fn next_u64(&self) -> u64 {
+        0
+    }
+
+    fn perturbs(&self, _: Site) -> bool {
+        self.0
+    }
+}

@@ -193,94 +193,37 @@ pub(crate) fn add<N: Summand>(sum: &mut N, n: &N) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
-    use async_trait::async_trait;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
-        checkpoint::CompletionNotification,
-        connector::memory_disk::MemoryDisk,
-        env::{Entropy, spawner::NoSpawner},
-        id::{AttemptId, CheckpointId, SubtaskId, TaskId, VertexId},
-        operator::{SubtaskContext, snapshotting::OperatorTables, stage::Stage},
-        probe::{Actor, NoProbe, Reporter},
-        state::{FrozenOperator, RestoredState},
+        env::entropy::Perturbing,
+        graph::Partitioning,
+        operator::{
+            PlainEdge, SubtaskContext,
+            edge::EdgeTemplate,
+            stage::{Link, Stage},
+        },
         stream::Outbox,
     };
 
-    type Update = (u8, u32);
-
-    /// Keeps the batches that come.
-    #[derive(Clone, Default)]
-    struct Batches(Arc<Mutex<Vec<Vec<Update>>>>);
-
-    #[async_trait]
-    impl Stage<Update> for Batches {
-        async fn open(&mut self, _: &mut RestoredState) -> Result<()> {
-            Ok(())
-        }
-
-        fn process(&mut self, batch: &mut Vec<Update>, _: &mut Outbox) -> Result<()> {
-            self.0.lock().unwrap().push(std::mem::take(batch));
-            Ok(())
-        }
-
-        fn end_of_input(&mut self, _: &mut Outbox) -> Result<()> {
-            Ok(())
-        }
-
-        async fn flush(&mut self) -> Result<()> {
-            Ok(())
-        }
-
-        async fn prepare_commit(&mut self, _: CheckpointId) -> Result<()> {
-            Ok(())
-        }
-
-        fn tables<'a>(&'a mut self, _: &mut Vec<OperatorTables<'a>>) {}
-
-        fn lists(&mut self, _: CheckpointId, _: &mut Vec<FrozenOperator>) -> Result<()> {
-            Ok(())
-        }
-
-        async fn notify_complete(&mut self, _: CompletionNotification) -> Result<()> {
-            Ok(())
-        }
-
-        fn notify_aborted(&mut self, _: CheckpointId) {}
+    /// A sum by key of the second of each record, whose results go to a single subtask.
+    fn sum<N: Summand>(as_large: bool) -> impl Stage<Keyed<u8, (u8, N)>> {
+        let entropy = Arc::new(Perturbing(as_large));
+        let subtask = SubtaskContext { entropy, consumers: vec![1], ..SubtaskContext::alone() };
+        let edge = PlainEdge::<(u8, N)>::new();
+        let next = edge.tail(vec![edge.writer(Partitioning::Forward, 0, &subtask)]).typed();
+        let context = OperatorContext { uid: "sum".to_owned(), subtask };
+        let fold = |sum: &mut N, (_, n): (u8, N)| add(sum, &n);
+        let emit = |key: u8, sum: &N| (key, sum.clone());
+        let sum = Aggregate::new(&context, ValueStateDescriptor::new("sum"), |(_, n)| n, fold, emit);
+        Link::<Keyed<u8, (u8, N)>, (u8, N), _>::new(sum, &context, next)
     }
 
-    struct Perturbing(bool);
-
-    impl Entropy for Perturbing {
-        fn next_u64(&self) -> u64 {
-            0
-        }
-
-        fn perturbs(&self, _: Site) -> bool {
-            self.0
-        }
-    }
-
-    fn context(perturbs: bool) -> OperatorContext {
-        let subtask = SubtaskId { vertex: VertexId(0), index: 0 };
-        let attempt = AttemptId { term: 1, number: 1 };
-        let subtask = SubtaskContext {
-            subtask,
-            attempt,
-            name: "sum/0".to_owned(),
-            parallelism: 1,
-            max_parallelism: 128,
-            consumers: Vec::new(),
-            batch_size: 4,
-            spawner: Arc::new(NoSpawner),
-            disk: Arc::new(MemoryDisk::default()),
-            entropy: Arc::new(Perturbing(perturbs)),
-            reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
-        };
-        OperatorContext { uid: "sum".to_owned(), subtask }
+    fn keyed<N: Clone>(records: &[(u8, N)]) -> Vec<Keyed<u8, (u8, N)>> {
+        records.iter().map(|record| Keyed::new(record.0, record.clone())).collect()
     }
 
     proptest! {
@@ -290,21 +233,17 @@ mod tests {
         fn each_record_gives_its_sum_in_batches_of_bounded_size(
             records in proptest::collection::vec((0_u8..40, 0_u32..1000), 0..1500), limit in 1_usize..1600, as_large: bool,
         ) {
-            let add = |sum: &mut u32, (_, n): (u8, u32)| add(sum, &n);
-            let descriptor = ValueStateDescriptor::<u32>::new("sum");
-            let sum = Aggregate::new(&context(as_large), descriptor, |(_, n)| n, add, |key: u8, sum: &u32| (key, *sum));
-            let batches = Batches::default();
-            let mut link = crate::operator::stage::Link::new(sum, &context(as_large), Box::new(batches.clone()));
-            let mut batch = records.iter().map(|record| Keyed::new(record.0, *record)).collect();
-            link.process(&mut batch, &mut Outbox::new(limit)).unwrap();
+            let (mut batch, mut outbox) = (keyed(&records), Outbox::new(limit));
+            sum(as_large).process(&mut batch, &mut outbox).unwrap();
             prop_assert!(batch.is_empty());
+            outbox.flush();
+            let batches: Vec<Vec<(u8, u32)>> = outbox.drain().map(|out| out.batch.downcast()).collect();
 
             let mut sums = [0; 40];
             let expected = records.iter().map(|(key, n)| {
                 sums[usize::from(*key)] += n;
                 (*key, sums[usize::from(*key)])
             });
-            let batches = batches.0.lock().unwrap();
             prop_assert!(batches.iter().all(|batch| batch.len() <= limit));
             prop_assert_eq!(batches.concat(), expected.collect::<Vec<_>>());
         }
@@ -312,13 +251,7 @@ mod tests {
 
     #[test]
     fn a_sum_out_of_range_names_its_operator() {
-        let add = |sum: &mut u8, (_, n): (u8, u8)| add(sum, &n);
-        let descriptor = ValueStateDescriptor::<u8>::new("sum");
-        let mut sum =
-            Aggregate::new(&context(false), descriptor, |(_, n)| n, add, |key: u8, sum: &u8| (key, u32::from(*sum)));
-        let (mut buffer, mut next, mut outbox) = (Vec::new(), Batches::default(), Outbox::new(10));
-        let mut batch = vec![Keyed::new(1, (1, 200)), Keyed::new(1, (1, 100))];
-        let error = sum.process(&mut batch, &mut Emitter::new(&mut buffer, &mut next, &mut outbox)).unwrap_err();
+        let error = sum(false).process(&mut keyed(&[(1, 200_u8), (1, 100)]), &mut Outbox::new(10)).unwrap_err();
         insta::assert_snapshot!(error, @"operator sum, subtask 0: a sum is out of the range of u8: sum up a wider type");
     }
 }

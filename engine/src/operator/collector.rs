@@ -20,10 +20,10 @@ impl<'a, Out> Emitter<'a, Out> {
         Self { buffer, limit: outbox.limit(), next, outbox }
     }
 
-    /// How many more records make a full batch. At least 1.
+    /// How many more records make a full batch: at least 1, because a full one is passed on.
     #[inline]
     pub fn room(&self) -> usize {
-        self.limit.saturating_sub(self.buffer.len()).max(1)
+        self.limit - self.buffer.len()
     }
 
     /// Emits one record. Who has emitted as many as there was [`room`](Self::room) for calls [`pass_on_if_full`](Self::pass_on_if_full).

@@ -163,30 +163,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        connector::memory_disk::MemoryDisk,
-        env::{entropy::NoEntropy, spawner::NoSpawner},
-        id::{AttemptId, SubtaskId, TaskId, VertexId},
-        key_group::KeyGroup,
-        probe::{Actor, NoProbe, Reporter},
-    };
+    use crate::{id::SubtaskId, key_group::KeyGroup};
 
     fn producer(index: u32, consumers: &[u32]) -> SubtaskContext {
-        let subtask = SubtaskId { vertex: VertexId(0), index };
-        let attempt = AttemptId { term: 1, number: 1 };
-        SubtaskContext {
-            subtask,
-            attempt,
-            name: format!("source/{index}"),
-            parallelism: 4,
-            max_parallelism: 128,
-            consumers: consumers.to_vec(),
-            batch_size: 4,
-            spawner: Arc::new(NoSpawner),
-            disk: Arc::new(MemoryDisk::default()),
-            entropy: Arc::new(NoEntropy),
-            reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
-        }
+        let alone = SubtaskContext::alone();
+        let subtask = SubtaskId { index, ..alone.subtask };
+        SubtaskContext { subtask, parallelism: 4, consumers: consumers.to_vec(), ..alone }
     }
 
     /// What batches of `T` leave in the outbox: edge, channel, records.

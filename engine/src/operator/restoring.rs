@@ -62,13 +62,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        connector::memory_disk::MemoryDisk,
-        env::{BoxFuture, Entropy, spawner::Abort},
+        env::{BoxFuture, entropy::Perturbing, spawner::Abort},
         error::ErrorKind,
-        id::{AttemptId, SubtaskId, TaskId, VertexId},
         key_group::{KeyGroup, KeyGroupRange},
         operator::SubtaskContext,
-        probe::{Actor, NoProbe, Reporter},
         state::{KeyGroupEntries, KeyedStateSnapshot, NamedTable, RestoredOperator, ValueStateDescriptor},
         stream::{Data, Key},
     };
@@ -124,35 +121,10 @@ mod tests {
         }
     }
 
-    /// With it, each key group is a piece.
-    struct Perturbing(bool);
-
-    impl Entropy for Perturbing {
-        fn next_u64(&self) -> u64 {
-            0
-        }
-
-        fn perturbs(&self, _: Site) -> bool {
-            self.0
-        }
-    }
-
+    /// Where it perturbs, each key group is a piece.
     fn context(spawner: &NewestFirst, perturbs: bool) -> OperatorContext {
-        let subtask = SubtaskId { vertex: VertexId(0), index: 0 };
-        let attempt = AttemptId { term: 1, number: 1 };
-        let subtask = SubtaskContext {
-            subtask,
-            attempt,
-            name: "count/0".to_owned(),
-            parallelism: 1,
-            max_parallelism: MAX,
-            consumers: Vec::new(),
-            batch_size: 4,
-            spawner: Arc::new(spawner.clone()),
-            disk: Arc::new(MemoryDisk::default()),
-            entropy: Arc::new(Perturbing(perturbs)),
-            reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
-        };
+        let (spawner, entropy) = (Arc::new(spawner.clone()), Arc::new(Perturbing(perturbs)));
+        let subtask = SubtaskContext { spawner, entropy, ..SubtaskContext::alone() };
         OperatorContext { uid: "count".to_owned(), subtask }
     }
 

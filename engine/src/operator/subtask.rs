@@ -56,6 +56,33 @@ impl SubtaskContext {
     }
 }
 
+#[cfg(test)]
+impl SubtaskContext {
+    /// For tests: the only subtask of the first vertex, in the first attempt, in a world in which nothing happens.
+    pub(crate) fn alone() -> Self {
+        use crate::{
+            connector::memory_disk::MemoryDisk,
+            env::{entropy::NoEntropy, spawner::NoSpawner},
+            id::VertexId,
+            probe::{Actor, NoProbe},
+        };
+        let (subtask, attempt) = (SubtaskId { vertex: VertexId(0), index: 0 }, AttemptId { term: 1, number: 1 });
+        Self {
+            subtask,
+            attempt,
+            name: "alone/0".to_owned(),
+            parallelism: 1,
+            max_parallelism: 128,
+            consumers: Vec::new(),
+            batch_size: 4,
+            spawner: Arc::new(NoSpawner),
+            disk: Arc::new(MemoryDisk::default()),
+            entropy: Arc::new(NoEntropy),
+            reporter: Reporter::new(Arc::new(NoProbe), Actor::Task(TaskId { subtask, attempt })),
+        }
+    }
+}
+
 /// Whether a source has more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceStatus {

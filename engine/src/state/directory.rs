@@ -4,12 +4,9 @@ use crate::key_group::{KeyGroupRange, KeyHash};
 
 /// Says for each key group of a subtask, and for the hashes in it by the bits that follow, which segment they belong in.
 pub(super) struct Directory {
-    max_parallelism: u32,
-    /// The first key group that is here.
-    start: u32,
     /// There are `1 << depth` slots for each key group.
     depth: u32,
-    /// So many slots would all key groups have, and so many those before `start`: kept, because each look-up needs them.
+    /// So many slots would all key groups of the job have, and so many those before the first that is here.
     scale: u64,
     before: u64,
     /// The segment of each slot.
@@ -19,16 +16,8 @@ pub(super) struct Directory {
 impl Directory {
     /// One with `1 << depth` slots for each of these key groups of `max_parallelism`, and a segment of its own for each slot.
     pub fn new(max_parallelism: u32, owned: KeyGroupRange, depth: u32) -> Self {
-        let slots = (0..owned.len() << depth).collect();
-        let mut directory = Self { max_parallelism, start: owned.start, depth: 0, scale: 0, before: 0, slots };
-        directory.set_depth(depth);
-        directory
-    }
-
-    fn set_depth(&mut self, depth: u32) {
-        self.depth = depth;
-        self.scale = u64::from(self.max_parallelism) << depth;
-        self.before = u64::from(self.start) << depth;
+        let (scale, before) = (u64::from(max_parallelism) << depth, u64::from(owned.start) << depth);
+        Self { depth, scale, before, slots: (0..owned.len() << depth).collect() }
     }
 
     /// By how many bits below the key group it tells hashes apart.
@@ -62,8 +51,9 @@ impl Directory {
 
     /// Of the segment of this hash, which has this depth, the half to which the hash belongs.
     pub fn is_in_upper_half(&self, hash: KeyHash, depth: u32) -> bool {
-        let below = hash.0.wrapping_mul(u64::from(self.max_parallelism));
-        below << depth >> 63 == 1
+        // What follows the number of the slot that it would have in a directory of this depth.
+        let below = hash.0.wrapping_mul(self.scale >> (self.depth - depth));
+        below >> 63 == 1
     }
 
     /// Gives the upper half of this hash's segment, which has this depth, to another segment. It must have two slots or more.
@@ -76,7 +66,9 @@ impl Directory {
     /// Makes two slots of each.
     pub fn double(&mut self) {
         self.slots = self.slots.iter().flat_map(|segment| [*segment; 2]).collect();
-        self.set_depth(self.depth + 1);
+        self.depth += 1;
+        self.scale *= 2;
+        self.before *= 2;
     }
 
     /// Adds the directory, of the same depth, of the key groups that follow. Its segments come after `segments` of this one.

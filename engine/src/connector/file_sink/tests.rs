@@ -6,7 +6,6 @@ use super::*;
 use crate::{
     checkpoint::CompletionNotification,
     connector::{Sink, SinkWriter, memory_disk::MemoryDisk},
-    env::{entropy::NoEntropy, spawner::NoSpawner},
     error::{ErrorKind, Result},
     graph::{
         PrepareContext,
@@ -54,15 +53,10 @@ fn writer_of(disk: &MemoryDisk, recorder: &Recorder, index: u32, parallelism: u3
     sink(5).create_writer(&SubtaskContext {
         subtask,
         attempt: attempt(number),
-        name: format!("sink/{index}"),
         parallelism,
-        max_parallelism: 128,
-        consumers: Vec::new(),
-        batch_size: 10,
-        spawner: Arc::new(NoSpawner),
         disk: Arc::new(disk.clone()),
-        entropy: Arc::new(NoEntropy),
         reporter: Reporter::new(Arc::new(recorder.clone()), actor),
+        ..SubtaskContext::alone()
     })
 }
 
