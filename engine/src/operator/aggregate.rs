@@ -12,7 +12,8 @@ use crate::{
     error::{Context, Error, Result},
     key_group::KeyHash,
     state::{
-        AnyTable, InOrder, Located, NamedTable, RestoredOperator, ValueStateDescriptor, ValueTable, check_all_restored,
+        AnyTable, InOrder, Located, NamedTable, RestoredOperator, Shortcuts, ValueStateDescriptor, ValueTable,
+        check_all_restored,
     },
     stream::{Data, Key},
 };
@@ -71,6 +72,8 @@ pub(crate) struct Aggregate<K, V, First, Fold, Emit> {
     state: NamedTable<K, V>,
     /// Where the keys of the records in hand stand.
     located: Located,
+    /// Where those of earlier ones stood.
+    shortcuts: Shortcuts,
     functions: Functions<First, Fold, Emit>,
 }
 
@@ -96,13 +99,27 @@ impl<K: Key, V: Data, First, Fold, Emit> Aggregate<K, V, First, Fold, Emit> {
         let subtask = &context.subtask;
         let state = NamedTable::new(descriptor, subtask.max_parallelism, subtask.key_groups());
         let functions = Functions { first, fold, emit };
-        Self { context: context.clone(), state, located: Located::default(), functions }
+        Self { context: context.clone(), state, located: Located::default(), shortcuts: Shortcuts::new(), functions }
     }
 }
 
 impl<First, Fold, Emit> Functions<First, Fold, Emit> {
+    /// Applies a record to the value of its key. Gives what is emitted.
+    ///
+    /// Always inlined, as what calls it: left to itself, the compiler makes it a call that hands its result over in memory.
+    #[inline(always)]
+    fn update<K, V, T, Out>(&self, value: &mut V, key: K, record: T) -> Result<Out>
+    where
+        Fold: Fn(&mut V, T) -> Result<()>,
+        Emit: Fn(K, &V) -> Out,
+    {
+        (self.fold)(value, record)?;
+        // The table has its own copy of the key, so this one can go on.
+        Ok((self.emit)(key, value))
+    }
+
     /// Applies a record to the value of its key, which `look_up` finds. Gives what is emitted.
-    #[inline]
+    #[inline(always)]
     fn apply<K: Key, V: Data, T, Out>(
         &self,
         Keyed { hash, key, record }: Keyed<K, T>,
@@ -115,17 +132,32 @@ impl<First, Fold, Emit> Functions<First, Fold, Emit> {
         Emit: Fn(K, &V) -> Out,
     {
         match look_up(table, hash, &key) {
-            Some(value) => {
-                (self.fold)(value, record)?;
-                // The table has its own copy of the key, so this one can go on.
-                Ok((self.emit)(key, value))
-            }
+            Some(value) => self.update(value, key, record),
             None => {
                 let value = (self.first)(record);
                 let result = (self.emit)(key.clone(), &value);
                 table.insert_new(hash, key, value);
                 Ok(result)
             }
+        }
+    }
+
+    /// Likewise, by the shortcut to the key if there is one.
+    #[inline(always)]
+    fn apply_by<K: Key, V: Data, T, Out>(
+        &self,
+        shortcuts: &mut Shortcuts,
+        keyed: Keyed<K, T>,
+        table: &mut ValueTable<K, V>,
+    ) -> Result<Out>
+    where
+        First: Fn(T) -> V,
+        Fold: Fn(&mut V, T) -> Result<()>,
+        Emit: Fn(K, &V) -> Out,
+    {
+        match table.get_mut_at(shortcuts.get(keyed.hash), &keyed.key) {
+            Some(value) => self.update(value, keyed.key, keyed.record),
+            None => self.apply(keyed, table, |table, hash, key| table.get_mut_and_note(shortcuts, hash, key)),
         }
     }
 }
@@ -154,10 +186,11 @@ where
         let mut in_order = InOrder::of(batch);
         let mut rest = batch.drain(..);
         if table.is_small() && !as_large && rest.len() <= out.room() {
-            // As plain a loop as can be: it has nothing to wait for, so that each instruction counts.
+            // As plain a loop as can be, with few loads that wait for others: each instruction counts.
+            self.shortcuts.fit(table.len());
             for keyed in rest {
                 in_order.ask_ahead();
-                let result = functions.apply(keyed, table, ValueTable::get_mut);
+                let result = functions.apply_by(&mut self.shortcuts, keyed, table);
                 out.emit_into_room(result.at(|| self.context.place())?);
             }
             return out.pass_on_if_full();

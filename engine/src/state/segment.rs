@@ -146,12 +146,11 @@ impl<K: Key, V: Data> Segment<K, V> {
         (&mut entry.value, self.marks.set(bucket))
     }
 
-    /// Likewise the value of a key, if it has one.
-    #[inline]
-    pub fn touch_key(&mut self, hash: KeyHash, key: &K) -> Option<(&mut V, bool)> {
-        let found = self.entries.find_entry(slot_hash(hash), |e| e.key == *key).ok()?;
-        let is_first = self.marks.set(found.bucket_index());
-        Some((&mut found.into_mut().value, is_first))
+    /// Likewise, if it is the bucket of this key.
+    #[inline(always)]
+    pub fn touch_if(&mut self, bucket: usize, key: &K) -> Option<(&mut V, bool)> {
+        let entry = self.entries.get_bucket_mut(bucket).filter(|e| e.key == *key)?;
+        Some((&mut entry.value, self.marks.set(bucket)))
     }
 
     /// Puts an entry into a segment that is not full. Says whether its bucket is marked for the first time since the freeze.

@@ -14,6 +14,7 @@
 use super::{
     directory::Directory,
     segment::{CAPACITY, Entry, Segment},
+    shortcuts::{Place, Shortcuts},
     sweep::Sweep,
 };
 use crate::{
@@ -107,24 +108,56 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// The value of a key.
     #[inline]
     pub fn get(&self, hash: KeyHash, key: &K) -> Option<&V> {
-        let segment = &self.segments[self.directory.segment(hash)];
-        let bucket = segment.find(hash, key)?;
-        segment.entries.get_bucket(bucket).map(|e| &e.value)
+        let (segment, bucket) = self.find(hash, key)?;
+        self.segments[segment].entries.get_bucket(bucket).map(|e| &e.value)
     }
 
     /// The value of a key, to be changed in place.
     #[inline]
     pub fn get_mut(&mut self, hash: KeyHash, key: &K) -> Option<&mut V> {
-        let index = self.directory.segment(hash);
+        let (segment, bucket) = self.find(hash, key)?;
+        Some(self.touch(segment, bucket))
+    }
+
+    /// As [`get_mut`](Self::get_mut), and notes the way there. Apart, because who follows shortcuts needs it for few keys.
+    #[inline(never)]
+    pub(crate) fn get_mut_and_note(&mut self, shortcuts: &mut Shortcuts, hash: KeyHash, key: &K) -> Option<&mut V> {
+        let (segment, bucket) = self.find(hash, key)?;
+        shortcuts.note(hash, segment, bucket);
+        Some(self.touch(segment, bucket))
+    }
+
+    /// The value of a key, to be changed in place, if that is where a shortcut leads.
+    #[inline(always)]
+    pub(crate) fn get_mut_at(&mut self, place: Place, key: &K) -> Option<&mut V> {
+        let index = place.segment();
+        self.segments.get(index)?;
+        // If the guess is wrong, a segment is encoded sooner than it need be.
         self.before_write(index);
-        let (value, is_first) = self.segments[index].touch_key(hash, key)?;
+        let (value, is_first) = self.segments[index].touch_if(place.bucket(), key)?;
         self.touched += usize::from(is_first);
         Some(value)
     }
 
-    /// Whether the table fits into a cache of the processor, so that to [`locate`](Self::locate) keys is of no use.
-    #[must_use]
-    pub fn is_small(&self) -> bool {
+    /// The segment and the bucket of a key.
+    #[inline]
+    fn find(&self, hash: KeyHash, key: &K) -> Option<(usize, usize)> {
+        let segment = self.directory.segment(hash);
+        Some((segment, self.segments[segment].find(hash, key)?))
+    }
+
+    /// The value in a bucket in which a key was found, to be changed in place.
+    #[inline]
+    fn touch(&mut self, segment: usize, bucket: usize) -> &mut V {
+        self.before_write(segment);
+        let (value, is_first) = self.segments[segment].touch(bucket);
+        self.touched += usize::from(is_first);
+        value
+    }
+
+    /// Whether the table fits into a cache of the processor, so that [`Shortcuts`] are of use, and to [`locate`](Self::locate) keys
+    /// is not.
+    pub(crate) fn is_small(&self) -> bool {
         self.len <= IN_CACHE
     }
 
@@ -159,11 +192,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     pub fn located_mut(&mut self, located: &Located, i: usize, hash: KeyHash, key: &K) -> Option<&mut V> {
         match located.places.get(i) {
             Some((segment, bucket)) if *bucket != NOWHERE && located.layout == self.layout => {
-                let segment = *segment as usize;
-                self.before_write(segment);
-                let (value, is_first) = self.segments[segment].touch(*bucket as usize);
-                self.touched += usize::from(is_first);
-                Some(value)
+                Some(self.touch(*segment as usize, *bucket as usize))
             }
             _ => self.get_mut(hash, key),
         }
@@ -185,8 +214,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
 
     /// Takes the value of a key away.
     pub fn remove(&mut self, hash: KeyHash, key: &K) -> Option<V> {
-        let index = self.directory.segment(hash);
-        let bucket = self.segments[index].find(hash, key)?;
+        let (index, bucket) = self.find(hash, key)?;
         self.before_write(index);
         let segment = &mut self.segments[index];
         let found = segment.entries.get_bucket_entry(bucket).ok().expect("it was found there");

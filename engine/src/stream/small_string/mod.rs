@@ -80,11 +80,7 @@ impl Default for SmallString {
 impl PartialEq for SmallString {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        // Text that is as long in one as in the other has the same form in both.
-        match (self.0.inline_bits(), other.0.inline_bits()) {
-            (None, None) => self.as_str() == other.as_str(),
-            (a, b) => a == b,
-        }
+        self.0 == other.0
     }
 }
 

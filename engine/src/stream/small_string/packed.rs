@@ -132,6 +132,23 @@ impl Packed {
     }
 }
 
+impl PartialEq for Packed {
+    /// Text that is as long in one as in the other has the same form in both. So the words are compared first: of short text
+    /// they are all, and of long text its shared copies have the same.
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.bits() == other.bits()
+            || (self.is_on_heap() && self.high == other.high && is_same_text(self.as_str(), other.as_str()))
+    }
+}
+
+/// Apart, so that code in which all strings are short stays short.
+#[cold]
+#[inline(never)]
+fn is_same_text(a: &str, b: &str) -> bool {
+    a == b
+}
+
 impl Clone for Packed {
     #[inline]
     fn clone(&self) -> Self {
