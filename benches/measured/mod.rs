@@ -10,4 +10,4 @@ mod watcher;
 pub use chart::{Line, draw};
 pub use machine::peak_resident;
 pub use run::{CheckpointFigures, Measured, Recovery, Trial, Window};
-pub use spread::{Spread, quantile};
+pub use spread::{Spread, median_bounds, quantile};

@@ -39,6 +39,28 @@ impl fmt::Display for Spread {
     }
 }
 
+/// Of numbers that were drawn by chance: between these two lies the median of all that might have been drawn, with a certainty
+/// of nine in ten, or as much as so few numbers give. Whatever their distribution: of n numbers, k or fewer lie below that median as
+/// often as n tosses of a coin show k heads or fewer. `None` of nothing.
+pub fn median_bounds(numbers: &[f64]) -> Option<(f64, f64)> {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len();
+    let (mut left_out, mut ways, mut chance) = (0, 1.0, 0.5_f64.powi(n as i32));
+    while 2 * (left_out + 1) < n {
+        ways *= (n - left_out) as f64 / (left_out + 1) as f64;
+        chance += ways * 0.5_f64.powi(n as i32);
+        if chance > UNCERTAIN / 2.0 {
+            break;
+        }
+        left_out += 1;
+    }
+    Some((*sorted.get(left_out)?, *sorted.get(n - 1 - left_out)?))
+}
+
+/// How often the median may lie elsewhere.
+const UNCERTAIN: f64 = 0.1;
+
 /// The smallest of the numbers that at least this share of them does not exceed; `None` of nothing.
 pub fn quantile(numbers: &[f64], share: f64) -> Option<f64> {
     let mut sorted = numbers.to_vec();

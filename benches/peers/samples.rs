@@ -86,9 +86,14 @@ impl Campaigned {
         self.samples.iter().filter(is_it)
     }
 
-    /// Records per second.
+    /// Records per second of each run.
+    pub fn rates(&self, contender: Contender, cell: Cell, interval_ms: Option<u64>) -> Vec<f64> {
+        self.of(contender, cell, interval_ms).map(|s| s.measured.window.records_per_second()).collect()
+    }
+
+    /// Their spread.
     pub fn rate(&self, contender: Contender, cell: Cell, interval_ms: Option<u64>) -> Option<Spread> {
-        Spread::of(self.of(contender, cell, interval_ms).map(|s| s.measured.window.records_per_second()))
+        Spread::of(self.rates(contender, cell, interval_ms))
     }
 
     /// CPU time per record in nanoseconds.
@@ -103,10 +108,10 @@ impl Campaigned {
         ways.iter().filter_map(rate).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, way)| way)
     }
 
-    /// The share of the throughput that checkpoints take, from pairs of neighbours; negative if the run with them was faster.
-    pub fn loss(&self, contender: Contender, cell: Cell, interval_ms: u64) -> Option<Spread> {
+    /// The share of the throughput that checkpoints take, of each pair of neighbours; negative if the run with them was faster.
+    pub fn losses(&self, contender: Contender, cell: Cell, interval_ms: u64) -> Vec<f64> {
         let loss = |s: &Sample| Some(1.0 - s.measured.window.records_per_second() / s.paired_with?.records_per_second);
-        Spread::of(self.of(contender, cell, Some(interval_ms)).filter_map(loss))
+        self.of(contender, cell, Some(interval_ms)).filter_map(loss).collect()
     }
 
     /// The share by which CPU time per record grows.

@@ -64,7 +64,7 @@ fn checkpoint_row(measured: &Campaigned, cell: Cell, contender: Contender, inter
     let bytes = quantile(&bytes, 0.5).map_or("-".to_owned(), mib);
     let runs = measured.of(contender, cell, Some(interval));
     let completed = Spread::of(runs.map(|s| s.measured.checkpoints.completed as f64))?.median;
-    let loss = spread(measured.loss(contender, cell, interval), percent);
+    let loss = spread(Spread::of(measured.losses(contender, cell, interval)), percent);
     let cpu = spread(measured.cpu_loss(contender, cell, interval), |share| format!("{:+.1} %", share * 100.0));
     Some(format!(
         "| {cell} | {contender} | {interval} ms | {rate} | {loss} | {cpu} | {completed:.0} | {durations} | {still} | {aligning} | {bytes} |\n"

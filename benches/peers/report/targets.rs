@@ -6,29 +6,47 @@ use super::{mb, percent};
 use crate::{
     campaign::{CELLS, HUGE, INTERVALS, LARGE},
     contender::{Cell, Contender},
-    measured::{Spread, quantile},
+    measured::{Spread, median_bounds, quantile},
     samples::{Campaigned, Sample},
 };
 
-/// One figure: what it is of, what it shall be, what it is, and whether that will do. `None` if it was not measured.
+/// One figure: what it is of, what it shall be, and what it is. `None` if it was not measured.
 struct Target {
     of: String,
     goal: String,
-    reached: Option<(String, bool)>,
+    reached: Option<Reached>,
+}
+
+struct Reached {
+    figure: String,
+    holds: bool,
+    /// Whether chance may have decided that, as far as the spread of what was measured tells.
+    is_open: bool,
+}
+
+impl Reached {
+    /// A figure of which nothing is known but itself.
+    fn new(figure: String, holds: bool) -> Self {
+        Self { figure, holds, is_open: false }
+    }
+
+    fn verdict(&self) -> String {
+        let holds = if self.holds { "holds" } else { "does not hold" };
+        holds.to_owned() + if self.is_open { ", within the noise" } else { "" }
+    }
 }
 
 /// A line for each figure.
 pub fn table(measured: &Campaigned) -> String {
     let mut text = "| | to reach | measured | |\n|---|---|---|---|\n".to_owned();
     for Target { of, goal, reached } in all(measured) {
-        let (figure, verdict) = match reached {
-            Some((figure, true)) => (figure, "holds"),
-            Some((figure, false)) => (figure, "does not hold"),
-            None => ("-".to_owned(), "not measured"),
-        };
+        let verdict = reached.as_ref().map_or("not measured".to_owned(), Reached::verdict);
+        let figure = reached.map_or("-".to_owned(), |reached| reached.figure);
         let _ = writeln!(text, "| {of} | {goal} | {figure} | {verdict} |");
     }
-    text + "\nRatios and losses are those of medians and of pairs, as below.\n"
+    text + "\nRatios are those of medians, losses are medians of pairs, as below; in parentheses, the bounds within which the median lies, \
+        whatever chance did, nine times in ten, or as often as so few runs tell. Where the bound to reach lies between these, the line \
+        holds or does not hold *within the noise*.\n"
 }
 
 fn all(measured: &Campaigned) -> Vec<Target> {
@@ -65,12 +83,19 @@ fn all(measured: &Campaigned) -> Vec<Target> {
 }
 
 fn than(measured: &Campaigned, cell: Cell, other: Contender, least: f64) -> Target {
-    let rate = |contender| measured.rate(contender, cell, None).map(|rate: Spread| rate.median);
-    let ratio = rate(Contender::Tidegate).zip(rate(other)).map(|(own, other)| own / other);
+    let rates = |contender| {
+        let rates = measured.rates(contender, cell, None);
+        Some((Spread::of(rates.iter().copied())?.median, median_bounds(&rates)?))
+    };
+    let ratio = rates(Contender::Tidegate).zip(rates(other));
     Target {
         of: format!("records/s, {cell}, over {other}"),
         goal: format!("at least {least} ×"),
-        reached: ratio.map(|ratio| (format!("{ratio:.2} ×"), ratio >= least)),
+        reached: ratio.map(|((own, (own_low, own_high)), (other, (other_low, other_high)))| {
+            let (ratio, low, high) = (own / other, own_low / other_high, own_high / other_low);
+            let figure = format!("{ratio:.2} × ({low:.2} to {high:.2})");
+            Reached { figure, holds: ratio >= least, is_open: low < least && least <= high }
+        }),
     }
 }
 
@@ -81,9 +106,10 @@ fn than_flink(measured: &Campaigned, cell: Cell, least: f64) -> Target {
 }
 
 fn loss(measured: &Campaigned, cell: Cell, interval: u64, most: f64) -> Target {
-    let reached = measured.loss(Contender::Tidegate, cell, interval).map(|loss| {
-        let spread = format!("{} ({} to {})", percent(loss.median), percent(loss.min), percent(loss.max));
-        (spread, loss.median <= most)
+    let losses = measured.losses(Contender::Tidegate, cell, interval);
+    let reached = Spread::of(losses.iter().copied()).zip(median_bounds(&losses)).map(|(loss, (low, high))| {
+        let figure = format!("{} ({} to {})", percent(loss.median), percent(low), percent(high));
+        Reached { figure, holds: loss.median <= most, is_open: low <= most && most < high }
     });
     Target {
         of: format!("throughput lost to a checkpoint every {interval} ms, {cell}"),
@@ -104,7 +130,7 @@ fn at_most_ms(
     Target {
         of: format!("{what}, {cell}, every {} ms", INTERVALS[0]),
         goal: format!("at most {most} ms"),
-        reached: quantile(&numbers, share).map(|ms| (format!("{ms:.1} ms"), ms <= most)),
+        reached: quantile(&numbers, share).map(|ms| Reached::new(format!("{ms:.1} ms"), ms <= most)),
     }
 }
 
@@ -114,7 +140,7 @@ fn recovery(measured: &Campaigned, most: f64) -> Target {
     Target {
         of: format!("detection of a failure to first record, {LARGE}"),
         goal: format!("at most {most} ms"),
-        reached: spread.map(|ms| (format!("{ms:.1} ms"), ms.median <= most)),
+        reached: spread.map(|ms| Reached::new(format!("{ms:.1} ms"), ms.median <= most)),
     }
 }
 
@@ -124,7 +150,7 @@ fn memory(measured: &Campaigned, most: f64) -> Target {
     Target {
         of: format!("resident memory, {LARGE}, any run"),
         goal: format!("at most {}", mb(most)),
-        reached: peak.map(|peak| (mb(peak.max), peak.max <= most)),
+        reached: peak.map(|peak| Reached::new(mb(peak.max), peak.max <= most)),
     }
 }
 
@@ -133,6 +159,6 @@ fn simulated(measured: &Campaigned, least: f64) -> Target {
     Target {
         of: "complete simulated runs of small word counts per second".to_owned(),
         goal: format!("at least {least}"),
-        reached: rate.map(|rate| (format!("{rate:.0}"), rate.median >= least)),
+        reached: rate.map(|rate| Reached::new(format!("{rate:.0}"), rate.median >= least)),
     }
 }
