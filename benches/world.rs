@@ -17,7 +17,7 @@ use tidegate_sim::{
     env::{World, WorldSettings, WorldStreams},
     fault::FaultPlan,
     run::{RunSpec, run},
-    seed::{Seed, Stream},
+    seed::Seed,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -34,14 +34,7 @@ fn in_fresh_thread(run: impl FnOnce() + Send) {
 }
 
 fn world() -> World {
-    let streams = WorldStreams {
-        network: Seed(1).stream(Stream::Network),
-        disk: Seed(1).stream(Stream::Disk),
-        entropy: Seed(1).stream(Stream::Entropy),
-        sites: Seed(1).stream(Stream::Sites),
-        clock: Seed(1).stream(Stream::Clock),
-    };
-    World::new(streams, WorldSettings::default())
+    World::new(WorldStreams::of(Seed(1)), WorldSettings::default())
 }
 
 async fn read_frames(mut reader: impl tokio::io::AsyncRead + Unpin) {

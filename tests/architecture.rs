@@ -75,7 +75,7 @@ fn layer(module: &str) -> Option<(usize, Ban)> {
 
 /// The code of a file: no comments, no tests.
 fn code(path: &str, text: &str) -> String {
-    let is_test_file = ["tests.rs", "/local_executor.rs", "/memory_disk.rs"].iter().any(|end| path.ends_with(end));
+    let is_test_file = ["/tests.rs", "/local_executor.rs", "/memory_disk.rs"].iter().any(|end| path.ends_with(end));
     if is_test_file {
         return String::new();
     }

@@ -14,7 +14,7 @@ use tidegate::{
 };
 use tidegate_sim::{
     env::{World, WorldSettings, WorldStreams},
-    seed::{Seed, Stream},
+    seed::Seed,
 };
 
 use crate::{
@@ -23,18 +23,6 @@ use crate::{
 };
 
 const NODE: &str = "node";
-
-fn world() -> World {
-    let stream = |stream| Seed(1).stream(stream);
-    let streams = WorldStreams {
-        network: stream(Stream::Network),
-        disk: stream(Stream::Disk),
-        entropy: stream(Stream::Entropy),
-        sites: stream(Stream::Sites),
-        clock: stream(Stream::Clock),
-    };
-    World::new(streams, WorldSettings::default())
-}
 
 /// Runs the job to its end on so many task managers: with more than one, records between them cross the network.
 fn run(job: Job, task_managers: u32) -> Totals {
@@ -52,7 +40,7 @@ fn run(job: Job, task_managers: u32) -> Totals {
         cancel: None,
     };
     let status = Runtime::with_seed_and_config(1, madsim::Config::default()).block_on(async {
-        let env = world().boot(NODE);
+        let env = World::new(WorldStreams::of(Seed(1)), WorldSettings::default()).boot(NODE);
         let node = Handle::current().create_node().name(NODE).build();
         node.spawn(cluster.run(env, Arc::new(NoProbe))).await.expect("it does not panic")
     });
@@ -65,13 +53,18 @@ fn job(work: Work, keys: u64, parallelism: u32) -> Job {
 }
 
 #[library_benchmark]
-#[bench::w1_few_keys(args = (job(Work::WordCount, 1_000, 1), 1), config = at_most(370_000_000))]
-#[bench::w1_many_keys(args = (job(Work::WordCount, 100_000, 2), 1), config = at_most(580_000_000))]
-#[bench::w2_few_keys(args = (job(Work::KeyedSum, 1_000, 1), 1), config = at_most(125_000_000))]
-#[bench::w2_many_keys(args = (job(Work::KeyedSum, 100_000, 2), 1), config = at_most(280_000_000))]
-#[bench::w2_over_the_network(args = (job(Work::KeyedSum, 1_000, 2), 2), config = at_most(181_000_000))]
-fn a_million_records(job: Job, task_managers: u32) -> Totals {
-    run(job, task_managers)
+#[bench::w1_few_keys(args = (job(Work::WordCount, 1_000, 1), 1), config = at_most(370_000_000), teardown = check)]
+#[bench::w1_many_keys(args = (job(Work::WordCount, 100_000, 2), 1), config = at_most(580_000_000), teardown = check)]
+#[bench::w2_few_keys(args = (job(Work::KeyedSum, 1_000, 1), 1), config = at_most(125_000_000), teardown = check)]
+#[bench::w2_many_keys(args = (job(Work::KeyedSum, 100_000, 2), 1), config = at_most(280_000_000), teardown = check)]
+#[bench::w2_over_the_network(args = (job(Work::KeyedSum, 1_000, 2), 2), config = at_most(181_000_000), teardown = check)]
+fn a_million_records(job: Job, task_managers: u32) -> (Job, Totals) {
+    (job, run(job, task_managers))
+}
+
+/// What does less than it should must not pass for cheap.
+fn check((job, totals): (Job, Totals)) {
+    assert!(job.is_exact(totals, job.expected()), "a wrong result: {totals:?}");
 }
 
 library_benchmark_group!(name = of_jobs, benchmarks = a_million_records);

@@ -3,7 +3,7 @@
 use gungraun::prelude::*;
 use tidegate::{
     key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroupRange},
-    state::{ValueStateDescriptor, ValueTable},
+    state::{FrozenKeyedState, ValueStateDescriptor, ValueTable},
     stream::{Key, SmallString},
 };
 
@@ -31,18 +31,30 @@ fn table(one_in: usize) -> Table {
     table
 }
 
-/// Gives how many bytes a snapshot has.
-fn snapshot(table: &mut Table, is_delta: bool) -> usize {
+/// Gives what a snapshot holds.
+fn snapshot(table: &mut Table, is_delta: bool) -> FrozenKeyedState {
     table.freeze(is_delta, Vec::with_capacity(2 << 20));
     assert!(table.sweep(&mut u64::MAX.clone()).expect("plain data"));
-    table.collect(&ValueStateDescriptor::new("sum")).0.len()
+    table.collect(&ValueStateDescriptor::new("sum")).1
 }
 
 #[library_benchmark]
-#[bench::everything(args = (table(1), false), config = at_most(8_000_000))]
-#[bench::a_tenth(args = (table(10), true), config = at_most(2_950_000))]
-fn a_hundred_thousand_keys(mut table: Table, is_delta: bool) -> usize {
+#[bench::everything(args = (table(1), false), config = at_most(8_000_000), teardown = check_all)]
+#[bench::a_tenth(args = (table(10), true), config = at_most(2_950_000), teardown = check_a_tenth)]
+fn a_hundred_thousand_keys(mut table: Table, is_delta: bool) -> FrozenKeyedState {
     snapshot(&mut table, is_delta)
+}
+
+fn entries(state: &FrozenKeyedState) -> u64 {
+    state.extents.iter().map(|extent| extent.entries).sum()
+}
+
+fn check_all(state: FrozenKeyedState) {
+    assert_eq!((entries(&state), state.is_delta), (KEYS, false));
+}
+
+fn check_a_tenth(state: FrozenKeyedState) {
+    assert_eq!((entries(&state), state.is_delta), (KEYS / 10, true));
 }
 
 library_benchmark_group!(name = of_state, benchmarks = a_hundred_thousand_keys);

@@ -223,14 +223,7 @@ struct Ended {
 }
 
 async fn conduct(spec: &RunSpec, graphs: Vec<Arc<JobGraph>>, recorder: Recorder) -> Ended {
-    let streams = WorldStreams {
-        network: spec.seed.stream(Stream::Network),
-        disk: spec.seed.stream(Stream::Disk),
-        entropy: spec.seed.stream(Stream::Entropy),
-        sites: spec.seed.stream(Stream::Sites),
-        clock: spec.seed.stream(Stream::Clock),
-    };
-    let world = World::new(streams, spec.world.clone());
+    let world = World::new(WorldStreams::of(spec.seed), spec.world.clone());
     for (path, contents) in spec.workload.input_files() {
         world.disk.write_file_now(path, contents);
     }

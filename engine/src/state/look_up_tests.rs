@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    tests::{entries, full, read_back, sweep_all, table},
+    tests::{entries, freeze, full, read_back, sweep_all, table},
     *,
 };
 use crate::{
     key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroup, KeyGroupRange},
-    storage::snapshot_buffer,
     stream::Key,
 };
 
@@ -55,7 +54,7 @@ fn a_shortcut_is_a_way_to_a_key_and_no_way_around_a_snapshot() {
     *table.get_mut_at(place, &key).expect("it has not moved") = 2;
     assert_eq!(table.changed(), Some(1));
     // Before the sweep comes to it.
-    table.freeze(true, snapshot_buffer(Vec::new()));
+    freeze(&mut table, true);
     *table.get_mut_at(place, &key).expect("it has not moved") = 3;
     sweep_all(&mut table);
     assert_eq!(entries::<u64, u32>(&read_back(&mut table)), BTreeMap::from([(key, 2)]));

@@ -40,9 +40,14 @@ pub(super) fn sweep_all<K: Key, V: Data>(table: &mut ValueTable<K, V>) {
     assert!(table.sweep(&mut u64::MAX.clone()).unwrap());
 }
 
+/// Freezes a table: what is written after this is not in the snapshot.
+pub(super) fn freeze<K: Key, V: Data>(table: &mut ValueTable<K, V>, is_delta: bool) {
+    table.freeze(is_delta, snapshot_buffer(Vec::new()));
+}
+
 /// A snapshot of everything.
 pub(super) fn full<K: Key, V: Data>(table: &mut ValueTable<K, V>) -> KeyedStateSnapshot {
-    table.freeze(false, snapshot_buffer(Vec::new()));
+    freeze(table, false);
     sweep_all(table);
     read_back(table)
 }
@@ -164,7 +169,7 @@ fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRa
                 }
             }
             Action::Freeze(delta) if frozen.is_none() => {
-                table.freeze(delta && newest.is_some(), snapshot_buffer(Vec::new()));
+                freeze(&mut table, delta && newest.is_some());
                 frozen = Some(model.clone());
             }
             Action::Sweep(budget) if frozen.is_some() => {
@@ -238,7 +243,7 @@ proptest! {
 #[test]
 fn large_entries_count_for_many_in_a_sweep() {
     let mut table = table((0..64_u64).map(|key| (key, "a".repeat(100_000))));
-    table.freeze(false, snapshot_buffer(Vec::new()));
+    freeze(&mut table, false);
     let mut sweeps = 1;
     while !table.sweep(&mut 1000).unwrap() {
         sweeps += 1;
@@ -261,7 +266,7 @@ fn a_delta_holds_what_has_changed_and_no_more() {
         counts.remove(n.key_hash(), &n);
     }
     assert_eq!(counts.changed(), Some(110));
-    counts.freeze(true, snapshot_buffer(Vec::new()));
+    freeze(&mut counts, true);
     sweep_all(&mut counts);
     let delta = read_back(&mut counts);
     let pieces = |kind| -> u64 {
@@ -281,7 +286,7 @@ fn more_removals_than_can_be_remembered_are_written_in_full() {
         counts.remove(n.key_hash(), &n);
     }
     assert_eq!(counts.changed(), None);
-    counts.freeze(true, snapshot_buffer(Vec::new()));
+    freeze(&mut counts, true);
     sweep_all(&mut counts);
     let rest = read_back(&mut counts);
     assert!(!rest.is_delta);
@@ -329,7 +334,7 @@ fn places_of_removed_keys_are_used_again() {
 #[test]
 fn a_sweep_keeps_to_its_budget() {
     let mut counts = table((0..100_000_u64).map(|n| (n, n)));
-    counts.freeze(false, snapshot_buffer(Vec::new()));
+    freeze(&mut counts, false);
     let mut times = 1;
     while !counts.sweep(&mut 1_000).unwrap() {
         times += 1;

@@ -33,7 +33,10 @@ pub use disk::{DiskOp, DiskSettings, SimDisk};
 pub use incarnation::Incarnation;
 pub use network::{ControlTap, NetworkSettings, SimNetwork};
 
-use crate::cost::Ledger;
+use crate::{
+    cost::Ledger,
+    seed::{Seed, Stream},
+};
 
 /// How a node ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,6 +60,20 @@ pub struct WorldStreams {
     pub sites: ChaCha8Rng,
     /// How far each node's wall clock is off.
     pub clock: ChaCha8Rng,
+}
+
+impl WorldStreams {
+    /// Those of a seed.
+    #[must_use]
+    pub fn of(seed: Seed) -> Self {
+        Self {
+            network: seed.stream(Stream::Network),
+            disk: seed.stream(Stream::Disk),
+            entropy: seed.stream(Stream::Entropy),
+            sites: seed.stream(Stream::Sites),
+            clock: seed.stream(Stream::Clock),
+        }
+    }
 }
 
 /// How the world behaves when nothing is broken.

@@ -12,16 +12,8 @@ pub fn in_world<T: Send>(seed: u64, settings: WorldSettings, scene: impl AsyncFn
     let run = move || {
         let seed = Seed(seed);
         let scheduler = seed.stream(Stream::Scheduler).next_u64();
-        Runtime::with_seed_and_config(scheduler, madsim::Config::default()).block_on(async move {
-            let streams = WorldStreams {
-                network: seed.stream(Stream::Network),
-                disk: seed.stream(Stream::Disk),
-                entropy: seed.stream(Stream::Entropy),
-                sites: seed.stream(Stream::Sites),
-                clock: seed.stream(Stream::Clock),
-            };
-            scene(World::new(streams, settings)).await
-        })
+        Runtime::with_seed_and_config(scheduler, madsim::Config::default())
+            .block_on(async move { scene(World::new(WorldStreams::of(seed), settings)).await })
     };
     std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

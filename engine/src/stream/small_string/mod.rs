@@ -23,7 +23,7 @@ use crate::key_group::KeyHash;
 /// word.push_str("gate");
 /// assert_eq!((&*word, word.len()), ("tidegate", 8));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SmallString(Packed);
 
 impl SmallString {
@@ -76,15 +76,6 @@ impl Default for SmallString {
         Self::new()
     }
 }
-
-impl PartialEq for SmallString {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for SmallString {}
 
 impl Ord for SmallString {
     fn cmp(&self, other: &Self) -> Ordering {

@@ -89,17 +89,11 @@ impl Packed {
         u128::from(self.high) << 64 | self.low.addr() as u128
     }
 
-    /// All sixteen bytes, if the text is in them. The same for the same text.
-    #[inline]
-    pub fn inline_bits(&self) -> Option<u128> {
-        (!self.is_on_heap()).then(|| self.bits())
-    }
-
     /// The text, the first byte in the lowest bits, and its length, if it is short.
     #[inline]
     pub fn inline_text(&self) -> Option<(u128, usize)> {
         let text = |bits: u128| (bits & (u128::MAX >> 8), (bits >> 120) as usize);
-        self.inline_bits().map(text)
+        (!self.is_on_heap()).then(|| text(self.bits()))
     }
 
     /// The text.
@@ -141,6 +135,8 @@ impl PartialEq for Packed {
             || (self.is_on_heap() && self.high == other.high && is_same_text(self.as_str(), other.as_str()))
     }
 }
+
+impl Eq for Packed {}
 
 /// Apart, so that code in which all strings are short stays short.
 #[cold]
