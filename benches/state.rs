@@ -120,16 +120,20 @@ fn seal<K: Key>(table: &mut ValueTable<K, u64>) -> Bytes {
 fn sweep<K: BenchKey>(c: &mut Criterion, keys: u64) {
     let mut group = c.benchmark_group(format!("freeze and sweep, {}", K::NAME));
     group.sample_size(20);
-    let mut table = table::<K>(keys);
-    let mut buffer = Vec::new();
+    // One that no full snapshot knows: its changes are written with their keys.
+    let (mut unknown, mut known) = (table::<K>(keys), table::<K>(keys));
+    known.freeze(false, snapshot_buffer(Vec::new()));
+    assert!(known.sweep(&mut u64::MAX.clone()).expect("plain data"));
+    let mut buffer = known.collect(&descriptor()).0;
     for percent in [1, 10, 14, 50, 100] {
         group.throughput(Throughput::Elements(keys * percent / 100));
         let changed: Vec<_> =
             (0..keys * percent / 100).map(|n| K::of(random(n) % keys)).map(|k| (k.key_hash(), k)).collect();
-        for (name, delta) in [("changes", true), ("everything", false)] {
+        for (name, delta) in [("values", true), ("keys and values", true), ("everything", false)] {
             if !delta && percent < 100 {
                 continue;
             }
+            let table = if name == "values" { &mut known } else { &mut unknown };
             group.bench_function(BenchmarkId::new(name, format!("{percent} % of {keys}")), |b| {
                 b.iter_custom(|times| {
                     let mut spent = std::time::Duration::ZERO;

@@ -53,11 +53,11 @@ fn job(work: Work, keys: u64, parallelism: u32) -> Job {
 }
 
 #[library_benchmark]
-#[bench::w1_few_keys(args = (job(Work::WordCount, 1_000, 1), 1), config = at_most(370_000_000), teardown = check)]
-#[bench::w1_many_keys(args = (job(Work::WordCount, 100_000, 2), 1), config = at_most(580_000_000), teardown = check)]
-#[bench::w2_few_keys(args = (job(Work::KeyedSum, 1_000, 1), 1), config = at_most(125_000_000), teardown = check)]
-#[bench::w2_many_keys(args = (job(Work::KeyedSum, 100_000, 2), 1), config = at_most(280_000_000), teardown = check)]
-#[bench::w2_over_the_network(args = (job(Work::KeyedSum, 1_000, 2), 2), config = at_most(181_000_000), teardown = check)]
+#[bench::w1_few_keys(args = (job(Work::WordCount, 1_000, 1), 1), config = at_most(400_000_000), teardown = check)]
+#[bench::w1_many_keys(args = (job(Work::WordCount, 100_000, 2), 1), config = at_most(620_000_000), teardown = check)]
+#[bench::w2_few_keys(args = (job(Work::KeyedSum, 1_000, 1), 1), config = at_most(130_000_000), teardown = check)]
+#[bench::w2_many_keys(args = (job(Work::KeyedSum, 100_000, 2), 1), config = at_most(295_000_000), teardown = check)]
+#[bench::w2_over_the_network(args = (job(Work::KeyedSum, 1_000, 2), 2), config = at_most(190_000_000), teardown = check)]
 fn a_million_records(job: Job, task_managers: u32) -> (Job, Totals) {
     (job, run(job, task_managers))
 }

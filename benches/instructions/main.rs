@@ -9,7 +9,8 @@
 //! world itself takes is paid for each batch, and is in the numbers. An instruction is not a time: what waits for memory, or for
 //! another core, does not show.
 //!
-//! Each count has a limit, some per cent above what it was when it was set. Who makes a loop dearer and means it sets a new one;
+//! Each count has a limit, some per cent above what it was when it was set: what the compiler inlines, and so the count, also hangs on
+//! what else is in the program; word count has been seen to move by a tenth with nothing changed in the engine. Who makes a loop dearer and means it sets a new one;
 //! a new compiler may need new ones, too.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches measure the real world, too")]
 

@@ -91,6 +91,10 @@ defects! {
     DeltaOnAbortedBase: "delta-on-aborted-base",
         ["FLINK-6533" "https://github.com/apache/flink/pull/3870"],
         needs "an aborted checkpoint between two that complete";
+    /// A place in the snapshot that belonged to a removed key is taken for that of the key that has come into its bucket.
+    PlaceOutlivesKey: "place-outlives-key",
+        ["Paimon 8987" "https://github.com/apache/paimon/pull/8987"],
+        needs "a key that is removed and another that takes its place, between a full snapshot and one of changes";
     /// When a piece of a table grows or splits, it is forgotten what has changed in it, and an incremental snapshot misses that.
     MarksLostInGrowth: "marks-lost-in-growth",
         ["FLINK-26968" "https://github.com/apache/flink/pull/19311"],

@@ -136,7 +136,7 @@ mod tests {
         let groups = (0..MAX).map(|group| {
             let keys = (0..KEYS).filter(|key| KeyGroup::of(key.key_hash(), MAX) == KeyGroup(group));
             let entries: Vec<Vec<u8>> = keys.map(|key| postcard::to_stdvec(&(key, key)).unwrap()).collect();
-            KeyGroupEntries::new(KeyGroup(group), entries.len() as u64, entries.concat())
+            KeyGroupEntries::new(KeyGroup(group), entries.len() as u32, &entries.concat())
         });
         KeyedStateSnapshot {
             name: "count".to_owned(),

@@ -17,12 +17,13 @@ pub(crate) struct OperatorTables<'a> {
 
 /// How much there is in these tables, and how much of it has changed.
 pub(crate) fn size_of(operators: &[OperatorTables<'_>]) -> StateSize {
-    let mut size = StateSize { entries: 0, changed: Some(0) };
-    for table in operators.iter().flat_map(|o| &o.tables) {
-        size.entries += table.len() as u64;
-        size.changed = size.changed.zip(table.changed()).map(|(all, more)| all + more as u64);
+    let mut all = StateSize { entries: 0, changed: Some(0), keyed: 0 };
+    for StateSize { entries, changed, keyed } in operators.iter().flat_map(|o| &o.tables).map(|table| table.size()) {
+        all.entries += entries;
+        all.changed = all.changed.zip(changed).map(|(all, more)| all + more);
+        all.keyed += keyed;
     }
-    size
+    all
 }
 
 /// What is in these tables.

@@ -172,7 +172,7 @@ impl SubtaskCheckpoint {
         // The tables may have decided that nothing can be left out.
         let builds_on = builds_on.filter(|_| frozen.is_delta());
         let encoded = frozen.buffer.len() as u64;
-        self.chain.encoded(size, encoded, builds_on);
+        self.chain.encoded(size, encoded, frozen.value_bytes(), builds_on);
         let state_bytes = self.chain.full_bytes(size);
         let name = format!("snapshot {}@{checkpoint}", self.task);
         let cut = cut.unwrap_or_else(|| self.env.clock.now());

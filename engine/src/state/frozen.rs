@@ -28,6 +28,8 @@ pub struct StateSize {
     /// How many of them, and of removed keys, a snapshot would hold that leaves out what has not changed since the freeze
     /// before; `None` if it is not known any more what has changed.
     pub changed: Option<u64>,
+    /// Of how many of these such a snapshot would hold the key, at most.
+    pub keyed: u64,
 }
 
 /// What was frozen: keyed state from the end of the sweep on, everything else at once.
@@ -63,6 +65,8 @@ pub struct FrozenKeyedState {
     pub is_delta: bool,
     /// Its parts, by key group; for each group what was removed first.
     pub extents: Vec<Extent>,
+    /// How many of its bytes are values; 0 if it holds only what has changed.
+    pub value_bytes: u64,
 }
 
 /// Bytes that belong to one key group.
@@ -87,8 +91,10 @@ pub struct Extent {
 pub enum ExtentKind {
     /// Keys that have no value any more.
     Removed,
-    /// Keys with their values.
+    /// Keys with their values: all that there are.
     Entries,
+    /// What has changed of the entries of an older snapshot, and entries that are new: by segments, see `changes`.
+    Changes,
 }
 
 impl FrozenSnapshot {
@@ -96,6 +102,12 @@ impl FrozenSnapshot {
     #[must_use]
     pub fn is_delta(&self) -> bool {
         self.operators.iter().flat_map(|o| &o.keyed).any(|k| k.is_delta)
+    }
+
+    /// How many of its bytes are values of keyed state; of a delta it is not known.
+    #[must_use]
+    pub fn value_bytes(&self) -> u64 {
+        self.operators.iter().flat_map(|o| &o.keyed).map(|k| k.value_bytes).sum()
     }
 
     /// Adds a keyed state of an operator that was frozen before, with the buffer that it was encoded into.

@@ -6,17 +6,23 @@
 //!
 //! Deliberately absent: files (see `storage`), and any state outside of a key but the lists of sources and sinks.
 
+#[cfg(test)]
+mod change_tests;
+mod changes;
 mod codec;
 mod descriptor;
 mod directory;
 mod encoded_snapshot;
 mod frozen;
 mod keyed_states;
+mod known;
 #[cfg(test)]
 mod look_up_tests;
+mod marks;
 mod named_table;
 mod prefetch;
 mod redistribute;
+mod replay;
 mod restore;
 mod segment;
 mod shortcuts;

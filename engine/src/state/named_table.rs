@@ -6,7 +6,8 @@
 use std::any::Any;
 
 use super::{
-    FrozenKeyedState, KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor, ValueTable, restore::check_types,
+    FrozenKeyedState, KeyedStateSnapshot, RestoredOperator, StateSize, ValueStateDescriptor, ValueTable,
+    restore::check_types,
 };
 use crate::{
     error::Result,
@@ -38,10 +39,8 @@ pub(crate) trait AnyTable: Any + Send {
     fn restoring(&mut self, bytes: usize) -> Vec<Decode>;
     /// Puts the table together. All pieces, in their order.
     fn join(&mut self, pieces: Vec<Decoded>);
-    /// How many keys have a value.
-    fn len(&self) -> usize;
-    /// See [`ValueTable::changed`].
-    fn changed(&self) -> Option<usize>;
+    /// See [`ValueTable::size`].
+    fn size(&self) -> StateSize;
     /// See [`ValueTable::freeze`].
     fn freeze(&mut self, delta: bool, buffer: Vec<u8>);
     /// See [`ValueTable::sweep`].
@@ -101,12 +100,8 @@ impl<K: Key, V: Data> AnyTable for NamedTable<K, V> {
         self.table = ValueTable::join(pieces.into_iter().map(table).collect());
     }
 
-    fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    fn changed(&self) -> Option<usize> {
-        self.table.changed()
+    fn size(&self) -> StateSize {
+        self.table.size()
     }
 
     fn freeze(&mut self, delta: bool, buffer: Vec<u8>) {

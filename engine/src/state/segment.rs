@@ -2,14 +2,16 @@
 
 use hashbrown::HashTable;
 
-use super::{prefetch::prefetch, whereabouts::Whereabouts};
+use super::{
+    known::Known,
+    marks::{BUCKETS, Marks},
+    prefetch::prefetch,
+    whereabouts::Whereabouts,
+};
 use crate::{
     key_group::{KeyGroup, KeyHash},
     stream::{Data, Key},
 };
-
-/// A segment has so many buckets, unless the hashes of its keys cannot be told apart.
-const BUCKETS: usize = 512;
 
 /// So many entries fit.
 pub(super) const CAPACITY: usize = BUCKETS / 8 * 7;
@@ -30,73 +32,15 @@ pub(super) struct Segment<K, V> {
     pub whereabouts: Whereabouts,
     /// Which of its buckets were touched since.
     pub marks: Marks,
+    /// Which of its buckets are not vacant.
+    pub occupied: Marks,
+    /// Which of its entries can be written without their keys.
+    pub known: Known,
 }
 
 pub(super) struct Entry<K, V> {
     pub key: K,
     pub value: V,
-}
-
-/// The buckets that were touched since the last freeze. In a segment of more buckets than usual, several share a bit: to
-/// write what has not changed is a waste, and no error.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Marks([u64; BUCKETS / 64]);
-
-impl Marks {
-    /// Marks a bucket. Says whether it was unmarked.
-    #[inline]
-    pub fn set(&mut self, bucket: usize) -> bool {
-        let word = &mut self.0[bucket / 64 % (BUCKETS / 64)];
-        let bit = 1 << (bucket % 64);
-        let is_new = *word & bit == 0;
-        *word |= bit;
-        is_new
-    }
-
-    pub fn get(&self, bucket: usize) -> bool {
-        self.0[bucket / 64 % (BUCKETS / 64)] & (1 << (bucket % 64)) != 0
-    }
-
-    /// The marked buckets of a segment that has `buckets` of them, ascending.
-    #[inline]
-    pub fn iter(&self, buckets: usize) -> Marked<'_> {
-        Marked { marks: self, word: 0, words: buckets.div_ceil(64), bits: if buckets == 0 { 0 } else { self.0[0] } }
-    }
-}
-
-/// See [`Marks::iter`].
-pub(super) struct Marked<'m> {
-    marks: &'m Marks,
-    word: usize,
-    words: usize,
-    /// The marks of the word that are still to come.
-    bits: u64,
-}
-
-impl Marked<'_> {
-    /// The next one, which stays.
-    #[inline]
-    pub fn peek(&mut self) -> Option<usize> {
-        while self.bits == 0 {
-            self.word += 1;
-            if self.word >= self.words {
-                return None;
-            }
-            self.bits = self.marks.0[self.word % (BUCKETS / 64)];
-        }
-        Some(self.word * 64 + self.bits.trailing_zeros() as usize)
-    }
-}
-
-impl Iterator for Marked<'_> {
-    type Item = usize;
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        let bucket = self.peek()?;
-        self.bits &= self.bits - 1;
-        Some(bucket)
-    }
 }
 
 /// The segment's own view of a key's hash. It picks buckets by the low bits and tags entries with the top seven. All keys of
@@ -108,8 +52,8 @@ pub(super) fn slot_hash(hash: KeyHash) -> u64 {
 
 impl<K: Key, V: Data> Segment<K, V> {
     pub fn new(group: KeyGroup, depth: u32, swept: u32) -> Self {
-        let (whereabouts, marks) = Default::default();
-        Self { entries: HashTable::new(), group, depth, swept, whereabouts, marks }
+        let (whereabouts, marks, occupied, known) = Default::default();
+        Self { entries: HashTable::new(), group, depth, swept, whereabouts, marks, occupied, known }
     }
 
     /// The bucket of a key.
@@ -158,6 +102,7 @@ impl<K: Key, V: Data> Segment<K, V> {
     pub fn insert(&mut self, hash: KeyHash, entry: Entry<K, V>, is_marked: bool) -> bool {
         let rehash = |_: &Entry<K, V>| unreachable!("an entry was put into a segment that is full");
         let bucket = self.entries.insert_unique(slot_hash(hash), entry, rehash).bucket_index();
+        self.occupied.set(bucket);
         is_marked && self.marks.set(bucket)
     }
 
@@ -171,10 +116,26 @@ impl<K: Key, V: Data> Segment<K, V> {
         self.whereabouts.marked::<Entry<K, V>>(self.entries.num_buckets(), &self.marks)
     }
 
-    /// The entries that were touched since the freeze before.
-    pub fn marked(&self) -> impl Iterator<Item = &Entry<K, V>> {
-        // A marked bucket is vacant if its key was removed.
-        self.marks.iter(self.entries.num_buckets()).filter_map(|bucket| self.entries.get_bucket(bucket))
+    /// The entries in the marked buckets, as far as these are not vacant.
+    pub fn entries_in(&self, marks: &Marks) -> impl Iterator<Item = &Entry<K, V>> {
+        marks.iter(self.entries.num_buckets()).filter_map(|bucket| self.entries.get_bucket(bucket))
+    }
+
+    /// Takes the entry out of a bucket. Says whether it was known.
+    pub fn remove(&mut self, bucket: usize) -> (Entry<K, V>, bool) {
+        let found = self.entries.get_bucket_entry(bucket).ok().expect("nothing has moved since it was found there");
+        let (entry, _) = found.remove();
+        if self.entries.is_empty() {
+            self.entries = HashTable::new();
+        }
+        self.occupied.clear(bucket);
+        (entry, self.known.forget(bucket))
+    }
+
+    /// All entries have been written, in this run of their key group.
+    pub fn know(&mut self, run: u32) {
+        let can_be_told_apart = self.entries.num_buckets() <= BUCKETS;
+        self.known = if can_be_told_apart { Known::new(run, self.occupied) } else { Known::default() };
     }
 
     /// Moves all entries to larger or smaller memory, and their marks with them.
@@ -197,10 +158,11 @@ impl<K: Key, V: Data> Segment<K, V> {
         other
     }
 
-    /// Leaves the segment empty, with this room. Hands out what was in it.
+    /// Leaves the segment empty, with this room. Hands out what was in it, which is not known any more.
     fn take_apart(&mut self, room: usize) -> impl Iterator<Item = Moved<K, V>> + use<K, V> {
         let mut entries = std::mem::replace(&mut self.entries, HashTable::with_capacity(room));
         let marks = std::mem::take(&mut self.marks);
+        (self.occupied, self.known) = Default::default();
         (0..entries.num_buckets()).filter_map(move |bucket| {
             let (entry, _) = entries.get_bucket_entry(bucket).ok()?.remove();
             let is_marked = marks.get(bucket) && !planted!(MarksLostInGrowth); // FLINK-26968

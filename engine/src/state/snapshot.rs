@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ExtentKind, codec};
+use super::{ExtentKind, changes::run_of_unknown_buckets, codec, replay::ByKey};
 use crate::{
     error::{Error, Result},
     id::CheckpointId,
@@ -60,26 +60,24 @@ pub struct KeyGroupEntries {
 pub struct Piece {
     /// What it holds.
     pub kind: ExtentKind,
-    /// Whether it comes from a file that holds only what has changed.
-    pub is_delta: bool,
-    /// How many entries or keys.
+    /// How many entries, keys or changes.
     pub entries: u64,
-    /// Key after key, or key and value after key and value, each in postcard's wire format; in no special order.
+    /// Key after key; or runs of entries, or changes of such runs and others: see `changes`.
     pub bytes: Bytes,
 }
 
 impl KeyGroupEntries {
-    /// A group of so many entries.
+    /// A group of so many entries: key, value, key, value, each in postcard's wire format.
     #[must_use]
-    pub fn new(group: KeyGroup, entries: u64, bytes: impl Into<Bytes>) -> Self {
-        let piece = Piece { kind: ExtentKind::Entries, is_delta: false, entries, bytes: bytes.into() };
-        Self { group, pieces: vec![piece] }
+    pub fn new(group: KeyGroup, entries: u32, bytes: &[u8]) -> Self {
+        let bytes = [&run_of_unknown_buckets(entries), bytes].concat().into();
+        Self { group, pieces: vec![Piece { kind: ExtentKind::Entries, entries: entries.into(), bytes }] }
     }
 
-    /// How many entries are stored: as many as the group has, or more if some of them were replaced or removed later.
+    /// How many entries are stored: as many as the group has, or more if some of them were changed or removed later.
     #[must_use]
     pub fn stored_entries(&self) -> u64 {
-        self.pieces.iter().filter(|p| p.kind == ExtentKind::Entries).map(|p| p.entries).sum()
+        self.pieces.iter().filter(|p| p.kind != ExtentKind::Removed).map(|p| p.entries).sum()
     }
 
     /// The entries that are left when all pieces are taken together, in ascending order of the keys' bytes.
@@ -87,30 +85,56 @@ impl KeyGroupEntries {
     /// # Errors
     /// `Damaged` if the bytes are not entries of these types, or a key stands twice.
     pub fn decode<K: Data, V: Data>(&self) -> Result<Vec<(K, V)>> {
-        let mut entries = BTreeMap::new();
-        for piece in &self.pieces {
-            let mut bytes = piece.reader(self.group)?;
-            for _ in 0..piece.entries {
-                let before = bytes.rest;
-                let key: K = bytes.take()?;
-                let encoded = &before[..before.len() - bytes.rest.len()];
-                if piece.kind == ExtentKind::Removed {
-                    entries.remove(encoded);
-                } else if entries.insert(encoded, (key, bytes.take()?)).is_some() && !piece.is_delta {
-                    return Err(Error::damaged(format!("key group {}: a key stands twice", self.group.0)));
+        let entries = self.by_key(PieceReader::take::<K>, PieceReader::take::<V>)?;
+        Ok(entries.into_values().collect())
+    }
+
+    /// Likewise, by the bytes of the keys, for who knows how to take one and a value.
+    pub(super) fn by_key<'a, K, V>(
+        &'a self,
+        key: impl Fn(&mut PieceReader<'a>) -> Result<K>,
+        value: impl Fn(&mut PieceReader<'a>) -> Result<V>,
+    ) -> Result<BTreeMap<&'a [u8], (K, V)>> {
+        let key = |reader: &mut PieceReader<'a>| -> Result<(&'a [u8], K)> {
+            let before = reader.rest;
+            let key = key(reader)?;
+            Ok((&before[..before.len() - reader.rest.len()], key))
+        };
+        let replayed = self.replay(
+            |reader| {
+                let (encoded, key) = key(reader)?;
+                Ok((encoded, (key, value(reader)?)))
+            },
+            |reader, (_, (_, old))| {
+                *old = value(reader)?;
+                Ok(())
+            },
+        )?;
+        let count = replayed.entries.len();
+        let mut entries: BTreeMap<_, _> = replayed.entries.into_iter().collect();
+        if entries.len() < count {
+            return Err(Error::damaged(format!("key group {}: a key stands twice", self.group.0)));
+        }
+        for change in replayed.by_key {
+            match change {
+                ByKey::Put((key, entry)) => drop(entries.insert(key, entry)),
+                ByKey::Remove(keys, mut reader) => {
+                    for _ in 0..keys {
+                        entries.remove(key(&mut reader)?.0);
+                    }
+                    reader.end()?;
                 }
             }
-            bytes.end()?;
         }
-        Ok(entries.into_values().collect())
+        Ok(entries)
     }
 }
 
 impl Piece {
     /// Reads its keys and values from the beginning on.
     pub(super) fn reader(&self, group: KeyGroup) -> Result<PieceReader<'_>> {
-        // An entry takes a byte at least, but for the one that takes none.
-        if self.entries > (self.bytes.len() as u64).max(1) {
+        // An entry takes a byte at least, but for the one that takes none, and a key as well.
+        if self.kind != ExtentKind::Changes && self.entries > (self.bytes.len() as u64).max(1) {
             let (entries, len) = (self.entries, self.bytes.len());
             return Err(Error::damaged(format!("key group {}: {entries} entries cannot be in {len} bytes", group.0)));
         }
@@ -124,10 +148,27 @@ pub(super) struct PieceReader<'a> {
     pub rest: &'a [u8],
 }
 
-impl PieceReader<'_> {
+impl<'a> PieceReader<'a> {
     #[inline]
     pub fn take<T: Data>(&mut self) -> Result<T> {
         codec::decode(&mut self.rest).map_err(|e| self.damaged(&format!("an entry cannot be read: {e}")))
+    }
+
+    /// Takes a number.
+    #[inline]
+    pub fn number(&mut self) -> Result<usize> {
+        self.take::<u32>().map(|n| n as usize)
+    }
+
+    /// So many are left, less those that come together, of which there must be one.
+    pub fn less(&self, left: u64, together: u64) -> Result<u64> {
+        let less = left.checked_sub(together).filter(|_| together > 0);
+        less.ok_or_else(|| self.damaged(&format!("{left} entries are left, but {together} come together")))
+    }
+
+    /// Takes so many bytes as they are.
+    pub fn take_bytes(&mut self, len: usize) -> Result<&'a [u8]> {
+        self.rest.split_off(..len).ok_or_else(|| self.damaged("it is cut short"))
     }
 
     /// There must be nothing left.

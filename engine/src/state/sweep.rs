@@ -5,15 +5,18 @@
 //! encoded first. So the bytes hold the state as it was at the freeze, whatever is done meanwhile.
 
 use super::{
-    ValueStateDescriptor, ValueTable, codec,
-    frozen::{Extent, ExtentKind, FrozenKeyedState},
+    ValueStateDescriptor, ValueTable,
+    changes::{encode_changes, encode_many_changes, encode_run},
+    codec,
+    frozen::{Extent, ExtentKind, FrozenKeyedState, StateSize},
+    marks::Marks,
     prefetch::prefetch_both,
-    segment::{Entry, Marks, Segment},
+    segment::Segment,
     table::Removed,
 };
 use crate::{
     error::{Error, Result},
-    key_group::KeyGroup,
+    key_group::{KeyGroup, KeyGroupRange},
     probe::KeyGroupContent,
     stream::{Data, Key, hash_bytes},
 };
@@ -28,15 +31,39 @@ const SMALL_ENTRY: u64 = 64;
 
 /// How far ahead of its encoding the processor is asked for a segment, in segments: where few of the entries are encoded, the
 /// next segment would come too late.
-const DELTA_AHEAD: usize = 16;
-const FULL_AHEAD: usize = 1;
+const CHANGES_AHEAD: usize = 16;
+const ALL_AHEAD: usize = 1;
+
+/// What is encoded of a frozen table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum What {
+    Everything,
+    Changes,
+    /// Likewise, but changed entries are not picked one by one.
+    ManyChanges,
+}
+
+impl What {
+    fn is_delta(self) -> bool {
+        self != Self::Everything
+    }
+}
+
+/// Whether values of this type take few bytes, so that to leave some of them out is not worth the search for the others.
+const fn is_small_and_plain<V>() -> bool {
+    size_of::<V>() <= 16 && !std::mem::needs_drop::<V>()
+}
 
 /// A frozen table that is being encoded.
 pub(super) struct Sweep<K> {
-    is_delta: bool,
+    what: What,
     buffer: Vec<u8>,
     extents: Vec<Extent>,
     removed: Removed<K>,
+    /// How many runs of each key group a full snapshot has so far.
+    runs: Vec<u32>,
+    /// How many of the bytes are values of a full snapshot.
+    value_bytes: u64,
     /// The slot of the directory from which it goes on.
     pub next_slot: usize,
     /// Why a segment could not be encoded.
@@ -65,6 +92,13 @@ impl<K> Sweep<K> {
         }
     }
 
+    /// The run of this key group that is encoded next.
+    fn next_run(&mut self, group: KeyGroup, owned: KeyGroupRange) -> u32 {
+        let runs = &mut self.runs[(group.0 - owned.start) as usize];
+        *runs += 1;
+        *runs - 1
+    }
+
     /// The newest extent is as long as it will be: its checksum is made while its bytes are still in the processor's caches.
     fn seal_extent(&mut self) {
         if let Some(last) = self.extents.last_mut() {
@@ -83,17 +117,35 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     pub fn freeze(&mut self, delta: bool, buffer: Vec<u8>) {
         assert!(self.sweep.is_none(), "a table is frozen twice");
         let removed = std::mem::take(&mut self.removed);
-        let is_delta = delta && !removed.overflowed;
+        let what = match delta && !removed.overflowed {
+            false => What::Everything,
+            true if is_small_and_plain::<V>() && self.touched >= self.len / 2 => What::ManyChanges,
+            true => What::Changes,
+        };
         self.freezes = self.freezes.wrapping_add(1);
         self.touched = 0;
-        self.sweep =
-            Some(Box::new(Sweep { is_delta, buffer, extents: Vec::new(), removed, next_slot: 0, error: None }));
+        let runs = if what.is_delta() { Vec::new() } else { vec![0; self.owned.len() as usize] };
+        self.sweep = Some(Box::new(Sweep {
+            what,
+            buffer,
+            extents: Vec::new(),
+            removed,
+            runs,
+            value_bytes: 0,
+            next_slot: 0,
+            error: None,
+        }));
     }
 
-    /// How many entries and keys a delta would hold if the table were frozen now; `None` if that is not known any more.
+    /// How much there is, and how much of it a delta would hold if the table were frozen now.
     #[must_use]
-    pub fn changed(&self) -> Option<usize> {
-        (!self.removed.overflowed).then_some(self.touched + self.removed.count)
+    pub fn size(&self) -> StateSize {
+        let changed = self.touched + self.removed.count;
+        StateSize {
+            entries: self.len as u64,
+            changed: (!self.removed.overflowed).then_some(changed as u64),
+            keyed: changed.min(self.len - self.known + self.removed.count) as u64,
+        }
     }
 
     /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, in small entries, is used up: at
@@ -102,9 +154,9 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// # Errors
     /// `UserCode` if a key or a value refuses to be encoded.
     pub fn sweep(&mut self, budget: &mut u64) -> Result<bool> {
-        let Some(Sweep { is_delta, next_slot, .. }) = self.sweep.as_deref() else { return Ok(true) };
+        let Some(Sweep { what, next_slot, .. }) = self.sweep.as_deref() else { return Ok(true) };
         let (mut slot, mut asked) = (*next_slot, *next_slot);
-        for _ in 0..if *is_delta { DELTA_AHEAD } else { FULL_AHEAD } {
+        for _ in 0..if *what == What::Changes { CHANGES_AHEAD } else { ALL_AHEAD } {
             asked = self.ask_for(asked);
         }
         while slot < self.directory.slots().len() {
@@ -139,11 +191,12 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let mut sweep = *self.sweep.take().expect("only what is frozen can be collected");
         assert_eq!(sweep.next_slot, self.directory.slots().len(), "the sweep is not over");
         sweep.seal_extent();
-        let Sweep { is_delta, buffer, mut extents, .. } = sweep;
+        let Sweep { what, buffer, mut extents, value_bytes, .. } = sweep;
         // What was removed comes first: a key may have come back since.
         extents.sort_by_key(|e| (e.group, e.kind, e.position));
         let type_name = descriptor.type_name::<K>();
-        (buffer, FrozenKeyedState { name: descriptor.name().to_owned(), type_name, is_delta, extents })
+        let (name, is_delta) = (descriptor.name().to_owned(), what.is_delta());
+        (buffer, FrozenKeyedState { name, type_name, is_delta, extents, value_bytes })
     }
 
     /// Forgets what is frozen. The next snapshot must be written in full.
@@ -181,7 +234,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     fn ask_for_segment(&self, index: usize) {
         let segment = &self.segments[index];
         match &self.sweep {
-            Some(sweep) if sweep.is_delta => segment.marked_lines().for_each(prefetch_both),
+            Some(sweep) if sweep.what == What::Changes => segment.marked_lines().for_each(prefetch_both),
             _ => segment.lines().for_each(prefetch_both),
         }
     }
@@ -194,18 +247,34 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let segment = &self.segments[index];
         let ahead = ahead.map(|ahead| &self.segments[ahead]);
         let start = sweep.buffer.len();
-        let encoded = if sweep.is_delta {
-            encode(segment.marked(), ahead.map(Segment::marked_lines), &mut sweep.buffer)
-        } else {
-            encode(segment.entries.iter(), ahead.map(Segment::lines), &mut sweep.buffer)
+        let (kind, encoded) = match sweep.what {
+            What::Everything => {
+                let encoded = encode_run(segment, ahead.map(Segment::lines), &mut sweep.buffer);
+                let count = |value_bytes| {
+                    sweep.value_bytes += value_bytes;
+                    segment.entries.len() as u64
+                };
+                (ExtentKind::Entries, encoded.map(count))
+            }
+            What::Changes => {
+                (ExtentKind::Changes, encode_changes(segment, ahead.map(Segment::marked_lines), &mut sweep.buffer))
+            }
+            What::ManyChanges => {
+                (ExtentKind::Changes, encode_many_changes(segment, ahead.map(Segment::lines), &mut sweep.buffer))
+            }
         };
         let entries = encoded.unwrap_or_else(|e| {
             sweep.error = Some(e);
             0
         });
         let bytes = (sweep.buffer.len() - start) as u64;
-        sweep.close_extent(segment.group, ExtentKind::Entries, entries, start);
         let segment = &mut self.segments[index];
+        sweep.close_extent(segment.group, kind, entries, start);
+        if kind == ExtentKind::Entries && entries > 0 {
+            self.known -= segment.known.entries().count();
+            segment.know(sweep.next_run(segment.group, self.owned));
+            self.known += segment.known.entries().count();
+        }
         segment.whereabouts.note(&segment.entries);
         segment.swept = self.freezes;
         segment.marks = Marks::default();
@@ -216,7 +285,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     fn encode_removed(&mut self, group: usize) -> u64 {
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
         let keys = sweep.removed.groups.get_mut(group).map(std::mem::take).unwrap_or_default();
-        if !sweep.is_delta || planted!(RemovedNotInDelta) {
+        if !sweep.what.is_delta() || planted!(RemovedNotInDelta) {
             return 0;
         }
         let start = sweep.buffer.len();
@@ -255,24 +324,4 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         }
         Ok(groups)
     }
-}
-
-/// Appends the entries. Says how many they were. Asks the processor for what is at the addresses `ahead`, two with each entry: in
-/// so many lines it may lie, if it is small.
-fn encode<'a, K: Key, V: Data>(
-    entries: impl Iterator<Item = &'a Entry<K, V>>,
-    mut ahead: Option<impl Iterator<Item = [usize; 2]>>,
-    out: &mut Vec<u8>,
-) -> postcard::Result<u64> {
-    let mut encoded = 0;
-    for entry in entries {
-        if let Some(addresses) = ahead.as_mut().and_then(Iterator::next) {
-            prefetch_both(addresses);
-        }
-        codec::encode(&entry.key, out)?;
-        codec::encode(&entry.value, out)?;
-        encoded += 1;
-    }
-    ahead.into_iter().flatten().for_each(prefetch_both);
-    Ok(encoded)
 }

@@ -34,6 +34,8 @@ pub struct ValueTable<K, V> {
     pub(super) len: usize,
     /// How many marks were set since the last freeze.
     pub(super) touched: usize,
+    /// How many entries can be written without their keys.
+    pub(super) known: usize,
     pub(super) removed: Removed<K>,
     /// How often the table was frozen.
     pub(super) freezes: u32,
@@ -86,6 +88,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             segments: (owned.start..owned.end).map(|g| Segment::new(KeyGroup(g), 0, 0)).collect(),
             len: 0,
             touched: 0,
+            known: 0,
             removed: Removed::default(),
             freezes: 0,
             sweep: None,
@@ -217,11 +220,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let (index, bucket) = self.find(hash, key)?;
         self.before_write(index);
         let segment = &mut self.segments[index];
-        let found = segment.entries.get_bucket_entry(bucket).ok().expect("it was found there");
-        let (Entry { key, value }, _) = found.remove();
-        if segment.entries.is_empty() {
-            segment.entries = hashbrown::HashTable::new();
-        }
+        let (Entry { key, value }, was_known) = segment.remove(bucket);
+        self.known -= usize::from(was_known);
         let group = (segment.group.0 - self.owned.start) as usize;
         self.len -= 1;
         self.layout += 1;
@@ -242,6 +242,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         self.layout += 1;
         let (slots, most_slots) = (self.directory.slots().len() * 2, self.segments.len() * SLOTS_PER_SEGMENT);
         let segment = &mut self.segments[index];
+        // Whatever is done: entries move.
+        self.known -= segment.known.entries().count();
         let entries = segment.entries.len();
         // A segment that is nearly full once its vacated buckets are swept out would be full again at once.
         if entries < CAPACITY / 4 * 3 {

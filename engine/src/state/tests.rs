@@ -52,7 +52,7 @@ pub(super) fn full<K: Key, V: Data>(table: &mut ValueTable<K, V>) -> KeyedStateS
     read_back(table)
 }
 
-fn alone(state: KeyedStateSnapshot) -> SubtaskSnapshot {
+pub(super) fn alone(state: KeyedStateSnapshot) -> SubtaskSnapshot {
     let operator = OperatorSnapshot { uid: "o".into(), key_groups: Some(ALL), keyed: vec![state], lists: Vec::new() };
     SubtaskSnapshot { operators: vec![operator] }
 }
@@ -257,7 +257,7 @@ fn large_entries_count_for_many_in_a_sweep() {
 fn a_delta_holds_what_has_changed_and_no_more() {
     let mut counts = table((0..100_000_u64).map(|n| (n, n)));
     full(&mut counts);
-    assert_eq!(counts.changed(), Some(0));
+    assert_eq!(counts.size().changed, Some(0));
     for n in 0..100_u64 {
         *counts.get_mut(n.key_hash(), &n).unwrap() += 1;
         *counts.get_mut(n.key_hash(), &n).unwrap() += 1;
@@ -265,7 +265,7 @@ fn a_delta_holds_what_has_changed_and_no_more() {
     for n in 100..110_u64 {
         counts.remove(n.key_hash(), &n);
     }
-    assert_eq!(counts.changed(), Some(110));
+    assert_eq!(counts.size().changed, Some(110));
     freeze(&mut counts, true);
     sweep_all(&mut counts);
     let delta = read_back(&mut counts);
@@ -273,7 +273,7 @@ fn a_delta_holds_what_has_changed_and_no_more() {
         delta.groups.iter().flat_map(|g| &g.pieces).filter(|p| p.kind == kind).map(|p| p.entries).sum()
     };
     assert!(delta.is_delta);
-    assert_eq!((pieces(ExtentKind::Entries), pieces(ExtentKind::Removed)), (100, 10));
+    assert_eq!((pieces(ExtentKind::Changes), pieces(ExtentKind::Removed)), (100, 10));
     // Alone it is of no use.
     assert_eq!(alone(delta).check_complete().unwrap_err().kind, ErrorKind::Damaged);
 }
@@ -285,7 +285,7 @@ fn more_removals_than_can_be_remembered_are_written_in_full() {
     for n in 0..9000_u64 {
         counts.remove(n.key_hash(), &n);
     }
-    assert_eq!(counts.changed(), None);
+    assert_eq!(counts.size().changed, None);
     freeze(&mut counts, true);
     sweep_all(&mut counts);
     let rest = read_back(&mut counts);
@@ -293,7 +293,7 @@ fn more_removals_than_can_be_remembered_are_written_in_full() {
     let mut both = alone(whole);
     both.apply(alone(rest)).unwrap();
     assert_eq!(entries::<u64, u64>(&both.operators[0].keyed[0]), (9000..10_000).map(|n| (n, n)).collect());
-    assert_eq!(counts.changed(), Some(0));
+    assert_eq!(counts.size().changed, Some(0));
 }
 
 /// No segment grows with the state: what a write has to encode first, and what an insertion moves, is bounded.
@@ -358,13 +358,14 @@ fn what_is_not_a_snapshot_is_refused() {
     let none = KeyGroupRange { start: 0, end: 0 };
     insta::assert_snapshot!(refused(&|_| (), none), @"Damaged: state counts: key group 115: outside the range 0..0 of this subtask");
     insta::assert_snapshot!(refused(&|s| s.groups[0].group.0 ^= 1, ALL), @"Damaged: state counts: key group 114: a key of another group, or the hash of the key's type has changed");
-    insta::assert_snapshot!(refused(&|s| s.groups[0].pieces[0].entries = u64::MAX, ALL), @"Damaged: state counts: key group 115: 18446744073709551615 entries cannot be in 3 bytes");
-    insta::assert_snapshot!(refused(&|s| s.groups[0].pieces[0].entries = 2, ALL), @"Damaged: state counts: key group 115: an entry cannot be read: Hit the end of buffer, expected more data");
-    let double = |s: &mut KeyedStateSnapshot| s.groups[0].pieces[0].bytes = [1, 97, 1].repeat(2).into();
-    insta::assert_snapshot!(refused(&double, ALL), @"Damaged: state counts: key group 115: 3 bytes follow the last entry");
-    let twice = |s: &mut KeyedStateSnapshot| {
-        double(s);
-        s.groups[0].pieces[0].entries = 2;
+    insta::assert_snapshot!(refused(&|s| s.groups[0].pieces[0].entries = u64::MAX, ALL), @"Damaged: state counts: key group 115: 18446744073709551615 entries cannot be in 5 bytes");
+    let run = |entries: u32, bytes: &[u8]| {
+        let bytes = bytes.to_vec();
+        move |s: &mut KeyedStateSnapshot| s.groups[0] = KeyGroupEntries::new(s.groups[0].group, entries, &bytes)
     };
+    insta::assert_snapshot!(refused(&|s| s.groups[0].pieces[0].entries = 2, ALL), @"Damaged: state counts: key group 115: an entry cannot be read: Hit the end of buffer, expected more data");
+    insta::assert_snapshot!(refused(&run(2, &[1, 97, 1]), ALL), @"Damaged: state counts: key group 115: an entry cannot be read: Hit the end of buffer, expected more data");
+    insta::assert_snapshot!(refused(&run(1, &[1, 97, 1, 1, 97, 1]), ALL), @"Damaged: state counts: key group 115: 3 bytes follow the last entry");
+    let twice = run(2, &[1, 97, 1, 1, 97, 1]);
     insta::assert_snapshot!(refused(&twice, ALL), @"Damaged: state counts: key group 115: a key stands twice");
 }

@@ -1,10 +1,10 @@
 //! Keyed state as text for people, where its types are known without the program that wrote it.
 
-use std::{any::type_name, collections::BTreeMap};
+use std::any::type_name;
 
 use serde::de::DeserializeOwned;
 
-use super::{ExtentKind, KeyGroupEntries, KeyedStateSnapshot};
+use super::{ExtentKind, KeyGroupEntries, KeyedStateSnapshot, snapshot::PieceReader};
 use crate::{
     error::{Context, Result},
     stream::SmallString,
@@ -17,7 +17,7 @@ impl KeyedStateSnapshot {
     /// How many entries it has; at most, if changes are among what is stored and the types are not known here.
     #[must_use]
     pub fn count_entries(&self) -> u64 {
-        let is_simple = self.groups.iter().flat_map(|g| &g.pieces).all(|piece| !piece.is_delta);
+        let is_simple = self.groups.iter().flat_map(|g| &g.pieces).all(|piece| piece.kind == ExtentKind::Entries);
         match self.entries_as_text(usize::MAX).filter(|_| !is_simple) {
             Some(Ok(entries)) => entries.len() as u64,
             _ => self.groups.iter().map(KeyGroupEntries::stored_entries).sum(),
@@ -50,23 +50,12 @@ impl KeyedStateSnapshot {
 
 /// The entries of a group that are left when all its pieces are taken together.
 fn group_as_text(group: &KeyGroupEntries, key: Decoder, value: Decoder) -> Result<Vec<(String, String)>> {
-    let mut entries = BTreeMap::new();
-    for piece in &group.pieces {
-        let mut reader = piece.reader(group.group)?;
-        for _ in 0..piece.entries {
-            let before = reader.rest;
-            let unreadable = |e: postcard::Error| format!("an entry cannot be read: {e}");
-            let name = key(&mut reader.rest).map_err(|e| reader.damaged(&unreadable(e)))?;
-            let encoded = &before[..before.len() - reader.rest.len()];
-            if piece.kind == ExtentKind::Removed {
-                entries.remove(encoded);
-            } else {
-                let value = value(&mut reader.rest).map_err(|e| reader.damaged(&unreadable(e)))?;
-                entries.insert(encoded, (name, value));
-            }
+    let with = |decoder: Decoder| {
+        move |reader: &mut PieceReader<'_>| {
+            decoder(&mut reader.rest).map_err(|e| reader.damaged(&format!("an entry cannot be read: {e}")))
         }
-    }
-    Ok(entries.into_values().collect())
+    };
+    Ok(group.by_key(with(key), with(value))?.into_values().collect())
 }
 
 fn decoder(name: &str) -> Option<Decoder> {

@@ -6,7 +6,7 @@
 
 use hashbrown::HashTable;
 
-use super::segment::Marks;
+use super::marks::Marks;
 
 /// What the processor fetches at once, in bytes: the tags of as many buckets as a word has marks for.
 const LINE: usize = 64;

@@ -4,7 +4,7 @@
 //!   "TGSNAPSH" | format version, u32 | extents | index | zeros | where the index begins, u64 | its length, u64 | checksum, u64
 //! ```
 //!
-//! An extent holds entries of one key group, or keys that were removed from it. The index, in postcard's wire format, says
+//! An extent holds entries of one key group, keys that were removed from it, or what has changed in it. The index, in postcard's wire format, says
 //! which, and holds whatever is not keyed. Each extent has a checksum in the index, and the last one is that of header, index
 //! and the two numbers: so a part of the file can be read and checked without the rest. Numbers are little-endian, checksums
 //! XXH3. Extents may be compressed, each for itself. The zeros belong to the index, and make a large file as long as a multiple
@@ -30,7 +30,7 @@ use crate::{
 };
 
 const MAGIC: [u8; 8] = *b"TGSNAPSH";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_LEN: usize = MAGIC.len() + size_of::<u32>();
 
 /// What a file begins with.
@@ -192,7 +192,7 @@ impl SnapshotIndex {
         mut fetch: impl FnMut(u64, u64) -> Option<Bytes>,
     ) -> Result<SubtaskSnapshot> {
         let mut decompressor = Decompressor::new(self.compression);
-        let mut piece = |extent: &StoredExtent, is_delta: bool| {
+        let mut piece = |extent: &StoredExtent| {
             let group = extent.group.0;
             let stored = fetch(extent.position, extent.stored_len);
             let stored = stored.ok_or_else(|| location.damaged(&format!("key group {group} lies outside of it")))?;
@@ -200,12 +200,12 @@ impl SnapshotIndex {
                 return Err(location.damaged(&format!("the checksum of key group {group} does not match")));
             }
             let bytes = decompressor.decompress(stored, extent.len).map_err(|what| location.damaged(&what))?;
-            Ok((extent.group, Piece { kind: extent.kind, is_delta, entries: extent.entries, bytes }))
+            Ok((extent.group, Piece { kind: extent.kind, entries: extent.entries, bytes }))
         };
         let mut keyed = |state: &StoredKeyedState| {
             let mut by_group = BTreeMap::<KeyGroup, Vec<Piece>>::new();
             for extent in state.extents.iter().filter(|e| groups.is_none_or(|owned| owned.contains(e.group))) {
-                let (group, piece) = piece(extent, state.is_delta)?;
+                let (group, piece) = piece(extent)?;
                 by_group.entry(group).or_default().push(piece);
             }
             let groups = by_group.into_iter().map(|(group, pieces)| KeyGroupEntries { group, pieces }).collect();
@@ -233,12 +233,12 @@ mod tests {
     use crate::storage::encode_snapshot;
 
     fn sample() -> SubtaskSnapshot {
-        let group = KeyGroupEntries::new(KeyGroup(3), 1, vec![1, 97, 5]);
+        let group = KeyGroupEntries::new(KeyGroup(3), 1, &[1, 97, 5]);
         let sum = KeyedStateSnapshot {
             name: "sum".into(),
             type_name: "(String, u64)".into(),
             is_delta: false,
-            groups: vec![group, KeyGroupEntries::new(KeyGroup(5), 2, vec![9; 100])],
+            groups: vec![group, KeyGroupEntries::new(KeyGroup(5), 2, &[9; 100])],
         };
         let splits = ListStateSnapshot { name: "splits".into(), items: vec![vec![7, 8]] };
         let key_groups = Some(KeyGroupRange { start: 0, end: 64 });
@@ -263,7 +263,7 @@ mod tests {
         // Another version may have another checksum, too.
         bytes[8] = 1;
         let error = decode(bytes).unwrap_err();
-        insta::assert_snapshot!(error, @"snapshot file f has format version 1, this build reads version 2: restore it with the build that wrote it");
+        insta::assert_snapshot!(error, @"snapshot file f has format version 1, this build reads version 3: restore it with the build that wrote it");
     }
 
     #[test]

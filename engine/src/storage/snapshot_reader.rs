@@ -209,7 +209,7 @@ mod tests {
 
     /// A snapshot whose key groups have so many bytes each.
     fn snapshot(len: usize) -> SubtaskSnapshot {
-        let group = |g: u32| KeyGroupEntries::new(KeyGroup(g), 1, vec![g as u8; len + g as usize]);
+        let group = |g: u32| KeyGroupEntries::new(KeyGroup(g), 1, &vec![g as u8; len + g as usize]);
         let state = |name: &str| {
             let groups = (0..GROUPS).map(group).collect();
             KeyedStateSnapshot { name: name.into(), type_name: "t".into(), is_delta: false, groups }
@@ -281,7 +281,7 @@ mod tests {
             let old = encode_snapshot(&snapshot(len)).unwrap();
             let filled_with = |filler| {
                 let mut other = snapshot(len);
-                other.operators[0].keyed[0].groups[0].pieces[0].bytes = vec![filler; len].into();
+                other.operators[0].keyed[0].groups[0] = KeyGroupEntries::new(KeyGroup(0), 1, &vec![filler; len]);
                 encode_snapshot(&other).unwrap()
             };
             // Not all checksums are equally long.

@@ -78,7 +78,7 @@ pub fn seal_snapshot(
         StoredExtent { group, kind, entries, len, position: position - start as u64, stored_len, checksum }
     };
     let mut store_state = |state: FrozenKeyedState| {
-        let FrozenKeyedState { name, type_name, is_delta, extents } = state;
+        let FrozenKeyedState { name, type_name, is_delta, extents, .. } = state;
         StoredKeyedState { name, type_name, is_delta, extents: extents.into_iter().map(&mut store).collect() }
     };
     let store_operator = |operator: FrozenOperator| {
@@ -124,6 +124,7 @@ pub fn encode_snapshot(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
         type_name: s.type_name.clone(),
         is_delta: s.is_delta,
         extents: extents(s),
+        value_bytes: 0,
     };
     let operator = |o: &OperatorSnapshot| FrozenOperator {
         uid: o.uid.clone(),
@@ -150,7 +151,8 @@ mod tests {
         buffer.extend_from_slice(&bytes);
         let (group, kind, checksum) = (KeyGroup(1), ExtentKind::Entries, hash_bytes(&bytes).0);
         let extents = vec![Extent { group, kind, entries: 100, position, len: len as u64, checksum }];
-        let keyed = FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents };
+        let keyed =
+            FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents, value_bytes: 0 };
         let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
         FrozenSnapshot { buffer, operators: vec![operator] }
     }

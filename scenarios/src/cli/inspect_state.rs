@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn state_of_unknown_types_is_shown_in_hex() {
-        let entries = |group, byte| KeyGroupEntries::new(KeyGroup(group), 1, vec![byte; 3]);
+        let entries = |group, byte| KeyGroupEntries::new(KeyGroup(group), 1, &[byte; 3]);
         let state = |groups| KeyedStateSnapshot {
             name: "s".into(),
             type_name: "my::Key -> u64".into(),
@@ -196,6 +196,6 @@ mod tests {
         };
         let (first, second) = (operator(Vec::new()), operator(vec![entries(70, 0xab), entries(71, 1)]));
         let report = describe_keyed("s", &[(0, &first), (1, &second)], 5);
-        assert_eq!((report.hex.as_deref(), report.entries_per_subtask), (Some("ababab"), vec![0, 2]));
+        assert_eq!((report.hex.as_deref(), report.entries_per_subtask), (Some("0001ababab"), vec![0, 2]));
     }
 }

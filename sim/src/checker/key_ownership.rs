@@ -191,7 +191,7 @@ mod tests {
     fn counter((start, end): (u32, u32), words: &[(u32, u32)]) -> OperatorSnapshot {
         let entries = |(of, group): &(u32, u32)| {
             let word = word_of(*of);
-            KeyGroupEntries::new(KeyGroup(*group), 1, bytes_of(&word))
+            KeyGroupEntries::new(KeyGroup(*group), 1, &bytes_of(&word))
         };
         let groups = words.iter().map(entries).collect();
         let state = KeyedStateSnapshot { name: "sum".into(), type_name: String::new(), is_delta: false, groups };

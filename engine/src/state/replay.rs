@@ -1,0 +1,75 @@
+//! What the pieces of a key group come to when they are taken together.
+
+use super::{
+    ExtentKind, KeyGroupEntries,
+    changes::{Run, decode_known},
+    snapshot::PieceReader,
+};
+use crate::error::Result;
+
+/// A key group, replayed as far as that can be done without looking for keys.
+///
+/// An entry that is removed or moved is unknown until the next full snapshot. So of each entry what was changed by its place comes
+/// before all that was changed by its key.
+pub(super) struct Replayed<'a, E> {
+    /// The entries of the full snapshot, with the values that they got by their places.
+    pub entries: Vec<E>,
+    /// What is to be done after that, in this order.
+    pub by_key: Vec<ByKey<'a, E>>,
+}
+
+/// Something that is done to an entry, or some, by the key.
+pub(super) enum ByKey<'a, E> {
+    /// It is new, or replaces the one of its key.
+    Put(E),
+    /// So many keys follow. They are removed.
+    Remove(u64, PieceReader<'a>),
+}
+
+impl KeyGroupEntries {
+    /// Replays it. `take` takes an entry, in whatever form, and `change` a value, which replaces that of an entry.
+    ///
+    /// # Errors
+    /// `Damaged` if the pieces are not what a sweep writes.
+    pub(super) fn replay<'a, E>(
+        &'a self,
+        mut take: impl FnMut(&mut PieceReader<'a>) -> Result<E>,
+        mut change: impl FnMut(&mut PieceReader<'a>, &mut E) -> Result<()>,
+    ) -> Result<Replayed<'a, E>> {
+        let (mut runs, mut entries, mut by_key) = (Vec::<Run>::new(), Vec::new(), Vec::new());
+        for piece in &self.pieces {
+            let mut reader = piece.reader(self.group)?;
+            match piece.kind {
+                ExtentKind::Removed => {
+                    by_key.push(ByKey::Remove(piece.entries, reader));
+                    continue;
+                }
+                ExtentKind::Entries => {
+                    entries.reserve(piece.entries as usize);
+                    let mut left = piece.entries;
+                    while left > 0 {
+                        let run = Run::decode(entries.len(), &mut reader)?;
+                        left = reader.less(left, run.len as u64)?;
+                        for _ in 0..run.len {
+                            entries.push(take(&mut reader)?);
+                        }
+                        runs.push(run);
+                    }
+                }
+                ExtentKind::Changes => {
+                    let mut left = piece.entries;
+                    while left > 0 {
+                        let (known, keyed) =
+                            decode_known(&runs, &mut reader, |place, reader| change(reader, &mut entries[place]))?;
+                        left = reader.less(left, known + keyed)?;
+                        for _ in 0..keyed {
+                            by_key.push(ByKey::Put(take(&mut reader)?));
+                        }
+                    }
+                }
+            }
+            reader.end()?;
+        }
+        Ok(Replayed { entries, by_key })
+    }
+}
