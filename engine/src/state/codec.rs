@@ -51,7 +51,7 @@ pub(crate) fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<()> {
 ///
 /// # Errors
 /// Whatever keeps the bytes from being one; how much of them was taken is then not known.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode<T: Data>(bytes: &mut &[u8]) -> Result<T> {
     let mut decoded: Option<T> = None;
     let any: &mut dyn Any = &mut decoded;

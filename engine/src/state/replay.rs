@@ -7,17 +7,6 @@ use super::{
 };
 use crate::error::Result;
 
-/// A key group, replayed as far as that can be done without looking for keys.
-///
-/// An entry that is removed or moved is unknown until the next full snapshot. So of each entry what was changed by its place comes
-/// before all that was changed by its key.
-pub(super) struct Replayed<'a, E> {
-    /// The entries of the full snapshot, with the values that they got by their places.
-    pub entries: Vec<E>,
-    /// What is to be done after that, in this order.
-    pub by_key: Vec<ByKey<'a, E>>,
-}
-
 /// Something that is done to an entry, or some, by the key.
 pub(super) enum ByKey<'a, E> {
     /// It is new, or replaces the one of its key.
@@ -27,16 +16,22 @@ pub(super) enum ByKey<'a, E> {
 }
 
 impl KeyGroupEntries {
-    /// Replays it. `take` takes an entry, in whatever form, and `change` a value, which replaces that of an entry.
+    /// Replays it as far as that can be done without looking for keys. Adds the entries of the full snapshot to `entries`, with the
+    /// values that they got by their places, and gives what is to be done after that, in this order. `take` takes an entry, in whatever
+    /// form, and `change` a value, which replaces that of an entry.
+    ///
+    /// An entry that is removed or moved is unknown until the next full snapshot. So of each entry what was changed by its place
+    /// comes before all that was changed by its key.
     ///
     /// # Errors
     /// `Damaged` if the pieces are not what a sweep writes.
     pub(super) fn replay<'a, E>(
         &'a self,
+        entries: &mut Vec<E>,
         mut take: impl FnMut(&mut PieceReader<'a>) -> Result<E>,
         mut change: impl FnMut(&mut PieceReader<'a>, &mut E) -> Result<()>,
-    ) -> Result<Replayed<'a, E>> {
-        let (mut runs, mut entries, mut by_key) = (Vec::<Run>::new(), Vec::new(), Vec::new());
+    ) -> Result<Vec<ByKey<'a, E>>> {
+        let (mut runs, mut by_key) = (Vec::<Run>::new(), Vec::new());
         for piece in &self.pieces {
             let mut reader = piece.reader(self.group)?;
             match piece.kind {
@@ -70,6 +65,6 @@ impl KeyGroupEntries {
             }
             reader.end()?;
         }
-        Ok(Replayed { entries, by_key })
+        Ok(by_key)
     }
 }

@@ -4,13 +4,12 @@
 //! whoever has time, and one table of all of these.
 
 use super::{
-    ExtentKind, KeyGroupEntries, KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor, ValueTable,
-    replay::{ByKey, Replayed},
+    ExtentKind, KeyGroupEntries, KeyedStateSnapshot, RestoredOperator, ValueStateDescriptor, ValueTable, replay::ByKey,
     snapshot::PieceReader,
 };
 use crate::{
     error::{Context, Error, Result},
-    key_group::{KeyGroup, KeyGroupRange},
+    key_group::{KeyGroup, KeyGroupRange, KeyHash},
     stream::{Data, Key},
 };
 
@@ -28,8 +27,9 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         check_types::<K, V>(descriptor, snapshot)?;
         let mut table = Self::new(max_parallelism, owned);
         table.presize(expected_entries(snapshot));
+        let mut entries = Vec::new();
         for group in &snapshot.groups {
-            table.restore_group(group).at(|| format!("state {}", descriptor.name()))?;
+            table.restore_group(group, &mut entries).at(|| format!("state {}", descriptor.name()))?;
         }
         Ok(table)
     }
@@ -62,7 +62,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         table
     }
 
-    fn restore_group(&mut self, group: &KeyGroupEntries) -> Result<()> {
+    /// The vector is memory that goes from group to group: it begins and ends empty.
+    fn restore_group(&mut self, group: &KeyGroupEntries, entries: &mut Vec<(K, V)>) -> Result<()> {
         let (KeyGroupRange { start, end }, id) = (self.owned, group.group);
         let damaged = |what: &str| Error::damaged(format!("key group {}: {what}", id.0));
         if !self.owned.contains(id) {
@@ -73,38 +74,41 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             *value = reader.take()?;
             Ok(())
         };
-        let Replayed { entries, by_key } = group.replay(entry, change)?;
+        let by_key = group.replay(entries, entry, change)?;
         let max_parallelism = self.max_parallelism;
         let hash = |key: &K| match key.key_hash() {
             hash if KeyGroup::of(hash, max_parallelism) == id => Ok(hash),
             _ => Err(damaged("a key of another group, or the hash of the key's type has changed")),
         };
-        for (key, value) in entries {
+        for (key, value) in entries.drain(..) {
             let hash = hash(&key)?;
             if self.get(hash, &key).is_some() {
                 return Err(damaged("a key stands twice"));
             }
-            self.insert_new(hash, key, value);
+            self.insert_many_new(hash, key, value);
         }
-        for change in by_key {
-            match change {
-                ByKey::Put((key, value)) => {
-                    let hash = hash(&key)?;
-                    match self.get_mut(hash, &key) {
-                        Some(old) => *old = value,
-                        None => self.insert_new(hash, key, value),
-                    }
+        by_key.into_iter().try_for_each(|change| self.restore_by_key(change, hash))
+    }
+
+    #[inline(never)]
+    fn restore_by_key(&mut self, change: ByKey<'_, (K, V)>, hash: impl Fn(&K) -> Result<KeyHash>) -> Result<()> {
+        match change {
+            ByKey::Put((key, value)) => {
+                let hash = hash(&key)?;
+                match self.get_mut(hash, &key) {
+                    Some(old) => *old = value,
+                    None => self.insert_new(hash, key, value),
                 }
-                ByKey::Remove(keys, mut reader) => {
-                    for _ in 0..keys {
-                        let key: K = reader.take()?;
-                        self.remove(hash(&key)?, &key);
-                    }
-                    reader.end()?;
+                Ok(())
+            }
+            ByKey::Remove(keys, mut reader) => {
+                for _ in 0..keys {
+                    let key: K = reader.take()?;
+                    self.remove(hash(&key)?, &key);
                 }
+                reader.end()
             }
         }
-        Ok(())
     }
 }
 

@@ -98,7 +98,7 @@ impl<K: Key, V: Data> Segment<K, V> {
     }
 
     /// Puts an entry into a segment that is not full. Says whether its bucket is marked for the first time since the freeze.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&mut self, hash: KeyHash, entry: Entry<K, V>, is_marked: bool) -> bool {
         let rehash = |_: &Entry<K, V>| unreachable!("an entry was put into a segment that is full");
         let bucket = self.entries.insert_unique(slot_hash(hash), entry, rehash).bucket_index();

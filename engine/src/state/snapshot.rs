@@ -100,7 +100,9 @@ impl KeyGroupEntries {
             let key = key(reader)?;
             Ok((&before[..before.len() - reader.rest.len()], key))
         };
-        let replayed = self.replay(
+        let mut entries = Vec::new();
+        let by_key = self.replay(
+            &mut entries,
             |reader| {
                 let (encoded, key) = key(reader)?;
                 Ok((encoded, (key, value(reader)?)))
@@ -110,12 +112,12 @@ impl KeyGroupEntries {
                 Ok(())
             },
         )?;
-        let count = replayed.entries.len();
-        let mut entries: BTreeMap<_, _> = replayed.entries.into_iter().collect();
+        let count = entries.len();
+        let mut entries: BTreeMap<_, _> = entries.into_iter().collect();
         if entries.len() < count {
             return Err(Error::damaged(format!("key group {}: a key stands twice", self.group.0)));
         }
-        for change in replayed.by_key {
+        for change in by_key {
             match change {
                 ByKey::Put((key, entry)) => drop(entries.insert(key, entry)),
                 ByKey::Remove(keys, mut reader) => {
@@ -149,7 +151,7 @@ pub(super) struct PieceReader<'a> {
 }
 
 impl<'a> PieceReader<'a> {
-    #[inline]
+    #[inline(always)]
     pub fn take<T: Data>(&mut self) -> Result<T> {
         codec::decode(&mut self.rest).map_err(|e| self.damaged(&format!("an entry cannot be read: {e}")))
     }
