@@ -190,17 +190,35 @@ fn restore<K: BenchKey>(c: &mut Criterion, keys: u64) {
     table.freeze(false, snapshot_buffer(Vec::new()));
     assert!(table.sweep(&mut u64::MAX.clone()).expect("plain data"));
     let file = seal(&mut table);
-    let state = |file: &Bytes| -> KeyedStateSnapshot {
-        let (_, SubtaskSnapshot { mut operators }) = decode_snapshot(file, "f".as_ref()).expect("it was just written");
+    let decode = |file: &Bytes| decode_snapshot(file, "f".as_ref()).expect("it was just written").1;
+    let keyed = |SubtaskSnapshot { mut operators }: SubtaskSnapshot| -> KeyedStateSnapshot {
         let OperatorSnapshot { mut keyed, .. } = operators.remove(0);
         keyed.remove(0)
     };
+    let state = |file: &Bytes| keyed(decode(file));
     group.bench_function(BenchmarkId::new("check and cut the file", keys), |b| b.iter(|| black_box(state(&file))));
     let snapshot = state(&file);
     group.bench_function(BenchmarkId::new("fill the table", keys), |b| {
         b.iter_batched(
             || (),
             |()| ValueTable::<K, u64>::restore(&descriptor(), &snapshot, MAX, ALL).expect("it was just written"),
+            BatchSize::PerIteration,
+        );
+    });
+    let mut chain = decode(&file);
+    for _ in 0..4 {
+        for key in (0..keys).map(K::of) {
+            *table.get_mut(key.key_hash(), &key).expect("it is there") += 100;
+        }
+        table.freeze(true, snapshot_buffer(Vec::new()));
+        assert!(table.sweep(&mut u64::MAX.clone()).expect("plain data"));
+        chain.apply(decode(&seal(&mut table))).expect("it builds on that");
+    }
+    let chain = keyed(chain);
+    group.bench_function(BenchmarkId::new("fill the table, and change each value four times", keys), |b| {
+        b.iter_batched(
+            || (),
+            |()| ValueTable::<K, u64>::restore(&descriptor(), &chain, MAX, ALL).expect("it was just written"),
             BatchSize::PerIteration,
         );
     });

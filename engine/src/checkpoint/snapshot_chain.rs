@@ -4,7 +4,7 @@ use super::SnapshotPolicy;
 use crate::{id::CheckpointId, state::StateSize};
 
 /// A restore goes through at most so many changes for each entry.
-const MOST_CHANGES: u64 = 6;
+const MOST_CHANGES: u64 = 3;
 
 /// A snapshot consists of at most so many files: each is read at a restore.
 const MOST_FILES: u32 = 24;
