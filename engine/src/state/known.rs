@@ -36,7 +36,7 @@ impl Known {
 
     /// The entry in this bucket leaves it. Says whether it was known.
     pub fn forget(&mut self, bucket: usize) -> bool {
-        let was_known = !planted!(PlaceOutlivesKey) && self.entries.clear(bucket);
+        let was_known = !planted!(PlaceOutlivesKey) && self.entries.clear(bucket); // Paimon 8987
         self.is_complete &= !was_known;
         was_known
     }

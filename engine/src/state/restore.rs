@@ -85,7 +85,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             if self.get(hash, &key).is_some() {
                 return Err(damaged("a key stands twice"));
             }
-            self.insert_many_new(hash, key, value);
+            self.insert_new_inlined(hash, key, value);
         }
         by_key.into_iter().try_for_each(|change| self.restore_by_key(change, hash))
     }

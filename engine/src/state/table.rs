@@ -204,12 +204,12 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// Gives a value to a key that has none.
     #[inline]
     pub fn insert_new(&mut self, hash: KeyHash, key: K, value: V) {
-        self.insert_many_new(hash, key, value);
+        self.insert_new_inlined(hash, key, value);
     }
 
-    /// Likewise, for who does this for all entries of a table: always inlined, which takes a third off.
+    /// Likewise, for the loop of a restore, which is a quarter faster if this is no call.
     #[inline(always)]
-    pub(super) fn insert_many_new(&mut self, hash: KeyHash, key: K, value: V) {
+    pub(super) fn insert_new_inlined(&mut self, hash: KeyHash, key: K, value: V) {
         debug_assert!(self.get(hash, &key).is_none(), "a key would stand twice in a table");
         let mut segment = self.directory.segment(hash);
         self.before_write(segment);
