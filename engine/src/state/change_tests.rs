@@ -9,7 +9,7 @@ use super::{
     *,
 };
 use crate::{
-    key_group::{DEFAULT_MAX_PARALLELISM, KeyGroup},
+    key_group::{DEFAULT_MAX_PARALLELISM, KeyGroup, KeyGroupRange},
     stream::Key,
 };
 
@@ -79,6 +79,32 @@ fn keys_are_written_where_they_must_be() {
     assert!(bytes(&by_key) > 3 * KEYS as usize);
     let all = together([whole, by_number, by_key]);
     assert_eq!(entries::<u64, u8>(&all), (0..2 * KEYS).map(|key| (key, 3)).collect());
+}
+
+/// A key that is removed leaves its place: to another key, or vacant, and the run is not what it was.
+#[test]
+fn a_place_is_not_handed_on() {
+    let owned = KeyGroupRange { start: 3, end: 4 };
+    let mut keys = (0_u64..).filter(|n| owned.contains(KeyGroup::of(n.key_hash(), DEFAULT_MAX_PARALLELISM)));
+    let (first, second): (Vec<_>, Vec<_>) = (keys.by_ref().take(300).collect(), keys.take(100).collect());
+    for (removed, come, changed) in [(100, 100, 0), (1, 0, 300), (100, 50, 300), (7, 3, 20)] {
+        let mut table = ValueTable::new(DEFAULT_MAX_PARALLELISM, owned);
+        first.iter().for_each(|key| table.insert_new(key.key_hash(), *key, String::from("old")));
+        let whole = full(&mut table);
+        first[..removed].iter().for_each(|key| assert!(table.remove(key.key_hash(), key).is_some()));
+        second[..come].iter().for_each(|key| table.insert_new(key.key_hash(), *key, String::from("new")));
+        for key in first[removed..].iter().take(changed) {
+            "changed".clone_into(table.get_mut(key.key_hash(), key).unwrap());
+        }
+        let mut model: BTreeMap<u64, &str> = first[removed..].iter().map(|key| (*key, "old")).collect();
+        first[removed..].iter().take(changed).for_each(|key| drop(model.insert(*key, "changed")));
+        second[..come].iter().for_each(|key| drop(model.insert(*key, "new")));
+        let found = entries::<u64, String>(&together([whole, delta(&mut table)]));
+        assert!(
+            found.iter().map(|(key, text)| (*key, &**text)).eq(model),
+            "{removed} removed, {come} come, {changed} changed"
+        );
+    }
 }
 
 /// Values that take no bytes, and those that need memory of their own.
