@@ -97,8 +97,8 @@ fn a_place_is_not_handed_on() {
             "changed".clone_into(table.get_mut(key.key_hash(), key).unwrap());
         }
         let mut model: BTreeMap<u64, &str> = first[removed..].iter().map(|key| (*key, "old")).collect();
-        first[removed..].iter().take(changed).for_each(|key| drop(model.insert(*key, "changed")));
-        second[..come].iter().for_each(|key| drop(model.insert(*key, "new")));
+        model.extend(first[removed..].iter().take(changed).map(|key| (*key, "changed")));
+        model.extend(second[..come].iter().map(|key| (*key, "new")));
         let found = entries::<u64, String>(&together([whole, delta(&mut table)]));
         assert!(
             found.iter().map(|(key, text)| (*key, &**text)).eq(model),
