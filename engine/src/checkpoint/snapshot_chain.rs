@@ -58,8 +58,8 @@ impl SnapshotChain {
             (bytes(keyed, self.full_bytes), bytes(changed.saturating_sub(keyed), self.value_bytes));
         // Changes lie scattered, and are not encoded as fast as everything is.
         let cost = 2 * keyed_bytes + value_bytes * 5 / 4;
-        // A restore reads at most three times of what there is. A value that has a number costs a small part of what it costs to find
-        // a key, but costs something.
+        // A restore reads at most three times of what there is. A value alone costs it a small part of what it costs to find a key, but
+        // costs something.
         let read = u128::from(self.delta_bytes) + keyed_bytes + value_bytes;
         cost < u128::from(self.full_bytes)
             && read <= 2 * u128::from(self.full_bytes)
@@ -78,7 +78,7 @@ impl SnapshotChain {
         self.newest = Some(checkpoint);
     }
 
-    /// The snapshot that was frozen last is encoded, in so many bytes, of which so many are values, if they are known.
+    /// The snapshot that was frozen last is encoded, in so many bytes. If it holds everything, so many of these are values.
     pub fn encoded(&mut self, size: StateSize, bytes: u64, value_bytes: u64, builds_on: Option<CheckpointId>) {
         if builds_on.is_none() {
             let (newest, entries) = (self.newest, size.entries);

@@ -37,7 +37,7 @@ proptest! {
 
     /// Few or many, one after the other or scattered: however it is said which entries have changed, it is understood.
     #[test]
-    fn any_set_of_changes_is_told(keys in 1_u64..30_000, rounds in proptest::collection::vec((0..30_000_u64, 1_usize..700), 1..5)) {
+    fn any_set_of_changes_is_told(keys in 1_u64..30_000, rounds in proptest::collection::vec((0..30_000_u64, prop_oneof![1_usize..3, 1_usize..700]), 1..5)) {
         let mut table = table((0..keys).map(|key| (key, 0_u32)));
         let mut model: BTreeMap<u64, u32> = (0..keys).map(|key| (key, 0)).collect();
         let mut snapshots = vec![full(&mut table)];
@@ -46,14 +46,19 @@ proptest! {
                 *table.get_mut(key.key_hash(), &key).unwrap() = round as u32;
                 model.insert(key, round as u32);
             }
-            prop_assert_eq!(table.size().keyed, 0);
-            snapshots.push(delta(&mut table));
+            let StateSize { changed, keyed, .. } = table.size();
+            prop_assert_eq!(keyed, 0);
+            let delta = delta(&mut table);
+            // Who decides what is written, and how much a restore may go through, is told no less than there will be.
+            let held: u64 = delta.groups.iter().flat_map(|g| &g.pieces).map(|p| p.entries).sum();
+            prop_assert!(Some(held) <= changed, "{} of {:?}", held, changed);
+            snapshots.push(delta);
         }
         prop_assert_eq!(entries::<u64, u32>(&together(snapshots)), model);
     }
 }
 
-/// What is known to a full snapshot is changed by number; what has come since, or has moved, by key; and removals end a number.
+/// What a full snapshot knows is changed by its place; what has come since, or has moved, by its key.
 #[test]
 fn keys_are_written_where_they_must_be() {
     const KEYS: u64 = 10_000;
@@ -65,9 +70,9 @@ fn keys_are_written_where_they_must_be() {
     };
     change_all(&mut table, 2);
     assert_eq!(table.size(), StateSize { entries: KEYS, changed: Some(KEYS), keyed: 0 });
-    let by_number = delta(&mut table);
+    let by_place = delta(&mut table);
     let segments = table.segments.len();
-    assert!(bytes(&by_number) < KEYS as usize + 8 * segments, "{} bytes for as many values", bytes(&by_number));
+    assert!(bytes(&by_place) < KEYS as usize + 8 * segments, "{} bytes for as many values", bytes(&by_place));
     // Twice as many keys: segments grow, and what was in them moves.
     for key in KEYS..2 * KEYS {
         table.insert_new(key.key_hash(), key, 3);
@@ -77,7 +82,7 @@ fn keys_are_written_where_they_must_be() {
     assert!((KEYS + 1..=2 * KEYS).contains(&keyed), "{keyed}");
     let by_key = delta(&mut table);
     assert!(bytes(&by_key) > 3 * KEYS as usize);
-    let all = together([whole, by_number, by_key]);
+    let all = together([whole, by_place, by_key]);
     assert_eq!(entries::<u64, u8>(&all), (0..2 * KEYS).map(|key| (key, 3)).collect());
 }
 
@@ -109,7 +114,7 @@ fn a_place_is_not_handed_on() {
 
 /// Values that take no bytes, and those that need memory of their own.
 #[test]
-fn values_of_any_size_are_changed_by_number() {
+fn values_of_any_size_are_changed_by_place() {
     let mut units = table((0..5000_u64).map(|key| (key, ())));
     let whole = full(&mut units);
     (0..5000_u64).for_each(|key| assert!(units.get_mut(key.key_hash(), &key).is_some()));

@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ExtentKind, changes::run_of_unknown_buckets, codec, replay::ByKey};
+use super::{
+    ExtentKind,
+    changes::{Run, run_of_unknown_buckets},
+    codec,
+    replay::ByKey,
+};
 use crate::{
     error::{Error, Result},
     id::CheckpointId,
@@ -133,6 +138,16 @@ impl KeyGroupEntries {
 }
 
 impl Piece {
+    /// The bytes of its entries from the first one on, if it holds all entries; else those of the whole.
+    #[must_use]
+    pub fn first_entries(&self) -> &[u8] {
+        let mut reader = PieceReader { group: KeyGroup(0), rest: &self.bytes };
+        match self.kind {
+            ExtentKind::Entries if Run::decode(0, &mut reader).is_ok() => reader.rest,
+            _ => &self.bytes,
+        }
+    }
+
     /// Reads its keys and values from the beginning on.
     pub(super) fn reader(&self, group: KeyGroup) -> Result<PieceReader<'_>> {
         // An entry takes a byte at least, but for the one that takes none, and a key as well.

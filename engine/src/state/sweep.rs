@@ -6,7 +6,7 @@
 
 use super::{
     ValueStateDescriptor, ValueTable,
-    changes::{encode_changes, encode_many_changes, encode_run},
+    changes::{encode_changes, encode_run},
     codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState, StateSize},
     marks::Marks,
@@ -39,7 +39,7 @@ const ALL_AHEAD: usize = 1;
 enum What {
     Everything,
     Changes,
-    /// Likewise, but changed entries are not picked one by one.
+    /// Likewise, and the values of all other known entries.
     ManyChanges,
 }
 
@@ -47,11 +47,6 @@ impl What {
     fn is_delta(self) -> bool {
         self != Self::Everything
     }
-}
-
-/// Whether values of this type take few bytes, so that to leave some of them out is not worth the search for the others.
-const fn is_small_and_plain<V>() -> bool {
-    size_of::<V>() <= 16 && !std::mem::needs_drop::<V>()
 }
 
 /// A frozen table that is being encoded.
@@ -119,7 +114,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let removed = std::mem::take(&mut self.removed);
         let what = match delta && !removed.overflowed {
             false => What::Everything,
-            true if is_small_and_plain::<V>() && self.touched >= self.len / 2 => What::ManyChanges,
+            true if self.has_many_changes() => What::ManyChanges,
             true => What::Changes,
         };
         self.freezes = self.freezes.wrapping_add(1);
@@ -141,11 +136,19 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[must_use]
     pub fn size(&self) -> StateSize {
         let changed = self.touched + self.removed.count;
+        let keyed = changed.min(self.len - self.known + self.removed.count);
+        let held = if self.has_many_changes() { self.known + keyed } else { changed };
         StateSize {
             entries: self.len as u64,
-            changed: (!self.removed.overflowed).then_some(changed as u64),
-            keyed: changed.min(self.len - self.known + self.removed.count) as u64,
+            changed: (!self.removed.overflowed).then_some(held as u64),
+            keyed: keyed as u64,
         }
+    }
+
+    /// Whether a delta would hold the values of all known entries: they take few bytes, and most of them have changed, so that to tell
+    /// which would take longer than to write the others, too.
+    fn has_many_changes(&self) -> bool {
+        size_of::<V>() <= 16 && !std::mem::needs_drop::<V>() && self.touched >= self.len / 2
     }
 
     /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, in small entries, is used up: at
@@ -257,10 +260,12 @@ impl<K: Key, V: Data> ValueTable<K, V> {
                 (ExtentKind::Entries, encoded.map(count))
             }
             What::Changes => {
-                (ExtentKind::Changes, encode_changes(segment, ahead.map(Segment::marked_lines), &mut sweep.buffer))
+                let ahead = ahead.map(Segment::marked_lines);
+                (ExtentKind::Changes, encode_changes(segment, false, ahead, &mut sweep.buffer))
             }
             What::ManyChanges => {
-                (ExtentKind::Changes, encode_many_changes(segment, ahead.map(Segment::lines), &mut sweep.buffer))
+                let ahead = ahead.map(Segment::lines);
+                (ExtentKind::Changes, encode_changes(segment, true, ahead, &mut sweep.buffer))
             }
         };
         let entries = encoded.unwrap_or_else(|e| {

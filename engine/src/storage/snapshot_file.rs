@@ -4,8 +4,8 @@
 //!   "TGSNAPSH" | format version, u32 | extents | index | zeros | where the index begins, u64 | its length, u64 | checksum, u64
 //! ```
 //!
-//! An extent holds entries of one key group, keys that were removed from it, or what has changed in it. The index, in postcard's wire format, says
-//! which, and holds whatever is not keyed. Each extent has a checksum in the index, and the last one is that of header, index
+//! An extent holds entries of one key group, keys that were removed from it, or what has changed in it. The index, in postcard's wire
+//! format, says which, and holds whatever is not keyed. Each extent has a checksum in the index, and the last one is that of header, index
 //! and the two numbers: so a part of the file can be read and checked without the rest. Numbers are little-endian, checksums
 //! XXH3. Extents may be compressed, each for itself. The zeros belong to the index, and make a large file as long as a multiple
 //! of a disk's blocks.

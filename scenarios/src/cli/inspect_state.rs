@@ -132,7 +132,7 @@ fn describe_keyed(name: &str, parts: &[(usize, &OperatorSnapshot)], limit: usize
             // What the checksum vouches for and yet is not what its type says can only be shown as it is.
             Some(Err(_)) | None => {
                 let mut pieces = states.iter().flat_map(|s| &s.groups).flat_map(|g| &g.pieces);
-                report.hex = pieces.find(|p| p.entries > 0).filter(|_| limit > 0).map(|p| hex(&p.bytes));
+                report.hex = pieces.find(|p| p.entries > 0).filter(|_| limit > 0).map(|p| hex(p.first_entries()));
                 break;
             }
         }
@@ -196,6 +196,6 @@ mod tests {
         };
         let (first, second) = (operator(Vec::new()), operator(vec![entries(70, 0xab), entries(71, 1)]));
         let report = describe_keyed("s", &[(0, &first), (1, &second)], 5);
-        assert_eq!((report.hex.as_deref(), report.entries_per_subtask), (Some("0001ababab"), vec![0, 2]));
+        assert_eq!((report.hex.as_deref(), report.entries_per_subtask), (Some("ababab"), vec![0, 2]));
     }
 }
