@@ -6,7 +6,7 @@
 
 use super::{
     ValueStateDescriptor, ValueTable,
-    changes::{encode_changes, encode_run},
+    changes::{encode_changes, encode_many_changes, encode_run},
     codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState, StateSize},
     marks::Marks,
@@ -261,11 +261,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             }
             What::Changes => {
                 let ahead = ahead.map(Segment::marked_lines);
-                (ExtentKind::Changes, encode_changes(segment, false, ahead, &mut sweep.buffer))
+                (ExtentKind::Changes, encode_changes(segment, ahead, &mut sweep.buffer))
             }
             What::ManyChanges => {
                 let ahead = ahead.map(Segment::lines);
-                (ExtentKind::Changes, encode_changes(segment, true, ahead, &mut sweep.buffer))
+                (ExtentKind::Changes, encode_many_changes(segment, ahead, &mut sweep.buffer))
             }
         };
         let entries = encoded.unwrap_or_else(|e| {
