@@ -1,11 +1,10 @@
 //! What checkpoints cost word count: its throughput with them over its throughput without, over their interval, the size of the
 //! state, and what is written of it.
 //!
-//! A machine's speed drifts by more than the few per cent in question. So all runs are in one process, each run with
-//! checkpoints stands between two without, and its ratio is to the mean of these: what drifts evenly cancels out. How far a
-//! ratio can be trusted, the rows `off` say: they are runs without checkpoints, against their neighbours without. Every run's
-//! totals must be exact. Criterion cannot pair; so this bench prints a table of its own, and leaves it with two pictures in
-//! `target/tmp/checkpoint_overhead*`:
+//! A machine's speed drifts by more than the few per cent in question. So a run takes checkpoints in phases, each between two
+//! phases without (`measured::phases`), and each ratio is to the mean of these. How far a ratio can be trusted, the rows `off`
+//! say: they are phases without checkpoints, against their neighbours without. Every run's totals must be exact. Criterion cannot
+//! pair; so this bench prints a table of its own, and leaves it with two pictures in `target/tmp/checkpoint_overhead*`:
 //!
 //! ```sh
 //! cargo bench --bench checkpoint_overhead                    # everything, three times: about half an hour
@@ -32,7 +31,7 @@ use std::{
 use clap::Parser;
 use tidegate::checkpoint::{CheckpointOptions, SnapshotPolicy};
 
-use measured::{Line, Measured, Spread, Trial, draw, quantile};
+use measured::{Line, Measured, Spread, Trial, Window, draw, noise, over_neighbours, quantile};
 use support::{Job, Totals, Work, is_test};
 
 #[derive(Parser)]
@@ -55,23 +54,28 @@ struct Options {
     test: bool,
 }
 
-/// A size of state, and how many records make a run.
+/// A size of state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Size {
     keys: u64,
     name: &'static str,
-    /// For some seconds; after a quarter of them most keys are there.
-    records: u64,
-    /// For long enough to have a checkpoint every five seconds.
-    many_records: u64,
+    /// About so many records come in a second: how long a run takes hangs on it, and nothing else.
+    a_second: u64,
 }
 
 const SIZES: [Size; 4] = [
-    Size { keys: 1_000, name: "1k", records: 90_000_000, many_records: 300_000_000 },
-    Size { keys: 100_000, name: "100k", records: 80_000_000, many_records: 270_000_000 },
-    Size { keys: 1_000_000, name: "1M", records: 60_000_000, many_records: 220_000_000 },
-    Size { keys: 10_000_000, name: "10M", records: 80_000_000, many_records: 140_000_000 },
+    Size { keys: 1_000, name: "1k", a_second: 40_000_000 },
+    Size { keys: 100_000, name: "100k", a_second: 28_000_000 },
+    Size { keys: 1_000_000, name: "1M", a_second: 16_000_000 },
+    Size { keys: 10_000_000, name: "10M", a_second: 8_000_000 },
 ];
+
+/// A phase with checkpoints takes at least so long.
+const PHASE: Duration = Duration::from_millis(500);
+
+/// In a run, phases with checkpoints that are between two without; and where a phase takes long.
+const PHASES: u32 = 4;
+const LONG_PHASES: u32 = 2;
 
 const INTERVALS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(1), Duration::from_millis(100), Duration::from_millis(10)];
@@ -104,51 +108,54 @@ impl Cell {
             .collect()
     }
 
-    /// What is run for it, and for runs without checkpoints beside it.
+    /// So many records that all phases find their time after most keys have come.
     fn job(self) -> Job {
-        let Size { keys, records, many_records, .. } = SIZES[self.size];
-        let records = if INTERVALS[self.interval] > Duration::from_secs(1) { many_records } else { records };
-        let (keys, records) = if is_test() { (keys.min(1_000), records / 400) } else { (keys, records) };
+        let Size { keys, a_second, .. } = SIZES[self.size];
+        if is_test() {
+            return Job { work: Work::WordCount, keys: keys.min(1_000), records: a_second / 50, parallelism: 2 };
+        }
+        let interval = INTERVALS[self.interval];
+        let phases = if interval > Duration::from_secs(1) { LONG_PHASES } else { PHASES };
+        // One pair more than is wanted, and a tenth for what lies between phases.
+        let seconds = 2.2 * interval.max(PHASE).as_secs_f64() * f64::from(phases + 1);
+        let records = (a_second as f64 * seconds) as u64 + 8 * keys;
         Job { work: Work::WordCount, keys, records, parallelism: 2 }
     }
 
     fn trial(self) -> Trial {
-        let interval = if is_test() { INTERVALS[self.interval] / 50 } else { INTERVALS[self.interval] };
-        let snapshots = POLICIES[self.policy].0;
+        let shorter = if is_test() { 50 } else { 1 };
+        let (interval, snapshots) = (INTERVALS[self.interval] / shorter, POLICIES[self.policy].0);
         let options = CheckpointOptions { interval, snapshots, ..CheckpointOptions::default() };
-        Trial { checkpoints: Some(options), ..Trial::of(self.job()) }
+        Trial { checkpoints: Some(options), ..Trial::of(self.job()) }.in_phases(PHASE / shorter)
     }
 }
 
-/// What came of one cell, a number for each run; of checkpoints, for each checkpoint.
+/// What came of one cell, a number for each phase with checkpoints; of checkpoints, for each checkpoint.
 #[derive(Default)]
 struct Figures {
     ratio: Vec<f64>,
     off: Vec<f64>,
     on: Vec<f64>,
-    checkpoints: Vec<f64>,
     duration_ms: Vec<f64>,
     still_ms: Vec<f64>,
     mib: Vec<f64>,
 }
 
 impl Figures {
-    /// Adds a run, and the rate without checkpoints around it.
-    fn add(&mut self, measured: Measured, off: f64) {
-        let (on, checkpoints) = (rate(&measured), measured.checkpoints);
-        self.ratio.push(on / off);
-        self.off.push(off);
-        self.on.push(on);
-        self.checkpoints.push(checkpoints.duration_ms.len() as f64);
+    fn add(&mut self, measured: Measured) {
+        let Measured { phases, checkpoints, .. } = measured;
+        self.ratio.extend(over_neighbours(&phases, Window::records_per_second));
+        let rates = |has| phases.iter().filter(move |p| p.has_checkpoints == has).map(|p| million_a_second(&p.window));
+        self.off.extend(rates(false));
+        self.on.extend(rates(true));
         self.duration_ms.extend(checkpoints.duration_ms);
         self.still_ms.extend(checkpoints.synchronous_ms);
         self.mib.extend(checkpoints.bytes.iter().map(|bytes| *bytes as f64 / f64::from(1 << 20)));
     }
 }
 
-/// Million records per second.
-fn rate(measured: &Measured) -> f64 {
-    measured.window.records_per_second() / 1e6
+fn million_a_second(window: &Window) -> f64 {
+    window.records_per_second() / 1e6
 }
 
 /// All that is measured.
@@ -156,39 +163,32 @@ fn rate(measured: &Measured) -> f64 {
 struct Campaign {
     expected: BTreeMap<(u64, u64), Totals>,
     cells: BTreeMap<Cell, Figures>,
-    /// By size: runs without checkpoints over their neighbours without.
+    /// By size: phases without checkpoints over their neighbours without.
     noise: BTreeMap<usize, Vec<f64>>,
 }
 
 impl Campaign {
-    /// Measures cells of one job once: each between two runs without checkpoints.
-    fn measure(&mut self, cells: &[Cell]) {
-        let (size, job) = (cells[0].size, cells[0].job());
+    /// Measures a cell once.
+    fn measure(&mut self, cell: Cell) {
+        let job = cell.job();
         let expected = *self.expected.entry((job.keys, job.records)).or_insert_with(|| job.expected());
-        let off = || rate(&Trial::of(job).run_checked(expected));
-        let mut without = vec![off()];
-        for cell in cells {
-            let measured = cell.trial().run_checked(expected);
-            let (before, after) = (without[without.len() - 1], off());
-            without.push(after);
-            self.cells.entry(*cell).or_default().add(measured, f64::midpoint(before, after));
-        }
-        let noise = without.windows(3).map(|three| three[1] / f64::midpoint(three[0], three[2]));
-        self.noise.entry(size).or_default().extend(noise);
+        let measured = cell.trial().run_checked(expected);
+        self.noise.entry(cell.size).or_default().extend(noise(&measured.phases, Window::records_per_second));
+        self.cells.entry(cell).or_default().add(measured);
     }
 
     fn table(&self) -> String {
         let mut table = format!(
-            "word count at parallelism 2; million records per second, median of runs; in parentheses, least and most\n\
-             {:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>5} {:>9} {:>10} {:>10} {:>12} {:>8}\n",
+            "word count at parallelism 2; million records per second, median of phases; in parentheses, least and most\n\
+             {:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>6} {:>6} {:>10} {:>10} {:>12} {:>8}\n",
             "keys",
             "every",
             "snapshots",
             "off",
             "on",
             "on / off",
-            "runs",
-            "chk a run",
+            "phases",
+            "chk",
             "p50 ms",
             "p99 ms",
             "still p99 ms",
@@ -203,7 +203,7 @@ impl Campaign {
             if last.replace(cell.size) != Some(cell.size) {
                 let noise = self.noise.get(&cell.size).map_or(&[][..], |noise| noise);
                 let row = format!(
-                    "{size:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>5}",
+                    "{size:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>6}",
                     "off",
                     "-",
                     "",
@@ -216,14 +216,14 @@ impl Campaign {
             let mid = |numbers: &[f64]| quantile(numbers, 0.5);
             writeln!(
                 table,
-                "{size:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>5} {:>9} {:>10} {:>10} {:>12} {:>8}",
+                "{size:>5} {:>6} {:<11} {:>6} {:>6} {:>22} {:>6} {:>6} {:>10} {:>10} {:>12} {:>8}",
                 format!("{:?}", INTERVALS[cell.interval]),
                 POLICIES[cell.policy].1,
                 number(mid(&figures.off), 2),
                 number(mid(&figures.on), 2),
                 spread(&figures.ratio),
                 figures.ratio.len(),
-                number(mid(&figures.checkpoints), 0),
+                figures.duration_ms.len(),
                 number(mid(&figures.duration_ms), 1),
                 number(quantile(&figures.duration_ms, 0.99), 1),
                 number(quantile(&figures.still_ms, 0.99), 2),
@@ -272,18 +272,14 @@ fn main() -> io::Result<()> {
     }
     let (rounds, limit) = (if is_test() { 1 } else { options.rounds }, Duration::from_secs(60 * options.minutes));
     let (mut campaign, started) = (Campaign::default(), Instant::now());
-    for round in 0..rounds as usize {
+    for round in 0..rounds {
         if round > 0 && started.elapsed() > limit {
             println!("time is up: {round} of {rounds} rounds");
             break;
         }
-        for cells in cells.chunk_by(|a, b| a.size == b.size && a.job().records == b.job().records) {
-            // None is always the one after another.
-            let mut cells = cells.to_vec();
-            let turn = round % cells.len();
-            cells.rotate_left(turn);
-            eprintln!("{:>5} s, round {}: {} and so on", started.elapsed().as_secs(), round + 1, cells[0]);
-            campaign.measure(&cells);
+        for cell in &cells {
+            eprintln!("{:>5} s, round {}: {cell}", started.elapsed().as_secs(), round + 1);
+            campaign.measure(*cell);
         }
     }
     let table = campaign.table();

@@ -3,11 +3,15 @@
 
 mod chart;
 mod machine;
+mod phases;
 mod run;
 mod spread;
 mod watcher;
+mod window;
 
 pub use chart::{Line, draw};
 pub use machine::peak_resident;
-pub use run::{CheckpointFigures, Measured, Recovery, Trial, Window};
+pub use phases::{Phase, noise, over_neighbours};
+pub use run::{CheckpointFigures, Measured, Recovery, Trial};
 pub use spread::{Spread, median_bounds, quantile};
+pub use window::Window;

@@ -22,8 +22,10 @@ use tidegate::{
 };
 
 use super::{
-    machine::{Snapshot, peak_resident},
+    machine::peak_resident,
+    phases::{Phase, Phases},
     watcher::Watcher,
+    window::Window,
 };
 use crate::support::{Job, Totals, TotalsBoard};
 
@@ -37,57 +39,12 @@ pub struct Trial {
     pub task_managers: u32,
     /// Whether the first subtask of the sink fails once, when half of its records have come.
     pub fails: bool,
+    /// Whether checkpoints are taken in some phases of the run only, in turn with as long ones without; a phase takes at least
+    /// this long.
+    pub phases: Option<Duration>,
 }
 
-/// The steady part of a run: from a quarter of the records to the last one. Start-up and most insertions of keys are before.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Window {
-    pub records: u64,
-    pub seconds: f64,
-    /// Of the whole process.
-    pub cpu_seconds: f64,
-    /// What other processes have used meanwhile.
-    pub foreign_cores: f64,
-}
-
-impl Window {
-    pub fn records_per_second(&self) -> f64 {
-        self.records as f64 / self.seconds
-    }
-
-    pub fn cpu_ns_per_record(&self) -> f64 {
-        self.cpu_seconds * 1e9 / self.records as f64
-    }
-
-    /// Waits until the board shows that so many records have come, or that the run has ended. Gives also when it began and
-    /// when it was over.
-    ///
-    /// # Panics
-    /// If the run has ended without a record.
-    pub fn watch(board: &TotalsBoard, records: u64, has_ended: impl Fn() -> bool) -> (Self, Instant, Instant) {
-        let await_records = |records| {
-            while board.get().records < records && !has_ended() {
-                thread::sleep(Duration::from_millis(1));
-            }
-            (board.get().records, Snapshot::now())
-        };
-        let start = (0, Snapshot::now());
-        let quarter = await_records(records / 4);
-        let (last, end) = await_records(records);
-        // A run that is over before anybody looks is taken as a whole.
-        let (first, begin) = if quarter.0 < last { quarter } else { start };
-        assert!(last > first, "the run has ended without a record");
-        let window = Self {
-            records: last - first,
-            seconds: (end.at - begin.at).as_secs_f64(),
-            cpu_seconds: end.cpu_seconds - begin.cpu_seconds,
-            foreign_cores: end.foreign_cores_since(&begin),
-        };
-        (window, begin.at, end.at)
-    }
-}
-
-/// The checkpoints of a run. Lists are of those that were triggered in the window and have completed.
+/// The checkpoints of a run. Lists are of those that were triggered in its steady part and have completed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CheckpointFigures {
@@ -122,7 +79,11 @@ pub struct Recovery {
 /// What came of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
+    /// The steady part of the run, or all its phases with checkpoints.
     pub window: Window,
+    /// The phases of its steady part, if it had any.
+    #[serde(default)]
+    pub phases: Vec<Phase>,
     pub totals: Totals,
     /// In bytes; 0 where the system does not tell.
     pub peak_resident: u64,
@@ -135,13 +96,20 @@ pub struct Measured {
 impl Trial {
     /// The job in one process, without checkpoints and without a failure.
     pub fn of(job: Job) -> Self {
-        Self { job, checkpoints: None, task_managers: 1, fails: false }
+        Self { job, checkpoints: None, task_managers: 1, fails: false, phases: None }
     }
 
     /// With a checkpoint so often.
     #[must_use]
     pub fn every(mut self, interval: Duration) -> Self {
         self.checkpoints = Some(CheckpointOptions { interval, ..CheckpointOptions::default() });
+        self
+    }
+
+    /// With checkpoints in some phases of the run only, each as long as it must be for at least this long.
+    #[must_use]
+    pub fn in_phases(mut self, least: Duration) -> Self {
+        self.phases = Some(least);
         self
     }
 
@@ -164,21 +132,30 @@ impl Trial {
         let half = self.job.records / 2 / u64::from(self.job.parallelism);
         let fail_at = self.fails.then_some(half);
         let board = Arc::new(TotalsBoard::new(self.job.parallelism).failing_at(fail_at));
-        let watcher = Watcher::new();
+        let phases = self.phases.map(|least| Phases::new(&self.job, board.clone(), least));
+        let watcher = Watcher::new(phases.clone());
         let cluster = self.cluster(&board, directory);
         let job = thread::spawn({
             let watcher = watcher.clone();
             move || block_on(cluster.run(env(), watcher))
         });
-        let (window, begin, end) = Window::watch(&board, self.job.records, || job.is_finished());
+        let (begin, end) = Window::watch(&board, self.job.records, || job.is_finished());
         let status = job.join().expect("the cluster does not panic").expect("the cluster starts");
         assert_eq!(status, JobStatus::Finished, "the job of the bench must finish");
+        let over = phases.as_ref().map_or(Vec::new(), |phases| phases.over());
+        let with = Window::sum(over.iter().filter(|phase| phase.has_checkpoints).map(|phase| phase.window));
+        let counts = |at| match &phases {
+            // A run that was too short for a phase is taken as a whole.
+            Some(phases) if with.is_some() => phases.count(at),
+            _ => begin.clocks.at <= at && at < end.clocks.at,
+        };
         Measured {
-            window,
+            window: with.unwrap_or_else(|| Window::between(&begin, &end)),
             totals: board.get(),
             peak_resident: peak_resident().unwrap_or(0),
-            checkpoints: watcher.checkpoints(begin, end),
+            checkpoints: watcher.checkpoints(counts),
             recovery: recovery(&board, &watcher),
+            phases: over,
         }
     }
 

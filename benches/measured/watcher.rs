@@ -12,11 +12,13 @@ use tidegate::{
     probe::{Actor, Fact, Probe, Reached, Step},
 };
 
-use super::run::CheckpointFigures;
+use super::{phases::Phases, run::CheckpointFigures};
 
-/// Notes steps with their times.
-#[derive(Default)]
-pub struct Watcher(Mutex<Vec<(Instant, Noted)>>);
+/// Notes steps with their times, and makes the phases of a run that has some.
+pub struct Watcher {
+    notes: Mutex<Vec<(Instant, Noted)>>,
+    phases: Option<Arc<Phases>>,
+}
 
 /// A step that matters here.
 #[derive(Clone, Copy)]
@@ -32,7 +34,7 @@ enum Noted {
 
 impl Watcher {
     fn note(&self, noted: Noted) {
-        self.0.lock().expect("no holder panics").push((Instant::now(), noted));
+        self.notes.lock().expect("no holder panics").push((Instant::now(), noted));
     }
 }
 
@@ -41,7 +43,10 @@ impl Probe for Watcher {
         if let Some(noted) = noted(fact) {
             self.note(noted);
         }
-        Reached::Continue
+        match &self.phases {
+            Some(phases) if matches!(fact.step, Step::CompletionNotified) => phases.completed(),
+            _ => Reached::Continue,
+        }
     }
 
     fn measure(&self, measurement: &Measurement) {
@@ -78,25 +83,25 @@ fn ms(from: Option<Instant>, to: Option<Instant>) -> Option<f64> {
 }
 
 impl Watcher {
-    pub fn new() -> Arc<Self> {
-        Arc::default()
+    pub fn new(phases: Option<Arc<Phases>>) -> Arc<Self> {
+        Arc::new(Self { notes: Mutex::default(), phases })
     }
 
     /// When the job manager decided to restart the job.
     pub fn detected(&self) -> Option<Instant> {
-        let notes = self.0.lock().expect("no holder panics");
+        let notes = self.notes.lock().expect("no holder panics");
         notes.iter().find(|(_, noted)| matches!(noted, Noted::FailureDetected)).map(|(at, _)| *at)
     }
 
     /// Whether an attempt went back to a checkpoint.
     pub fn has_restored(&self) -> bool {
-        let notes = self.0.lock().expect("no holder panics");
+        let notes = self.notes.lock().expect("no holder panics");
         notes.iter().any(|(_, noted)| matches!(noted, Noted::Restored))
     }
 
-    /// The figures of the completed checkpoints that were triggered from `since` to `until`.
-    pub fn checkpoints(&self, since: Instant, until: Instant) -> CheckpointFigures {
-        let notes = self.0.lock().expect("no holder panics");
+    /// The figures of the completed checkpoints that were triggered at a time that counts.
+    pub fn checkpoints(&self, counts: impl Fn(Instant) -> bool) -> CheckpointFigures {
+        let notes = self.notes.lock().expect("no holder panics");
         let mut all = BTreeMap::<CheckpointId, Times>::new();
         let mut figures = CheckpointFigures::default();
         for (at, noted) in notes.iter() {
@@ -113,8 +118,8 @@ impl Watcher {
                 Noted::FailureDetected | Noted::Restored => {}
             }
         }
-        let in_window = |times: &&Times| times.triggered.is_some_and(|at| since <= at && at < until);
-        for times in all.values().filter(in_window).filter(|times| times.completed.is_some()) {
+        let in_time = |times: &&Times| times.triggered.is_some_and(&counts);
+        for times in all.values().filter(in_time).filter(|times| times.completed.is_some()) {
             figures.duration_ms.extend(ms(times.triggered, times.completed));
             figures.barrier_ms.extend(ms(times.triggered, times.last_aligned));
             figures.alignment_ms.push(times.metrics.alignment_us as f64 / 1e3);

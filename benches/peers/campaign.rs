@@ -35,17 +35,25 @@ pub const CELLS: [Cell; 4] = [
 /// cold memory and new files.
 const CHECKPOINTS_A_WINDOW: u64 = 7;
 
+/// A phase with checkpoints takes at least so long, and the one without after it as long.
+const PHASE_MS: u64 = 500;
+
 /// Where recovery is measured, and one checkpoint.
 pub const LARGE: Cell = CELLS[0];
 /// Where only Tidegate runs, with checkpoints every second: how long it stands still must not grow with the state.
 pub const HUGE: Cell = cell(Work::WordCount, 10_000_000, 2);
 
+/// Of a run whose steady window takes so long.
+fn whole_run(seconds: f64) -> f64 {
+    seconds * 4.0 / 3.0
+}
+
 /// What is to be measured.
 pub struct Campaign {
     cells: Vec<Cell>,
     rounds: u32,
-    /// How often a round repeats Tidegate's runs with checkpoints, each beside one without: differences of a few per cent need more
-    /// repetitions than those between engines.
+    /// How many phases with checkpoints a round has of Tidegate at each interval, each between two without: differences of a few per
+    /// cent need more repetitions than those between engines.
     pairs: u32,
     /// Of a steady window; `None` takes the first records only.
     seconds: Option<f64>,
@@ -87,6 +95,20 @@ impl Campaign {
         let Some(seconds) = self.seconds else { return *setup };
         let wanted = (CHECKPOINTS_A_WINDOW * interval_ms) as f64 / 1e3;
         Setup { records: (setup.records as f64 * (wanted / seconds).max(1.0)) as u64, ..*setup }
+    }
+
+    /// With checkpoints in as many phases as are wanted, and one phase more without them.
+    fn in_phases(&self, off: &Setup, interval_ms: u64) -> Setup {
+        let (phase_ms, records) = match self.seconds {
+            Some(seconds) => {
+                let rate = off.records as f64 / whole_run(seconds);
+                // Each with the way back to small snapshots; one with, in which most keys come, and one without more than there are pairs.
+                let pair = 2.1 * PHASE_MS.max(interval_ms) as f64 / 1e3;
+                (PHASE_MS, (rate * pair * f64::from(self.pairs + 1)) as u64 + off.cell.keys * RECORDS_PER_KEY)
+            }
+            None => (PHASE_MS / 50, 4 * off.records),
+        };
+        Setup { records, interval_ms: Some(interval_ms), phase_ms: Some(phase_ms), ..*off }
     }
 
     fn runs(&self, contender: Contender) -> bool {
@@ -177,7 +199,14 @@ impl<'a> Measuring<'a> {
         }
         for round in 0..self.campaign.rounds {
             for (contender, records) in &records {
-                let setup = Setup { contender: *contender, cell, records: *records, interval_ms: None, fails: false };
+                let setup = Setup {
+                    contender: *contender,
+                    cell,
+                    records: *records,
+                    interval_ms: None,
+                    phase_ms: None,
+                    fails: false,
+                };
                 let campaign = self.campaign;
                 let mut turn = Turn { measuring: self, flink: &mut flink, round };
                 if only_tidegate {
@@ -195,7 +224,7 @@ impl<'a> Measuring<'a> {
     fn records(&mut self, contender: Contender, cell: Cell, flink: &mut Option<FlinkProcess>) -> Result<u64> {
         let least = FIRST_RECORDS.max(cell.keys * RECORDS_PER_KEY);
         let Some(seconds) = self.campaign.seconds else { return Ok(FIRST_RECORDS / 4) };
-        let mut setup = Setup { contender, cell, records: least, interval_ms: None, fails: false };
+        let mut setup = Setup { contender, cell, records: least, interval_ms: None, phase_ms: None, fails: false };
         let first = self.run(&setup, flink)?.window;
         // The first was too short to tell, filled the table for the most part, or compiled. Then also with checkpoints, whose code is cold.
         setup.records = least.max((first.records_per_second() * 2.0) as u64);
@@ -203,8 +232,7 @@ impl<'a> Measuring<'a> {
         if contender.family() == "flink" {
             self.run(&Setup { interval_ms: Some(INTERVALS[0]), ..setup }, flink)?;
         }
-        // The window is three quarters of it.
-        let wanted = (rate * seconds * 4.0 / 3.0) as u64;
+        let wanted = (rate * whole_run(seconds)) as u64;
         let million = 1_000_000;
         Ok(least.max(wanted.div_ceil(million) * million))
     }
@@ -242,15 +270,16 @@ impl Turn<'_, '_> {
         if !with_checkpoints {
             return Ok(());
         }
-        for interval in INTERVALS {
-            let off = self.measuring.campaign.long_enough(off, interval);
-            let on = Setup { interval_ms: Some(interval), ..off };
+        for (i, interval) in INTERVALS.into_iter().enumerate() {
             if off.contender == Contender::Tidegate {
-                for number in 0..self.measuring.campaign.pairs {
-                    self.pair(&off, &on, (self.round + number).is_multiple_of(2))?;
+                // Further runs without checkpoints: it is short, and compared with all others.
+                if i > 0 {
+                    self.sample(off, None)?;
                 }
+                self.sample(&self.measuring.campaign.in_phases(off, interval), None)?;
             } else {
                 // The difference is large and a run is dear: one without checkpoints is the neighbour of all with them.
+                let on = Setup { interval_ms: Some(interval), ..self.measuring.campaign.long_enough(off, interval) };
                 self.sample(&on, Some(Pair::of(&alone)))?;
             }
         }
@@ -262,29 +291,7 @@ impl Turn<'_, '_> {
         Ok(())
     }
 
-    /// A run with checkpoints and one without; each goes first in every other pair, so that a drift favours neither.
-    fn pair(&mut self, off: &Setup, on: &Setup, off_first: bool) -> Result<()> {
-        if off_first {
-            let without = self.sample(off, None)?;
-            self.sample(on, Some(Pair::of(&without)))?;
-        } else {
-            let mut sample = self.measure(on)?;
-            let without = self.sample(off, None)?;
-            sample.paired_with = Some(Pair::of(&without));
-            self.measuring.results.samples.push(sample);
-        }
-        Ok(())
-    }
-
     fn sample(&mut self, setup: &Setup, paired_with: Option<Pair>) -> Result<Measured> {
-        let mut sample = self.measure(setup)?;
-        sample.paired_with = paired_with;
-        let measured = sample.measured.clone();
-        self.measuring.results.samples.push(sample);
-        Ok(measured)
-    }
-
-    fn measure(&mut self, setup: &Setup) -> Result<Sample> {
         let measured = self.measuring.run(setup, self.flink)?;
         let interval = setup.interval_ms.map_or("off".to_owned(), |ms| format!("{ms} ms"));
         eprintln!(
@@ -295,7 +302,9 @@ impl Turn<'_, '_> {
             if setup.fails { ", failing once" } else { "" },
             measured.window.records_per_second() / 1e6,
         );
-        Ok(Sample { setup: *setup, round: self.round, paired_with: None, measured })
+        let sample = Sample { setup: *setup, round: self.round, paired_with, measured: measured.clone() };
+        self.measuring.results.samples.push(sample);
+        Ok(measured)
     }
 }
 

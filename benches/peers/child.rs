@@ -38,10 +38,12 @@ pub fn run(setup: &str) {
 fn tidegate(setup: &Setup) -> Measured {
     let checkpoints = scratch::directory("checkpoints").expect("the target directory is writable");
     let directory = tempfile::tempdir_in(checkpoints).expect("the target directory is writable");
-    let trial = Trial { fails: setup.fails, ..Trial::of(setup.job()) };
-    let trial = match setup.interval_ms {
-        Some(interval) => trial.every(Duration::from_millis(interval)),
-        None => trial,
-    };
+    let mut trial = Trial { fails: setup.fails, ..Trial::of(setup.job()) };
+    if let Some(interval) = setup.interval_ms {
+        trial = trial.every(Duration::from_millis(interval));
+    }
+    if let Some(least) = setup.phase_ms {
+        trial = trial.in_phases(Duration::from_millis(least));
+    }
     trial.run(directory.path())
 }

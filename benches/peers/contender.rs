@@ -86,6 +86,8 @@ pub struct Setup {
     pub records: u64,
     /// Between checkpoints; `None` without.
     pub interval_ms: Option<u64>,
+    /// The least length of a phase, if checkpoints are taken in some phases of the run only.
+    pub phase_ms: Option<u64>,
     /// Whether one subtask fails once, half-way.
     pub fails: bool,
 }

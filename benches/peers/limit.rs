@@ -34,10 +34,11 @@ pub fn run(setup: &Setup) -> Measured {
         }
     };
     let all_ended = || threads.iter().all(thread::JoinHandle::is_finished);
-    let (window, ..) = Window::watch(&board, setup.records, all_ended);
+    let (begin, end) = Window::watch(&board, setup.records, all_ended);
     threads.into_iter().for_each(|thread| thread.join().expect("a loop does not panic"));
     Measured {
-        window,
+        window: Window::between(&begin, &end),
+        phases: Vec::new(),
         totals: board.get(),
         peak_resident: peak_resident().unwrap_or(0),
         checkpoints: CheckpointFigures::default(),

@@ -9,14 +9,14 @@ use super::{
     contender::{Cell, Contender, Setup},
     scratch,
 };
-use crate::measured::{Measured, Recovery, Spread};
+use crate::measured::{Measured, Recovery, Spread, Window, noise, over_neighbours};
 
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sample {
     pub setup: Setup,
     pub round: u32,
-    /// For a run with checkpoints of Tidegate: the records per second of its neighbour without.
+    /// Of a run with checkpoints that has no phases without: its neighbour without.
     pub paired_with: Option<Pair>,
     pub measured: Measured,
 }
@@ -45,7 +45,7 @@ impl Pair {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Campaigned {
     pub rounds: u32,
-    /// Runs with checkpoints of Tidegate at one interval, in each round.
+    /// Phases with checkpoints of Tidegate at one interval, in each round.
     #[serde(default)]
     pub pairs: u32,
     /// Whether it was long enough for its figures to mean something.
@@ -108,16 +108,46 @@ impl Campaigned {
         ways.iter().filter_map(rate).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, way)| way)
     }
 
-    /// The share of the throughput that checkpoints take, of each pair of neighbours; negative if the run with them was faster.
+    /// The share of the throughput that checkpoints take, of each phase or run with them beside those without; negative if it was
+    /// faster than these.
     pub fn losses(&self, contender: Contender, cell: Cell, interval_ms: u64) -> Vec<f64> {
-        let loss = |s: &Sample| Some(1.0 - s.measured.window.records_per_second() / s.paired_with?.records_per_second);
-        self.of(contender, cell, Some(interval_ms)).filter_map(loss).collect()
+        let ratios =
+            self.ratios(contender, cell, interval_ms, Window::records_per_second, |pair| pair.records_per_second);
+        ratios.map(|ratio| 1.0 - ratio).collect()
     }
 
-    /// The share by which CPU time per record grows.
-    pub fn cpu_loss(&self, contender: Contender, cell: Cell, interval_ms: u64) -> Option<Spread> {
-        let loss = |s: &Sample| Some(s.measured.window.cpu_ns_per_record() / s.paired_with?.cpu_ns - 1.0);
-        Spread::of(self.of(contender, cell, Some(interval_ms)).filter_map(loss))
+    /// The shares by which CPU time per record grows.
+    pub fn cpu_losses(&self, contender: Contender, cell: Cell, interval_ms: u64) -> Vec<f64> {
+        let ratios = self.ratios(contender, cell, interval_ms, Window::cpu_ns_per_record, |pair| pair.cpu_ns);
+        ratios.map(|ratio| ratio - 1.0).collect()
+    }
+
+    /// A number with checkpoints over the one without.
+    fn ratios(
+        &self,
+        contender: Contender,
+        cell: Cell,
+        interval_ms: u64,
+        number: fn(&Window) -> f64,
+        of_pair: fn(&Pair) -> f64,
+    ) -> impl Iterator<Item = f64> {
+        self.of(contender, cell, Some(interval_ms)).flat_map(move |sample| {
+            let paired = sample.paired_with.map(|pair| number(&sample.measured.window) / of_pair(&pair));
+            over_neighbours(&sample.measured.phases, number).into_iter().chain(paired)
+        })
+    }
+
+    /// All phases without checkpoints in a cell's runs.
+    pub fn phases_without(&self, cell: Cell) -> impl Iterator<Item = &Window> {
+        let phases = self.samples.iter().filter(move |s| s.setup.cell == cell).flat_map(|s| &s.measured.phases);
+        phases.filter(|phase| !phase.has_checkpoints).map(|phase| &phase.window)
+    }
+
+    /// By what share phases without checkpoints are slower than their neighbours without.
+    pub fn noise(&self, cell: Cell) -> Vec<f64> {
+        let runs = self.samples.iter().filter(|s| s.setup.cell == cell);
+        let ratios = runs.flat_map(|s| noise(&s.measured.phases, Window::records_per_second));
+        ratios.map(|ratio| 1.0 - ratio).collect()
     }
 
     /// One list of numbers of all checkpoints of all such runs.

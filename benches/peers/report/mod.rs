@@ -92,9 +92,12 @@ fn method(measured: &Campaigned) -> String {
          \x20 twice, also after a failure. Where two sources race, W2 is checked by number only. A wrong number or sum ends the report.\n\
          - A figure is that of the steady part of a run, from a quarter of its records to the last one. CPU time is that of the\n\
          \x20 whole process, in user mode and in the kernel. Figures are medians of {rounds} rounds, with the smallest and the largest.\n\
-         - Contenders run in turn. The loss of throughput to checkpoints comes from pairs of neighbours, with and without, {pairs} a round; for\n\
-         \x20 Flink the neighbour is the run without checkpoints of the same round. Each has as many records as it needs for a run of about the same time, and, as\n\
-         \x20 far as its first runs tell, for seven checkpoints in the steady part.\n\
+         - Contenders run in turn, with as many records each as it needs for a run of about the same time; Flink with checkpoints, as far as\n\
+         \x20 its first runs tell, for seven of them in the steady part.\n\
+         - What Tidegate loses to checkpoints is told by phases of one run, {pairs} a round at each interval: whole intervals, for half a\n\
+         \x20 second or more, from one completed checkpoint to another; as long without any; and what has changed meanwhile is written by one\n\
+         \x20 checkpoint that counts for neither. Each phase is compared with the mean of the two without around it. For Flink the\n\
+         \x20 neighbour is the run without checkpoints of the same round.\n\
          - A run of Tidegate is a process of its own, and so is one of timely or of a loop. Flink runs all jobs of a cell in one process, after three\n\
          \x20 to warm up: {flink}, state on the heap, 256 MiB for the network, one task manager with P slots. With a failure, its\n\
          \x20 snapshots are compressed: others it reads back in small pieces. At P = 1 Flink has two busy threads, source and count.\n\

@@ -6,7 +6,7 @@ use super::{CHECKPOINTED, failing_cell, mb, mib, millions, percent};
 use crate::{
     campaign::INTERVALS,
     contender::{Cell, Contender},
-    measured::{Spread, quantile},
+    measured::{Spread, Window, quantile},
     samples::{Campaigned, Sample},
 };
 
@@ -41,15 +41,31 @@ pub fn checkpoints(measured: &Campaigned, cells: &[Cell]) -> String {
         |---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for cell in cells {
+        text += &phases_without_row(measured, *cell).unwrap_or_default();
         for contender in CHECKPOINTED {
             for interval in INTERVALS {
                 text += &checkpoint_row(measured, *cell, contender, interval).unwrap_or_default();
             }
         }
     }
-    text + "\nA loss is a share of the throughput of the neighbour without checkpoints, negative where the run with them was faster. Durations, \
-        times and bytes are of the checkpoints that began in steady parts; a task stands still from its alignment until its state \
-        is fixed. What Flink does not tell is a dash.\n"
+    text + "\nA loss is a share of the throughput of the neighbours without checkpoints, negative where it went faster with them. In the rows \
+        without an interval stand the phases without checkpoints, each over the last and the next such phase: what they lose is noise, \
+        which the losses of the rows below have, too. In parentheses, the quartiles of these two; of rates, the ends. Durations, times and bytes are of the checkpoints that began in steady parts; a \
+        task stands still from its alignment until its state is fixed. What Flink does not tell is a dash.\n"
+}
+
+/// What there is to compare phases with checkpoints with.
+fn phases_without_row(measured: &Campaigned, cell: Cell) -> Option<String> {
+    let rate = spread(Some(Spread::of(measured.phases_without(cell).map(Window::records_per_second))?), millions);
+    let noise = quartiles(&measured.noise(cell), percent);
+    Some(format!("| {cell} | {} | - | {rate} | {noise} | - | - | - | - | - | - |\n", Contender::Tidegate))
+}
+
+/// "median (lower to upper quartile)", each as `show` shows it.
+fn quartiles(numbers: &[f64], show: impl Fn(f64) -> String) -> String {
+    let at = |share| Some(show(quantile(numbers, share)?));
+    let all = || Some(format!("{} ({} to {})", at(0.5)?, at(0.25)?, at(0.75)?));
+    all().unwrap_or_else(|| "-".to_owned())
 }
 
 fn checkpoint_row(measured: &Campaigned, cell: Cell, contender: Contender, interval: u64) -> Option<String> {
@@ -64,8 +80,8 @@ fn checkpoint_row(measured: &Campaigned, cell: Cell, contender: Contender, inter
     let bytes = quantile(&bytes, 0.5).map_or("-".to_owned(), mib);
     let runs = measured.of(contender, cell, Some(interval));
     let completed = Spread::of(runs.map(|s| s.measured.checkpoints.completed as f64))?.median;
-    let loss = spread(Spread::of(measured.losses(contender, cell, interval)), percent);
-    let cpu = spread(measured.cpu_loss(contender, cell, interval), |share| format!("{:+.1} %", share * 100.0));
+    let loss = quartiles(&measured.losses(contender, cell, interval), percent);
+    let cpu = quartiles(&measured.cpu_losses(contender, cell, interval), |share| format!("{:+.1} %", share * 100.0));
     Some(format!(
         "| {cell} | {contender} | {interval} ms | {rate} | {loss} | {cpu} | {completed:.0} | {durations} | {still} | {aligning} | {bytes} |\n"
     ))
