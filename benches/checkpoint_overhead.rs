@@ -112,7 +112,7 @@ impl Cell {
     fn job(self) -> Job {
         let Size { keys, a_second, .. } = SIZES[self.size];
         if is_test() {
-            return Job { work: Work::WordCount, keys: keys.min(1_000), records: a_second / 50, parallelism: 2 };
+            return Job { work: Work::WordCount, keys: keys.min(1_000), records: a_second / 5, parallelism: 2 };
         }
         let interval = INTERVALS[self.interval];
         let phases = if interval > Duration::from_secs(1) { LONG_PHASES } else { PHASES };

@@ -96,7 +96,7 @@ fn update<K: BenchKey>(c: &mut Criterion, keys: u64) {
             let batch = next.next().expect("there is always another");
             table.locate(batch.iter().map(|(hash, key)| (*hash, key)), &mut located);
             for (i, (hash, key)) in batch.iter().enumerate() {
-                *table.located_mut(&located, i, *hash, key).expect("it is there") += 1;
+                table.change_located(&located, i, *hash, key, |n| *n += 1).expect("it is there");
             }
         });
     });

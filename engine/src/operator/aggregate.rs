@@ -118,28 +118,31 @@ impl<First, Fold, Emit> Functions<First, Fold, Emit> {
         Ok((self.emit)(key, value))
     }
 
-    /// Applies a record to the value of its key, which `look_up` finds. Gives what is emitted.
+    /// Applies a record to the value of its key, which `find` finds. Gives what is emitted.
     #[inline(always)]
     fn apply<K: Key, V: Data, T, Out>(
         &self,
         Keyed { hash, key, record }: Keyed<K, T>,
         table: &mut ValueTable<K, V>,
-        look_up: impl for<'t> FnOnce(&'t mut ValueTable<K, V>, KeyHash, &K) -> Option<&'t mut V>,
+        find: impl FnOnce(&ValueTable<K, V>, KeyHash, &K) -> Option<(usize, usize)>,
     ) -> Result<Out>
     where
         First: Fn(T) -> V,
         Fold: Fn(&mut V, T) -> Result<()>,
         Emit: Fn(K, &V) -> Out,
     {
-        match look_up(table, hash, &key) {
-            Some(value) => self.update(value, key, record),
-            None => {
-                let value = (self.first)(record);
-                let result = (self.emit)(key.clone(), &value);
-                table.insert_new(hash, key, value);
-                Ok(result)
+        if let Some(place) = find(table, hash, &key) {
+            let (value, log) = table.change(place);
+            (self.fold)(value, record)?;
+            if let Some(entry) = log {
+                entry.write(value);
             }
+            return Ok((self.emit)(key, value));
         }
+        let value = (self.first)(record);
+        let result = (self.emit)(key.clone(), &value);
+        table.insert_new(hash, key, value);
+        Ok(result)
     }
 
     /// Likewise, by the shortcut to the key if there is one.
@@ -157,7 +160,7 @@ impl<First, Fold, Emit> Functions<First, Fold, Emit> {
     {
         match table.get_mut_at(shortcuts.get(keyed.hash), &keyed.key) {
             Some(value) => self.update(value, keyed.key, keyed.record),
-            None => self.apply(keyed, table, |table, hash, key| table.get_mut_and_note(shortcuts, hash, key)),
+            None => self.apply(keyed, table, |table, hash, key| table.find_and_note(shortcuts, hash, key)),
         }
     }
 }
@@ -202,7 +205,7 @@ where
             let located = &self.located;
             for (i, keyed) in rest.by_ref().take(n).enumerate() {
                 in_order.ask_ahead();
-                let result = functions.apply(keyed, table, |t, hash, key| t.located_mut(located, i, hash, key));
+                let result = functions.apply(keyed, table, |t, hash, key| t.located(located, i, hash, key));
                 out.emit_into_room(result.at(|| self.context.place())?);
             }
             out.pass_on_if_full()?;

@@ -186,6 +186,11 @@ impl Run {
         Ok(Self { first, len: occupied.count(), occupied, buckets })
     }
 
+    /// Of the entry that was in this bucket: its place among those of its key group.
+    pub fn place(&self, bucket: usize) -> Option<usize> {
+        Some(self.first + self.occupied.rank(bucket)?)
+    }
+
     /// The buckets that are meant by changes of this form.
     fn changed(&self, form: u32, reader: &mut PieceReader<'_>) -> Result<Marks> {
         let marks = if form == SOME {

@@ -93,6 +93,8 @@ pub enum ExtentKind {
     Removed,
     /// Keys with their values: all that there are.
     Entries,
+    /// New values of entries of an older snapshot, in the order of their changes: see `change_log`.
+    Logged,
     /// What has changed of the entries of an older snapshot, and entries that are new: by segments, see `changes`.
     Changes,
 }

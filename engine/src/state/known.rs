@@ -29,6 +29,12 @@ impl Known {
         &self.entries
     }
 
+    /// In which run the entry in this bucket is, if it is known.
+    #[inline]
+    pub fn run_of(&self, bucket: usize) -> Option<u32> {
+        self.entries.get(bucket).then_some(self.run)
+    }
+
     /// Whether all entries of the run are there still.
     pub fn is_complete(&self) -> bool {
         self.is_complete

@@ -29,9 +29,8 @@ proptest! {
             let batch: Vec<u32> = of_group(batch).flat_map(|k| [k, k]).collect();
             table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
             for (i, key) in batch.iter().enumerate() {
-                match table.located_mut(&located, i, key.key_hash(), key) {
-                    Some(n) => *n += 1,
-                    None => table.insert_new(key.key_hash(), *key, 1),
+                if table.change_located(&located, i, key.key_hash(), key, |n| *n += 1).is_none() {
+                    table.insert_new(key.key_hash(), *key, 1);
                 }
                 *model.entry(*key).or_insert(0) += 1;
             }
@@ -46,7 +45,7 @@ fn a_shortcut_is_a_way_to_a_key_and_no_way_around_a_snapshot() {
     let (mut table, mut shortcuts) = (table((0..300_u64).map(|key| (key, 1_u32))), Shortcuts::new());
     shortcuts.fit(table.len());
     let (key, hash) = (7_u64, 7_u64.key_hash());
-    assert_eq!(table.get_mut_and_note(&mut shortcuts, hash, &key), Some(&mut 1));
+    assert!(table.find_and_note(&mut shortcuts, hash, &key).is_some());
     let place = shortcuts.get(hash);
     assert_eq!(table.get_mut_at(place, &8), None, "another key stands there");
     let mut whole = alone(full(&mut table));
@@ -62,10 +61,10 @@ fn a_shortcut_is_a_way_to_a_key_and_no_way_around_a_snapshot() {
     assert_eq!(entries::<u64, u32>(&whole.operators[0].keyed[0]), expected);
     table.remove(hash, &key);
     assert_eq!(table.get_mut_at(place, &key), None);
-    assert_eq!(table.get_mut_and_note(&mut shortcuts, hash, &key), None);
+    assert_eq!(table.find_and_note(&mut shortcuts, hash, &key), None);
     // Room for more keys begins anew, with guesses that are as wrong as any.
     table.insert_new(hash, key, 4);
-    assert_eq!(table.get_mut_and_note(&mut shortcuts, hash, &key), Some(&mut 4));
+    assert!(table.find_and_note(&mut shortcuts, hash, &key).is_some());
     shortcuts.fit(100 * table.len());
     assert_ne!(shortcuts.get(hash), place);
 }
@@ -82,11 +81,8 @@ fn located_keys_of_a_large_table_are_found() {
     for batch in (0..keys).collect::<Vec<_>>().chunks(4_096) {
         table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
         for (i, key) in batch.iter().enumerate() {
-            match table.located_mut(&located, i, key.key_hash(), key) {
-                Some(value) => {
-                    assert_eq!((key % 2, *value), (0, *key), "the value of another key");
-                    *value = 0;
-                }
+            match table.change_located(&located, i, key.key_hash(), key, std::mem::take) {
+                Some(value) => assert_eq!((key % 2, value), (0, *key), "the value of another key"),
                 None => {
                     assert_eq!(key % 2, 1, "{key} is not found");
                     // From here on what was located is of an older layout, now and then.

@@ -65,6 +65,13 @@ impl Marks {
         ranks
     }
 
+    /// How many there are before this bucket, if it is marked.
+    pub fn rank(&self, bucket: usize) -> Option<usize> {
+        let (before, word) = (&self.0[..bucket / 64], self.0[bucket / 64] & !(u64::MAX << (bucket % 64)));
+        let count = |word: &u64| word.count_ones() as usize;
+        self.get(bucket).then(|| before.iter().map(count).sum::<usize>() + count(&word))
+    }
+
     /// Appends those of the first `buckets`, eight to a byte, the lowest first.
     pub fn append(&self, buckets: usize, out: &mut Vec<u8>) {
         let start = out.len();
@@ -152,6 +159,8 @@ mod tests {
             prop_assert_eq!(list(of_a.without(&of_b)), a.difference(&b).copied().collect::<Vec<_>>());
             let both: Vec<_> = a.iter().enumerate().filter(|(_, bucket)| b.contains(bucket)).map(|(rank, _)| rank).collect();
             prop_assert_eq!(list(of_a.ranks(&of_a.and(&of_b))), both);
+            let ranks: Vec<_> = (0..BUCKETS).filter_map(|bucket| Some((bucket, of_a.rank(bucket)?))).collect();
+            prop_assert_eq!(ranks, a.iter().copied().zip(0..).collect::<Vec<_>>());
             let mut bytes = Vec::new();
             of_b.append(BUCKETS, &mut bytes);
             prop_assert_eq!(Marks::from_bytes(&bytes), of_b);

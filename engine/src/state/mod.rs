@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: files (see `storage`), and any state outside of a key but the lists of sources and sinks.
 
+mod change_log;
 #[cfg(test)]
 mod change_tests;
 mod changes;

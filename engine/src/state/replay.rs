@@ -2,6 +2,7 @@
 
 use super::{
     ExtentKind, KeyGroupEntries,
+    change_log::decode_logged,
     changes::{Run, decode_known},
     snapshot::PieceReader,
 };
@@ -49,6 +50,11 @@ impl KeyGroupEntries {
                             entries.push(take(&mut reader)?);
                         }
                         runs.push(run);
+                    }
+                }
+                ExtentKind::Logged => {
+                    for _ in 0..piece.entries {
+                        decode_logged(&runs, &mut reader, |place, reader| change(reader, &mut entries[place]))?;
                     }
                 }
                 ExtentKind::Changes => {

@@ -3,6 +3,7 @@
 use hashbrown::HashTable;
 
 use super::{
+    change_log::{KnownPlace, MOST_RUNS},
     known::Known,
     marks::{BUCKETS, Marks},
     prefetch::prefetch,
@@ -12,6 +13,9 @@ use crate::{
     key_group::{KeyGroup, KeyHash},
     stream::{Data, Key},
 };
+
+/// No run of a snapshot has this number.
+const NO_RUN: u32 = MOST_RUNS;
 
 /// So many entries fit.
 pub(super) const CAPACITY: usize = BUCKETS / 8 * 7;
@@ -28,14 +32,16 @@ pub(super) struct Segment<K, V> {
     pub depth: u32,
     /// The freeze whose sweep has been here last.
     pub swept: u32,
+    /// The run of the newest full snapshot in which all its entries are; [`NO_RUN`] if some are in none.
+    run: u32,
     /// Where its entries were then.
     pub whereabouts: Whereabouts,
     /// Which of its buckets were touched since.
     pub marks: Marks,
-    /// Which of its buckets are not vacant.
-    pub occupied: Marks,
     /// Which of its entries can be written without their keys.
     pub known: Known,
+    /// Which of its buckets are not vacant.
+    pub occupied: Marks,
 }
 
 pub(super) struct Entry<K, V> {
@@ -53,7 +59,7 @@ pub(super) fn slot_hash(hash: KeyHash) -> u64 {
 impl<K: Key, V: Data> Segment<K, V> {
     pub fn new(group: KeyGroup, depth: u32, swept: u32) -> Self {
         let (whereabouts, marks, occupied, known) = Default::default();
-        Self { entries: HashTable::new(), group, depth, swept, whereabouts, marks, occupied, known }
+        Self { entries: HashTable::new(), group, depth, swept, run: NO_RUN, whereabouts, marks, occupied, known }
     }
 
     /// The bucket of a key.
@@ -86,8 +92,14 @@ impl<K: Key, V: Data> Segment<K, V> {
     /// The value in this bucket, which is about to change, and whether it does so for the first time since the freeze.
     #[inline]
     pub fn touch(&mut self, bucket: usize) -> (&mut V, bool) {
-        let entry = self.entries.get_bucket_mut(bucket).expect("nothing has moved since it was found there");
-        (&mut entry.value, self.marks.set(bucket))
+        let is_first = self.marks.set(bucket);
+        (self.value(bucket), is_first)
+    }
+
+    /// The value in this bucket.
+    #[inline]
+    pub fn value(&mut self, bucket: usize) -> &mut V {
+        &mut self.entries.get_bucket_mut(bucket).expect("nothing has moved since it was found there").value
     }
 
     /// Likewise, if it is the bucket of this key.
@@ -103,6 +115,7 @@ impl<K: Key, V: Data> Segment<K, V> {
         let rehash = |_: &Entry<K, V>| unreachable!("an entry was put into a segment that is full");
         let bucket = self.entries.insert_unique(slot_hash(hash), entry, rehash).bucket_index();
         self.occupied.set(bucket);
+        self.run = NO_RUN;
         is_marked && self.marks.set(bucket)
     }
 
@@ -132,10 +145,19 @@ impl<K: Key, V: Data> Segment<K, V> {
         (entry, self.known.forget(bucket))
     }
 
+    /// The place of the entry in this bucket in the newest full snapshot, if that has it.
+    #[inline(always)]
+    pub fn known_place(&self, bucket: usize) -> Option<KnownPlace> {
+        // As a rule there is no need to look into another line of memory.
+        let run = if self.run == NO_RUN { self.known.run_of(bucket)? } else { self.run };
+        Some(KnownPlace::new(self.group, run, bucket))
+    }
+
     /// All entries have been written, in this run of their key group.
     pub fn know(&mut self, run: u32) {
-        let can_be_told_apart = self.entries.num_buckets() <= BUCKETS;
-        self.known = if can_be_told_apart { Known::new(run, self.occupied) } else { Known::default() };
+        let can_be_told_apart = self.entries.num_buckets() <= BUCKETS && run < MOST_RUNS;
+        (self.run, self.known) =
+            if can_be_told_apart { (run, Known::new(run, self.occupied)) } else { (NO_RUN, Known::default()) };
     }
 
     /// Moves all entries to larger or smaller memory, and their marks with them.
@@ -163,6 +185,7 @@ impl<K: Key, V: Data> Segment<K, V> {
         let mut entries = std::mem::replace(&mut self.entries, HashTable::with_capacity(room));
         let marks = std::mem::take(&mut self.marks);
         (self.occupied, self.known) = Default::default();
+        self.run = NO_RUN;
         (0..entries.num_buckets()).filter_map(move |bucket| {
             let (entry, _) = entries.get_bucket_entry(bucket).ok()?.remove();
             let is_marked = marks.get(bucket) && !planted!(MarksLostInGrowth); // FLINK-26968

@@ -6,6 +6,7 @@
 
 use super::{
     ValueStateDescriptor, ValueTable,
+    change_log::{ChangeLog, Logged},
     changes::{encode_changes, encode_many_changes, encode_run},
     codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState, StateSize},
@@ -34,6 +35,10 @@ const SMALL_ENTRY: u64 = 64;
 const CHANGES_AHEAD: usize = 16;
 const ALL_AHEAD: usize = 1;
 
+/// One in so many is few: they are written down while they change. More lie so close that marking them, and reading them once more,
+/// takes less.
+const FEW: usize = 4;
+
 /// What is encoded of a frozen table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum What {
@@ -50,8 +55,12 @@ impl What {
 }
 
 /// A frozen table that is being encoded.
-pub(super) struct Sweep<K> {
+pub(super) struct Sweep<K, V> {
     what: What,
+    /// What changed without a mark.
+    log: ChangeLog<V>,
+    /// The key group from which that is still to be taken.
+    next_logged: KeyGroup,
     buffer: Vec<u8>,
     extents: Vec<Extent>,
     removed: Removed<K>,
@@ -65,7 +74,7 @@ pub(super) struct Sweep<K> {
     error: Option<postcard::Error>,
 }
 
-impl<K> Sweep<K> {
+impl<K, V: Data> Sweep<K, V> {
     /// The bytes from `start` to the end are entries, or keys, of this group.
     fn close_extent(&mut self, group: KeyGroup, kind: ExtentKind, entries: u64, start: usize) {
         if entries == 0 {
@@ -85,6 +94,23 @@ impl<K> Sweep<K> {
                 self.extents.push(Extent { group, kind, entries, position, len, checksum: 0 });
             }
         }
+    }
+
+    /// Takes what was written down, key group by key group, until the budget is used up. Says whether there is no more of it.
+    fn take_logged(&mut self, budget: &mut u64) -> bool {
+        let log = std::mem::take(&mut self.log);
+        while *budget > 0
+            && let Some(Logged { bytes, changes }) = log.of(self.next_logged)
+        {
+            let start = self.buffer.len();
+            self.buffer.extend_from_slice(bytes);
+            self.close_extent(self.next_logged, ExtentKind::Logged, *changes, start);
+            self.next_logged.0 += 1;
+            *budget = budget.saturating_sub(encoding_cost(0, bytes.len() as u64).max(1));
+        }
+        let is_over = log.of(self.next_logged).is_none();
+        self.log = log;
+        is_over
     }
 
     /// The run of this key group that is encoded next.
@@ -117,27 +143,38 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             true if self.has_many_changes() => What::ManyChanges,
             true => What::Changes,
         };
-        self.freezes = self.freezes.wrapping_add(1);
+        let (few, changed) = (self.len / FEW, self.touched + self.log.len());
+        let mut log = std::mem::replace(&mut self.log, std::mem::take(&mut self.spare_log));
+        let error = log.finish().err();
+        // As many as the last time, most likely.
+        self.log.begin(self.owned, if changed <= few { few } else { 0 });
+        // With everything in the log, there is nothing to be looked for in the segments.
+        let nothing_else = what == What::Changes && self.touched == 0 && removed.count == 0;
+        if !nothing_else {
+            self.freezes = self.freezes.wrapping_add(1);
+        }
         self.touched = 0;
         let runs = if what.is_delta() { Vec::new() } else { vec![0; self.owned.len() as usize] };
         self.sweep = Some(Box::new(Sweep {
             what,
+            next_logged: KeyGroup(if what.is_delta() { self.owned.start } else { self.owned.end }),
+            log,
             buffer,
             extents: Vec::new(),
             removed,
             runs,
             value_bytes: 0,
-            next_slot: 0,
-            error: None,
+            next_slot: if nothing_else { self.directory.slots().len() } else { 0 },
+            error,
         }));
     }
 
     /// How much there is, and how much of it a delta would hold if the table were frozen now.
     #[must_use]
     pub fn size(&self) -> StateSize {
-        let changed = self.touched + self.removed.count;
-        let keyed = changed.min(self.len - self.known + self.removed.count);
-        let held = if self.has_many_changes() { self.known + keyed } else { changed };
+        let changed = self.touched + self.log.len() + self.removed.count;
+        let keyed = (self.touched + self.removed.count).min(self.len - self.known + self.removed.count);
+        let held = if self.has_many_changes() { self.log.len() + self.known + keyed } else { changed };
         StateSize {
             entries: self.len as u64,
             changed: (!self.removed.overflowed).then_some(held as u64),
@@ -157,7 +194,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// # Errors
     /// `UserCode` if a key or a value refuses to be encoded.
     pub fn sweep(&mut self, budget: &mut u64) -> Result<bool> {
-        let Some(Sweep { what, next_slot, .. }) = self.sweep.as_deref() else { return Ok(true) };
+        let Some(sweep) = self.sweep.as_deref_mut() else { return Ok(true) };
+        if !sweep.take_logged(budget) {
+            return Ok(false);
+        }
+        let Sweep { what, next_slot, .. } = &*sweep;
         let (mut slot, mut asked) = (*next_slot, *next_slot);
         for _ in 0..if *what == What::Changes { CHANGES_AHEAD } else { ALL_AHEAD } {
             asked = self.ask_for(asked);
@@ -194,8 +235,10 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let mut sweep = *self.sweep.take().expect("only what is frozen can be collected");
         assert_eq!(sweep.next_slot, self.directory.slots().len(), "the sweep is not over");
         sweep.seal_extent();
-        let Sweep { what, buffer, mut extents, value_bytes, .. } = sweep;
-        // What was removed comes first: a key may have come back since.
+        let Sweep { what, log, buffer, mut extents, value_bytes, .. } = sweep;
+        self.spare_log = log;
+        // What was removed comes first: a key may have come back since. What was written down comes before what was marked, which has the
+        // values of the freeze.
         extents.sort_by_key(|e| (e.group, e.kind, e.position));
         let type_name = descriptor.type_name::<K>();
         let (name, is_delta) = (descriptor.name().to_owned(), what.is_delta());
@@ -247,6 +290,12 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     fn encode_segment(&mut self, index: usize, ahead: Option<usize>) -> u64 {
         let ahead = ahead.filter(|ahead| self.is_unswept(*ahead));
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
+        let segment = &mut self.segments[index];
+        if sweep.what == What::Changes && segment.marks.is_empty() {
+            segment.swept = self.freezes;
+            ahead.into_iter().for_each(|ahead| self.ask_for_segment(ahead));
+            return 1;
+        }
         let segment = &self.segments[index];
         let ahead = ahead.map(|ahead| &self.segments[ahead]);
         let start = sweep.buffer.len();

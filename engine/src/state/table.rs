@@ -12,6 +12,7 @@
 //! what an incremental snapshot writes. How a table is frozen stands in `sweep`.
 
 use super::{
+    change_log::{ChangeLog, LogEntry},
     directory::Directory,
     segment::{CAPACITY, Entry, Segment},
     shortcuts::{Place, Shortcuts},
@@ -34,12 +35,16 @@ pub struct ValueTable<K, V> {
     pub(super) len: usize,
     /// How many marks were set since the last freeze.
     pub(super) touched: usize,
+    /// What was changed since then without a mark.
+    pub(super) log: ChangeLog<V>,
+    /// Memory for the next one.
+    pub(super) spare_log: ChangeLog<V>,
     /// How many entries can be written without their keys.
     pub(super) known: usize,
     pub(super) removed: Removed<K>,
     /// How often the table was frozen.
     pub(super) freezes: u32,
-    pub(super) sweep: Option<Box<Sweep<K>>>,
+    pub(super) sweep: Option<Box<Sweep<K, V>>>,
     /// Rises when entries have changed their buckets.
     layout: u64,
 }
@@ -88,6 +93,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             segments: (owned.start..owned.end).map(|g| Segment::new(KeyGroup(g), 0, 0)).collect(),
             len: 0,
             touched: 0,
+            log: ChangeLog::default(),
+            spare_log: ChangeLog::default(),
             known: 0,
             removed: Removed::default(),
             freezes: 0,
@@ -122,12 +129,12 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         Some(self.touch(segment, bucket))
     }
 
-    /// As [`get_mut`](Self::get_mut), and notes the way there. Apart, because who follows shortcuts needs it for few keys.
+    /// The segment and the bucket of a key, and notes the way there. Apart, because who follows shortcuts needs it for few keys.
     #[inline(never)]
-    pub(crate) fn get_mut_and_note(&mut self, shortcuts: &mut Shortcuts, hash: KeyHash, key: &K) -> Option<&mut V> {
+    pub(crate) fn find_and_note(&self, shortcuts: &mut Shortcuts, hash: KeyHash, key: &K) -> Option<(usize, usize)> {
         let (segment, bucket) = self.find(hash, key)?;
         shortcuts.note(hash, segment, bucket);
-        Some(self.touch(segment, bucket))
+        Some((segment, bucket))
     }
 
     /// The value of a key, to be changed in place, if that is where a shortcut leads.
@@ -156,6 +163,22 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let (value, is_first) = self.segments[segment].touch(bucket);
         self.touched += usize::from(is_first);
         value
+    }
+
+    /// The value in a bucket in which a key was found, to be changed in place; and where that is to be written down, if it is not
+    /// marked already.
+    #[inline(always)]
+    pub(crate) fn change(&mut self, (segment, bucket): (usize, usize)) -> (&mut V, Option<LogEntry<'_, V>>) {
+        self.before_write(segment);
+        let segment = &mut self.segments[segment];
+        if self.log.has_room()
+            && let Some(place) = segment.known_place(bucket)
+        {
+            return (segment.value(bucket), Some(self.log.entry(place)));
+        }
+        let (value, is_first) = segment.touch(bucket);
+        self.touched += usize::from(is_first);
+        (value, None)
     }
 
     /// Whether the table fits into a cache of the processor, so that [`Shortcuts`] are of use, and to [`locate`](Self::locate) keys
@@ -190,15 +213,32 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         }
     }
 
-    /// The value of the key that was the `i`th to be looked up, to be changed in place; also if the table has changed since.
+    /// Where the key is that was the `i`th to be looked up; also if the table has changed since.
     #[inline]
-    pub fn located_mut(&mut self, located: &Located, i: usize, hash: KeyHash, key: &K) -> Option<&mut V> {
+    pub(crate) fn located(&self, located: &Located, i: usize, hash: KeyHash, key: &K) -> Option<(usize, usize)> {
         match located.places.get(i) {
             Some((segment, bucket)) if *bucket != NOWHERE && located.layout == self.layout => {
-                Some(self.touch(*segment as usize, *bucket as usize))
+                Some((*segment as usize, *bucket as usize))
             }
-            _ => self.get_mut(hash, key),
+            _ => self.find(hash, key),
         }
+    }
+
+    /// Changes the value of the key that was the `i`th to be looked up; also if the table has changed since. `None` if it has none.
+    #[inline]
+    pub fn change_located<R>(
+        &mut self,
+        located: &Located,
+        i: usize,
+        hash: KeyHash,
+        key: &K,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> Option<R> {
+        let place = self.located(located, i, hash, key)?;
+        let (value, log) = self.change(place);
+        let result = change(value);
+        log.into_iter().for_each(|entry| entry.write(value));
+        Some(result)
     }
 
     /// Gives a value to a key that has none.

@@ -136,8 +136,10 @@ fn put_by<K: Key>(shortcuts: &mut Shortcuts, table: &mut ValueTable<K, u32>, key
     shortcuts.fit(table.len());
     if let Some(old) = table.get_mut_at(shortcuts.get(hash), key) {
         *old = value;
-    } else if let Some(old) = table.get_mut_and_note(shortcuts, hash, key) {
+    } else if let Some(place) = table.find_and_note(shortcuts, hash, key) {
+        let (old, log) = table.change(place);
         *old = value;
+        log.into_iter().for_each(|entry| entry.write(old));
     } else {
         table.insert_new(hash, key.clone(), value);
     }
