@@ -2,8 +2,8 @@
 
 use gungraun::prelude::*;
 use tidegate::{
-    key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroupRange},
-    state::{Extent, FrozenKeyedState, ValueStateDescriptor, ValueTable},
+    key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroupRange, KeyHash},
+    state::{Extent, ExtentKind, FrozenKeyedState, Located, ValueStateDescriptor, ValueTable},
     stream::{Key, SmallString},
 };
 
@@ -48,6 +48,33 @@ fn a_hundred_thousand_keys(mut table: Table, is_delta: bool) -> (Table, FrozenKe
     (table, state)
 }
 
+/// A table in which few entries have changed between two freezes, and those that will change next.
+fn few_changes() -> (Table, Vec<(KeyHash, SmallString)>) {
+    let mut table = table(10);
+    snapshot(&mut table, true);
+    (table, (0..KEYS).step_by(10).map(word).map(|key| (key.key_hash(), key)).collect())
+}
+
+// To change a tenth of the entries is a part of it, because it writes them down.
+#[library_benchmark]
+#[bench::written_down(args = (few_changes()), config = at_most(2_950_000), teardown = check_written_down)]
+fn a_tenth_changes((mut table, keys): (Table, Vec<(KeyHash, SmallString)>)) -> (Table, FrozenKeyedState) {
+    let mut located = Located::default();
+    for keys in keys.chunks(512) {
+        table.locate(keys.iter().map(|(hash, key)| (*hash, key)), &mut located);
+        for (i, (hash, key)) in keys.iter().enumerate() {
+            table.change_located(&located, i, *hash, key, |n| *n += 1).expect("it is there");
+        }
+    }
+    let state = snapshot(&mut table, true);
+    (table, state)
+}
+
+fn check_written_down((table, state): (Table, FrozenKeyedState)) {
+    assert!(state.extents.iter().all(|extent| extent.kind == ExtentKind::Logged));
+    check_a_tenth((table, state));
+}
+
 /// How many entries it has, and how many bytes these take, and whether that is only what has changed.
 fn told(state: &FrozenKeyedState) -> (u64, u64, bool) {
     let sum = |of: fn(&Extent) -> u64| state.extents.iter().map(of).sum();
@@ -69,4 +96,4 @@ fn check_a_tenth((_, state): (Table, FrozenKeyedState)) {
     assert!(entries == KEYS / 10 && bytes < KEYS / 2 && is_delta, "{entries} entries, {bytes} bytes");
 }
 
-library_benchmark_group!(name = of_state, benchmarks = a_hundred_thousand_keys);
+library_benchmark_group!(name = of_state, benchmarks = [a_hundred_thousand_keys, a_tenth_changes]);

@@ -1,15 +1,15 @@
 //! Changes of known entries, written down as they happen.
 //!
 //! Where few entries change between two freezes, they lie apart, and to fetch them once more takes longer than everything else
-//! that an incremental snapshot does. So each change is written down while its entry is in the cache. In one list for the whole
-//! table: one for each key group would be one more line of memory to wait for. It is dealt out to the groups when the table is
-//! frozen. An entry that changes again stands there again, and the later one counts.
+//! that an incremental snapshot does. So each change is written down while its entry is in the cache; and in one list for the
+//! whole table, because one for each key group would be one more line of memory to wait for. The list is dealt out to the key
+//! groups, encoded, whenever it has become a little too long for the cache.
 //!
-//! What is written is a place in the newest full snapshot (see `known`) and a value, neither of which hangs on what becomes of
-//! the table: nothing has to be done when the entry moves or goes.
+//! What is written is a place in the newest full snapshot (see `known`) and a value. Neither hangs on what becomes of the entry:
+//! nothing has to be done when it moves or goes. An entry that changes again is written again, and the later one counts.
 //!
 //! ```text
-//!   log:  for each change: 512 × run + bucket | value
+//!   of a key group:  for each change: 512 × run + bucket | value
 //! ```
 
 use std::mem;
@@ -21,53 +21,58 @@ use crate::{
     stream::Data,
 };
 
-/// So many runs of a key group can be told apart here; entries of further ones are not known.
+/// So many runs of a key group can be told apart.
 pub(super) const MOST_RUNS: u32 = u32::MAX / BUCKETS as u32;
 
 /// Where an entry is in the newest full snapshot.
 #[derive(Clone, Copy)]
 pub(super) struct KnownPlace {
+    /// There are fewer than 2^15 key groups.
     group: u16,
+    /// 512 × run + bucket.
     in_group: u32,
 }
 
 impl KnownPlace {
+    /// The run must be less than [`MOST_RUNS`].
     #[inline]
     pub fn new(group: KeyGroup, run: u32, bucket: usize) -> Self {
         Self { group: group.0 as u16, in_group: run * BUCKETS as u32 + bucket as u32 }
     }
 }
 
-/// The changes of a table since it was frozen last.
+/// The changes of a table since it was frozen last, as far as they are written down.
 pub(super) struct ChangeLog<V> {
-    /// So many more may be written down.
+    /// So many more may be.
     room: usize,
     /// The newest ones.
     recent: Vec<(KnownPlace, V)>,
-    /// The others, by key group from the first of the subtask on.
+    /// The others, by key group from `first` on.
     groups: Vec<Logged>,
-    first: u32,
+    first: KeyGroup,
     /// How many these are.
     dealt: usize,
-    /// Why one could not be encoded.
+    /// Why one of them could not be encoded.
     error: Option<postcard::Error>,
 }
 
-/// What has been encoded of a key group.
+/// The changes of a key group.
 #[derive(Default)]
 pub(super) struct Logged {
     pub bytes: Vec<u8>,
+    /// How many they are.
     pub changes: u64,
 }
 
-/// So many are dealt out at once: they are in the cache still, and so are the ends of all groups.
+/// So many are dealt out at once: they are in the cache still.
 const AT_ONCE: usize = 1024;
 
+/// What the processor fetches at once, in bytes.
 const LINE: usize = 64;
 
 impl<V> Default for ChangeLog<V> {
     fn default() -> Self {
-        Self { room: 0, recent: Vec::new(), groups: Vec::new(), first: 0, dealt: 0, error: None }
+        Self { room: 0, recent: Vec::new(), groups: Vec::new(), first: KeyGroup(0), dealt: 0, error: None }
     }
 }
 
@@ -75,16 +80,15 @@ impl<V: Data> ChangeLog<V> {
     /// Whether such values are written down: they take few bytes.
     const IS_OF_USE: bool = size_of::<V>() <= 16 && !mem::needs_drop::<V>();
 
-    /// Forgets everything. From now on, up to so many changes are written down, of these key groups.
+    /// Begins anew, when it is empty or finished: up to so many changes are written down, of these key groups.
     pub fn begin(&mut self, owned: KeyGroupRange, most: usize) {
         self.room = if Self::IS_OF_USE { most } else { 0 };
-        self.recent.clear();
-        self.groups.iter_mut().for_each(|group| {
+        self.groups.resize_with(owned.len() as usize, Logged::default);
+        for group in &mut self.groups {
             group.bytes.clear();
             group.changes = 0;
-        });
-        self.groups.resize_with(owned.len() as usize, Logged::default);
-        (self.first, self.dealt, self.error) = (owned.start, 0, None);
+        }
+        (self.first, self.dealt, self.error) = (KeyGroup(owned.start), 0, None);
     }
 
     /// How many changes there are.
@@ -113,7 +117,7 @@ impl<V: Data> ChangeLog<V> {
             prefetch_both([end, end + LINE]);
         }
         for (place, value) in self.recent.drain(..) {
-            let group = &mut self.groups[usize::from(place.group) - self.first as usize];
+            let group = &mut self.groups[usize::from(place.group) - self.first.0 as usize];
             let encoded = codec::encode(&place.in_group, &mut group.bytes);
             if let Err(e) = encoded.and_then(|()| codec::encode(&value, &mut group.bytes)) {
                 self.error = Some(e);
@@ -128,9 +132,9 @@ impl<V: Data> ChangeLog<V> {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    /// The changes of a group, once there are no more; `None` if it is not of this subtask.
+    /// The changes of a group, once there are no more; `None` if it is none of those that it began with.
     pub fn of(&self, group: KeyGroup) -> Option<&Logged> {
-        self.groups.get((group.0 - self.first) as usize)
+        self.groups.get((group.0 - self.first.0) as usize)
     }
 }
 
@@ -153,17 +157,17 @@ impl<V: Data> LogEntry<'_, V> {
     }
 }
 
-/// Takes a change off a log that follows these runs: gives `change` the place of the entry among those of the key group, and the
-/// log, to take the value from there.
+/// Takes a change off what was written down of a key group whose newest full snapshot has these runs: gives `change` the place of
+/// the entry among those of the group, and the piece, to take the value from there.
 pub(super) fn decode_logged<'a>(
     runs: &[Run],
     reader: &mut PieceReader<'a>,
     change: impl FnOnce(usize, &mut PieceReader<'a>) -> Result<()>,
 ) -> Result<()> {
-    let place = reader.number()?;
-    let (run, bucket) = (place / BUCKETS, place % BUCKETS);
-    let place = runs.get(run).and_then(|run| run.place(bucket));
-    let place =
-        place.ok_or_else(|| reader.damaged(&format!("a change in bucket {bucket} of run {run}, where nothing is")))?;
-    change(place, reader)
+    let number = reader.number()?;
+    let (run, bucket) = (number / BUCKETS, number % BUCKETS);
+    match runs.get(run).and_then(|run| run.place(bucket)) {
+        Some(place) => change(place, reader),
+        None => Err(reader.damaged(&format!("a change in bucket {bucket} of run {run}, where nothing is"))),
+    }
 }

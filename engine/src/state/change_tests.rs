@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    tests::{alone, entries, freeze, full, read_back, sweep_all, table},
+    tests::{alone, change, entries, freeze, full, read_back, sweep_all, table},
     *,
 };
 use crate::{
@@ -37,13 +37,20 @@ proptest! {
 
     /// Few or many, one after the other or scattered: however it is said which entries have changed, it is understood.
     #[test]
-    fn any_set_of_changes_is_told(keys in 1_u64..30_000, rounds in proptest::collection::vec((0..30_000_u64, prop_oneof![1_usize..3, 1_usize..700]), 1..5)) {
+    fn any_set_of_changes_is_told(
+        keys in 1_u64..30_000,
+        rounds in proptest::collection::vec((0..30_000_u64, prop_oneof![1_usize..3, 1_usize..700], any::<bool>()), 1..6),
+    ) {
         let mut table = table((0..keys).map(|key| (key, 0_u32)));
         let mut model: BTreeMap<u64, u32> = (0..keys).map(|key| (key, 0)).collect();
         let mut snapshots = vec![full(&mut table)];
-        for (round, (from, step)) in rounds.into_iter().enumerate() {
+        for (round, (from, step, in_log)) in rounds.into_iter().enumerate() {
             for key in (from % keys..keys).step_by(step) {
-                *table.get_mut(key.key_hash(), &key).unwrap() = round as u32;
+                if in_log {
+                    assert!(change(&mut table, &key, round as u32));
+                } else {
+                    *table.get_mut(key.key_hash(), &key).unwrap() = round as u32;
+                }
                 model.insert(key, round as u32);
             }
             let StateSize { changed, keyed, .. } = table.size();
@@ -84,6 +91,111 @@ fn keys_are_written_where_they_must_be() {
     assert!(bytes(&by_key) > 3 * KEYS as usize);
     let all = together([whole, by_place, by_key]);
     assert_eq!(entries::<u64, u8>(&all), (0..2 * KEYS).map(|key| (key, 3)).collect());
+}
+
+/// How many entries, keys or changes of a kind there are.
+fn count(state: &KeyedStateSnapshot, kind: ExtentKind) -> u64 {
+    state.groups.iter().flat_map(|g| &g.pieces).filter(|piece| piece.kind == kind).map(|piece| piece.entries).sum()
+}
+
+/// A table of so many keys, of which few have changed since its full snapshot: the next changes are written down.
+fn logging(keys: u64) -> (ValueTable<u64, u32>, [KeyedStateSnapshot; 2]) {
+    let mut table = table((0..keys).map(|key| (key, 1_u32)));
+    let whole = full(&mut table);
+    assert!(change(&mut table, &0, 2));
+    let first = delta(&mut table);
+    assert_eq!(
+        (count(&first, ExtentKind::Logged), count(&first, ExtentKind::Changes)),
+        (0, 1),
+        "more than few before that"
+    );
+    (table, [whole, first])
+}
+
+/// As long as few entries change they are written down, those that change twice twice; then the rest is marked, and next time all.
+#[test]
+fn few_changes_are_written_down() {
+    const KEYS: u64 = 20_000;
+    let (mut table, [whole, first]) = logging(KEYS);
+    let mut snapshots = vec![whole, first];
+    let rounds = [
+        (100, 10, (110, 0)),
+        (KEYS / 4, 0, (KEYS / 4, 0)),
+        (KEYS / 4, 10, (KEYS / 4, 10)),
+        (7, 0, (0, 7)),
+        (7, 0, (7, 0)),
+    ];
+    for (round, (changed, again, expected)) in (10..).zip(rounds) {
+        // Those that change again are the first or the last ones, as there is room.
+        for key in (0..changed).chain((0..again).map(|i| (changed + i) % (changed + again / 2))) {
+            assert!(change(&mut table, &key, round + key as u32));
+        }
+        let told = table.size().changed;
+        freeze(&mut table, true);
+        while !table.sweep(&mut 1).unwrap() {}
+        let delta = read_back(&mut table);
+        assert_eq!((count(&delta, ExtentKind::Logged), count(&delta, ExtentKind::Changes)), expected, "round {round}");
+        assert_eq!(told, Some(expected.0 + expected.1));
+        snapshots.push(delta);
+        let all = entries::<u64, u32>(&together(snapshots.clone()));
+        assert!((0..KEYS).all(|key| Some(&all[&key]) == table.get(key.key_hash(), &key)), "round {round}");
+    }
+    // A key that has come since the full snapshot is in no place there; its neighbours are.
+    table.insert_new(KEYS.key_hash(), KEYS, 1);
+    (0..100).chain([KEYS]).for_each(|key| assert!(change(&mut table, &key, 5)));
+    let delta = delta(&mut table);
+    assert_eq!((count(&delta, ExtentKind::Logged), count(&delta, ExtentKind::Changes)), (100, 1));
+    snapshots.push(delta);
+    let all = entries::<u64, u32>(&together(snapshots));
+    assert!((0..=KEYS).all(|key| Some(&all[&key]) == table.get(key.key_hash(), &key)));
+}
+
+/// What was written down stays true when its entry moves, is marked as well, goes, and comes back.
+#[test]
+fn what_is_written_down_outlives_its_entry() {
+    const KEYS: u64 = 5_000;
+    let (mut table, [whole, first]) = logging(KEYS);
+    let (few, third) = (0..300, 100);
+    few.clone().for_each(|key| assert!(change(&mut table, &key, 7)));
+    // Segments split: of what was written down, a part changes again and is marked, as it is not known any more where it is.
+    (KEYS..4 * KEYS).for_each(|key| table.insert_new(key.key_hash(), key, 8));
+    (0..third).for_each(|key| assert!(change(&mut table, &key, 9)));
+    // Another part goes, and some of that comes back.
+    (third..2 * third).for_each(|key| assert!(table.remove(key.key_hash(), &key).is_some()));
+    (third..third + 20).for_each(|key| table.insert_new(key.key_hash(), key, 10));
+    // Those that come and those that go while the sweep is under way have nothing to do with it.
+    freeze(&mut table, true);
+    (third..third + 20).for_each(|key| assert!(change(&mut table, &key, 11)));
+    few.for_each(|key| drop(table.remove(key.key_hash(), &key)));
+    while !table.sweep(&mut 1).unwrap() {}
+    let delta = read_back(&mut table);
+    assert_eq!(count(&delta, ExtentKind::Logged), 300);
+    let expected = |key| match key {
+        0..100 => Some(9),
+        100..120 => Some(10),
+        120..200 => None,
+        200..300 => Some(7),
+        300..KEYS => Some(1),
+        _ => Some(8),
+    };
+    let expected = (0..4 * KEYS).filter_map(|key| Some((key, expected(key)?))).collect();
+    assert_eq!(entries::<u64, u32>(&together([whole, first, delta])), expected);
+}
+
+/// Written down is what a delta leaves out otherwise, and nothing that a full snapshot has.
+#[test]
+fn a_full_snapshot_forgets_what_was_written_down() {
+    let (mut table, _) = logging(1000);
+    (0..100).for_each(|key| assert!(change(&mut table, &key, 7)));
+    let whole = full(&mut table);
+    assert_eq!(count(&whole, ExtentKind::Logged), 0);
+    (0..100).for_each(|key| assert!(change(&mut table, &key, 8)));
+    table.freeze(true, Vec::new());
+    table.abandon();
+    let again = full(&mut table);
+    let expected: BTreeMap<_, _> = (0..1000).map(|key| (key, if key < 100 { 8 } else { 1 })).collect();
+    assert_eq!(entries::<u64, u32>(&again), expected);
+    assert_eq!(entries::<u64, u32>(&together([again, delta(&mut table)])), expected);
 }
 
 /// A key that is removed leaves its place: to another key, or vacant, and the run is not what it was.
@@ -132,15 +244,17 @@ fn changes_that_fit_nothing_are_damaged() {
     let in_group = |n: u64| KeyGroup::of(n.key_hash(), DEFAULT_MAX_PARALLELISM) == owned;
     let keys: Vec<u64> = (0..).filter(|n| in_group(*n)).take(40).collect();
     let base = full(&mut table(keys.iter().map(|key| (*key, 1_u8))));
-    let refused = |entries: u64, bytes: &[u8]| {
+    let refused_of = |kind, entries: u64, bytes: &[u8]| {
         let mut state = base.clone();
-        state.groups[0].pieces.push(Piece { kind: ExtentKind::Changes, entries, bytes: bytes.to_vec().into() });
+        state.groups[0].pieces.push(Piece { kind, entries, bytes: bytes.to_vec().into() });
         let error = state.groups[0].decode::<u64, u8>().unwrap_err().to_string();
         let restored =
             ValueTable::<u64, u8>::restore(&tests::descriptor(), &state, DEFAULT_MAX_PARALLELISM, tests::ALL);
         assert_eq!(restored.err().unwrap().message, error);
         error
     };
+    let refused = |entries, bytes: &[u8]| refused_of(ExtentKind::Changes, entries, bytes);
+    let refused_logged = |entries, bytes: &[u8]| refused_of(ExtentKind::Logged, entries, bytes);
     // 4 × run + form, what tells the places, values, how many others, keys and values. The run has 128 buckets.
     let refused_all = [
         refused(1, &[5, 7, 0]),
@@ -152,6 +266,12 @@ fn changes_that_fit_nothing_are_damaged() {
         refused(1, &[0, 2, 1, 1, 2, 2]),
         refused(1, &[0, 1, 1, 1, 0]),
         refused(1, &[2, 1]),
+        // 512 × run + bucket, value.
+        refused_logged(1, &[125, 7]),
+        refused_logged(1, &[0x80, 4, 7]),
+        refused_logged(1, &[0xff, 3, 7]),
+        refused_logged(1, &[0xff]),
+        refused_logged(3, &[127, 7]),
     ];
     insta::assert_snapshot!(refused_all.join("\n"), @"
     key group 22: changes of run 1, which is not there
@@ -163,5 +283,10 @@ fn changes_that_fit_nothing_are_damaged() {
     key group 22: 1 entries are left, but 2 come together
     key group 22: 1 bytes follow the last entry
     key group 22: an entry cannot be read: Hit the end of buffer, expected more data
+    key group 22: a change in bucket 125 of run 0, where nothing is
+    key group 22: a change in bucket 0 of run 1, where nothing is
+    key group 22: a change in bucket 511 of run 0, where nothing is
+    key group 22: an entry cannot be read: Hit the end of buffer, expected more data
+    key group 22: 3 entries cannot be in 2 bytes
     ");
 }

@@ -185,7 +185,6 @@ impl<K: Key, V: Data> Segment<K, V> {
         let mut entries = std::mem::replace(&mut self.entries, HashTable::with_capacity(room));
         let marks = std::mem::take(&mut self.marks);
         (self.occupied, self.known) = Default::default();
-        self.run = NO_RUN;
         (0..entries.num_buckets()).filter_map(move |bucket| {
             let (entry, _) = entries.get_bucket_entry(bucket).ok()?.remove();
             let is_marked = marks.get(bucket) && !planted!(MarksLostInGrowth); // FLINK-26968

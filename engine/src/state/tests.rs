@@ -124,10 +124,19 @@ fn content_of<K: Key>(entries: &BTreeMap<K, u32>) -> Vec<KeyGroupContent> {
 
 fn put<K: Key>(table: &mut ValueTable<K, u32>, key: &K, value: u32) {
     let hash = key.key_hash();
+    if value % 3 == 0 && change(table, key, value) {
+        return;
+    }
     match table.get_mut(hash, key) {
         Some(old) => *old = value,
         None => table.insert_new(hash, key.clone(), value),
     }
+}
+
+/// Changes a value as an operator does that looks up many keys at once.
+pub(super) fn change<K: Key, V: Data>(table: &mut ValueTable<K, V>, key: &K, value: V) -> bool {
+    let located = Located::default();
+    table.change_located(&located, 0, key.key_hash(), key, |old| *old = value).is_some()
 }
 
 /// Likewise, by shortcuts that nobody tells of what is done otherwise.

@@ -30,7 +30,7 @@ use crate::{
 };
 
 const MAGIC: [u8; 8] = *b"TGSNAPSH";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEADER_LEN: usize = MAGIC.len() + size_of::<u32>();
 
 /// What a file begins with.
@@ -263,7 +263,7 @@ mod tests {
         // Another version may have another checksum, too.
         bytes[8] = 1;
         let error = decode(bytes).unwrap_err();
-        insta::assert_snapshot!(error, @"snapshot file f has format version 1, this build reads version 3: restore it with the build that wrote it");
+        insta::assert_snapshot!(error, @"snapshot file f has format version 1, this build reads version 4: restore it with the build that wrote it");
     }
 
     #[test]
