@@ -219,7 +219,7 @@ fn another_format_version() {
     let rotten = format!("manifest chk/chk-{} is damaged: its format version is not the one", job.newest);
     job.refuses(&job.manifest(), replace("manifest 3", "manifest 9"), &[&rotten, RESUME]);
     let name = job.snapshot("count-1").name;
-    let said = format!("snapshot file chk/state/{name} {}", remedy(3));
+    let said = format!("snapshot file chk/state/{name} {}", remedy(4));
     let newer = |path: &Path| {
         let mut bytes = fs::read(path).unwrap();
         bytes[8] = 9;

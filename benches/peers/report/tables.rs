@@ -64,7 +64,8 @@ fn phases_without_row(measured: &Campaigned, cell: Cell) -> Option<String> {
 /// "median (lower to upper quartile)", each as `show` shows it.
 fn quartiles(numbers: &[f64], show: impl Fn(f64) -> String) -> String {
     let at = |share| Some(show(quantile(numbers, share)?));
-    let all = || Some(format!("{} ({} to {})", at(0.5)?, at(0.25)?, at(0.75)?));
+    let median = Spread::of(numbers.iter().copied()).map(|spread| show(spread.median));
+    let all = || Some(format!("{} ({} to {})", median?, at(0.25)?, at(0.75)?));
     all().unwrap_or_else(|| "-".to_owned())
 }
 

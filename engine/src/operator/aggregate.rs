@@ -12,8 +12,8 @@ use crate::{
     error::{Context, Error, Result},
     key_group::KeyHash,
     state::{
-        AnyTable, InOrder, Located, NamedTable, RestoredOperator, Shortcuts, ValueStateDescriptor, ValueTable,
-        check_all_restored,
+        AnyTable, InOrder, Located, LogEntry, NamedTable, RestoredOperator, Shortcuts, ValueStateDescriptor,
+        ValueTable, check_all_restored,
     },
     stream::{Data, Key},
 };
@@ -104,16 +104,24 @@ impl<K: Key, V: Data, First, Fold, Emit> Aggregate<K, V, First, Fold, Emit> {
 }
 
 impl<First, Fold, Emit> Functions<First, Fold, Emit> {
-    /// Applies a record to the value of its key. Gives what is emitted.
+    /// Applies a record to the value of its key, and writes that down where it is to be. Gives what is emitted.
     ///
     /// Always inlined, as what calls it: left to itself, the compiler makes it a call that hands its result over in memory.
     #[inline(always)]
-    fn update<K, V, T, Out>(&self, value: &mut V, key: K, record: T) -> Result<Out>
+    fn update<K, V: Data, T, Out>(
+        &self,
+        (value, log): (&mut V, Option<LogEntry<'_, V>>),
+        key: K,
+        record: T,
+    ) -> Result<Out>
     where
         Fold: Fn(&mut V, T) -> Result<()>,
         Emit: Fn(K, &V) -> Out,
     {
         (self.fold)(value, record)?;
+        if let Some(entry) = log {
+            entry.write(value);
+        }
         // The table has its own copy of the key, so this one can go on.
         Ok((self.emit)(key, value))
     }
@@ -132,12 +140,7 @@ impl<First, Fold, Emit> Functions<First, Fold, Emit> {
         Emit: Fn(K, &V) -> Out,
     {
         if let Some(place) = find(table, hash, &key) {
-            let (value, log) = table.change(place);
-            (self.fold)(value, record)?;
-            if let Some(entry) = log {
-                entry.write(value);
-            }
-            return Ok((self.emit)(key, value));
+            return self.update(table.change(place), key, record);
         }
         let value = (self.first)(record);
         let result = (self.emit)(key.clone(), &value);
@@ -159,7 +162,7 @@ impl<First, Fold, Emit> Functions<First, Fold, Emit> {
         Emit: Fn(K, &V) -> Out,
     {
         match table.get_mut_at(shortcuts.get(keyed.hash), &keyed.key) {
-            Some(value) => self.update(value, keyed.key, keyed.record),
+            Some(value) => self.update((value, None), keyed.key, keyed.record),
             None => self.apply(keyed, table, |table, hash, key| table.find_and_note(shortcuts, hash, key)),
         }
     }

@@ -46,6 +46,7 @@ pub use snapshot::{
 };
 pub use table::{Located, ValueTable};
 
+pub(crate) use change_log::LogEntry;
 pub(crate) use named_table::{AnyTable, Decode, Decoded, NamedTable};
 pub(crate) use prefetch::InOrder;
 pub(crate) use restore::check_all_restored;

@@ -89,17 +89,17 @@ impl<K: Key, V: Data> Segment<K, V> {
         self.entries.len() == self.entries.capacity()
     }
 
+    /// The value in this bucket.
+    #[inline]
+    pub fn value(&mut self, bucket: usize) -> &mut V {
+        &mut self.entries.get_bucket_mut(bucket).expect("nothing has moved since it was found there").value
+    }
+
     /// The value in this bucket, which is about to change, and whether it does so for the first time since the freeze.
     #[inline]
     pub fn touch(&mut self, bucket: usize) -> (&mut V, bool) {
         let is_first = self.marks.set(bucket);
         (self.value(bucket), is_first)
-    }
-
-    /// The value in this bucket.
-    #[inline]
-    pub fn value(&mut self, bucket: usize) -> &mut V {
-        &mut self.entries.get_bucket_mut(bucket).expect("nothing has moved since it was found there").value
     }
 
     /// Likewise, if it is the bucket of this key.

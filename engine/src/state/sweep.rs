@@ -292,6 +292,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
         let segment = &mut self.segments[index];
         if sweep.what == What::Changes && segment.marks.is_empty() {
+            // There may be many of these, and more memory of each need not be read.
             segment.swept = self.freezes;
             ahead.into_iter().for_each(|ahead| self.ask_for_segment(ahead));
             return 1;

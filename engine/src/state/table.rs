@@ -8,8 +8,8 @@
 //! needs one more bit than the directory has, the directory doubles. So no operation moves more than a segment's entries and
 //! a directory, which is a few bytes for each hundred entries: what the stream waits for does not grow with the state.
 //!
-//! Each segment knows which of its buckets were touched since the last freeze, and the table which keys were removed: that is
-//! what an incremental snapshot writes. How a table is frozen stands in `sweep`.
+//! Each segment knows which of its buckets were touched since the last freeze, and the table which keys were removed, and some of
+//! the changes (`change_log`): that is what an incremental snapshot writes. How a table is frozen stands in `sweep`.
 
 use super::{
     change_log::{ChangeLog, LogEntry},

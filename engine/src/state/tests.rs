@@ -124,7 +124,7 @@ fn content_of<K: Key>(entries: &BTreeMap<K, u32>) -> Vec<KeyGroupContent> {
 
 fn put<K: Key>(table: &mut ValueTable<K, u32>, key: &K, value: u32) {
     let hash = key.key_hash();
-    if value % 3 == 0 && change(table, key, value) {
+    if value.is_multiple_of(3) && change(table, key, value) {
         return;
     }
     match table.get_mut(hash, key) {
