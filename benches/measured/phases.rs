@@ -58,6 +58,8 @@ pub struct Phases {
 
 #[derive(Default)]
 struct State {
+    /// Whether the job manager waits.
+    is_held: bool,
     /// Since when checkpoints are taken in this phase; `None` in a phase without, and while it is caught up.
     with_since: Option<Moment>,
     over: Vec<Phase>,
@@ -81,6 +83,7 @@ impl Phases {
             return Reached::Continue;
         }
         let mut state = self.state.lock().expect("no holder panics");
+        assert!(!state.is_held, "a checkpoint has completed in a phase without");
         let Some(begin) = state.with_since.take_if(|begin| now.clocks.at - begin.clocks.at >= self.least) else {
             state.with_since.get_or_insert(now);
             return Reached::Continue;
@@ -88,6 +91,7 @@ impl Phases {
         let length = now.clocks.at - begin.clocks.at;
         state.over.push(Phase { has_checkpoints: true, window: Window::between(&begin, &now) });
         state.with.push((begin.clocks.at, now.clocks.at));
+        state.is_held = true;
         let this = self.clone();
         Reached::Hold(Box::pin(async move {
             tokio::time::sleep(length).await;
@@ -97,10 +101,11 @@ impl Phases {
 
     fn end_without(&self, begin: &Moment) {
         let now = Moment::now(&self.board);
+        let mut state = self.state.lock().expect("no holder panics");
+        state.is_held = false;
         // Whoever waits for the end of the job does not work.
         if now.records < self.to {
-            let phase = Phase { has_checkpoints: false, window: Window::between(begin, &now) };
-            self.state.lock().expect("no holder panics").over.push(phase);
+            state.over.push(Phase { has_checkpoints: false, window: Window::between(begin, &now) });
         }
     }
 

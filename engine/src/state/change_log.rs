@@ -14,7 +14,7 @@
 
 use std::mem;
 
-use super::{changes::Run, codec, marks::BUCKETS, prefetch::prefetch_both, snapshot::PieceReader};
+use super::{changes::Run, codec, marks::BUCKETS, prefetch::prefetch_both, snapshot::PieceReader, whereabouts::LINE};
 use crate::{
     error::Result,
     key_group::{KeyGroup, KeyGroupRange},
@@ -52,8 +52,8 @@ pub(super) struct ChangeLog<V> {
     first: KeyGroup,
     /// How many these are.
     dealt: usize,
-    /// Why one of them could not be encoded.
-    error: Option<postcard::Error>,
+    /// Whether one of them could not be encoded: it may have been replaced since by one that can, so that is no error yet.
+    is_broken: bool,
 }
 
 /// The changes of a key group.
@@ -64,31 +64,30 @@ pub(super) struct Logged {
     pub changes: u64,
 }
 
+/// Whether values of this type take few bytes, so that to write one of them takes less than to find out whether that is needed.
+pub(super) const fn is_small_and_plain<V>() -> bool {
+    size_of::<V>() <= 16 && !mem::needs_drop::<V>()
+}
+
 /// So many are dealt out at once: they are in the cache still.
 const AT_ONCE: usize = 1024;
 
-/// What the processor fetches at once, in bytes.
-const LINE: usize = 64;
-
 impl<V> Default for ChangeLog<V> {
     fn default() -> Self {
-        Self { room: 0, recent: Vec::new(), groups: Vec::new(), first: KeyGroup(0), dealt: 0, error: None }
+        Self { room: 0, recent: Vec::new(), groups: Vec::new(), first: KeyGroup(0), dealt: 0, is_broken: false }
     }
 }
 
 impl<V: Data> ChangeLog<V> {
-    /// Whether such values are written down: they take few bytes.
-    const IS_OF_USE: bool = size_of::<V>() <= 16 && !mem::needs_drop::<V>();
-
     /// Begins anew, when it is empty or finished: up to so many changes are written down, of these key groups.
     pub fn begin(&mut self, owned: KeyGroupRange, most: usize) {
-        self.room = if Self::IS_OF_USE { most } else { 0 };
+        self.room = if is_small_and_plain::<V>() { most } else { 0 };
         self.groups.resize_with(owned.len() as usize, Logged::default);
         for group in &mut self.groups {
             group.bytes.clear();
             group.changes = 0;
         }
-        (self.first, self.dealt, self.error) = (KeyGroup(owned.start), 0, None);
+        (self.first, self.dealt, self.is_broken) = (KeyGroup(owned.start), 0, false);
     }
 
     /// How many changes there are.
@@ -99,7 +98,7 @@ impl<V: Data> ChangeLog<V> {
     /// Whether one more can be written down.
     #[inline]
     pub fn has_room(&self) -> bool {
-        Self::IS_OF_USE && self.room > 0
+        is_small_and_plain::<V>() && self.room > 0
     }
 
     /// For a change of the entry at this place. There must be room.
@@ -119,17 +118,19 @@ impl<V: Data> ChangeLog<V> {
         for (place, value) in self.recent.drain(..) {
             let group = &mut self.groups[usize::from(place.group) - self.first.0 as usize];
             let encoded = codec::encode(&place.in_group, &mut group.bytes);
-            if let Err(e) = encoded.and_then(|()| codec::encode(&value, &mut group.bytes)) {
-                self.error = Some(e);
-            }
+            self.is_broken |= encoded.and_then(|()| codec::encode(&value, &mut group.bytes)).is_err();
             group.changes += 1;
         }
     }
 
     /// There will be no more of them.
-    pub fn finish(&mut self) -> postcard::Result<()> {
+    pub fn finish(&mut self) {
         self.deal();
-        self.error.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether the changes cannot be told, so that the next snapshot is to be written in full.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// The changes of a group, once there are no more; `None` if it is none of those that it began with.

@@ -6,7 +6,7 @@
 
 use super::{
     ValueStateDescriptor, ValueTable,
-    change_log::{ChangeLog, Logged},
+    change_log::{ChangeLog, Logged, is_small_and_plain},
     changes::{encode_changes, encode_many_changes, encode_run},
     codec,
     frozen::{Extent, ExtentKind, FrozenKeyedState, StateSize},
@@ -138,14 +138,14 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     pub fn freeze(&mut self, delta: bool, buffer: Vec<u8>) {
         assert!(self.sweep.is_none(), "a table is frozen twice");
         let removed = std::mem::take(&mut self.removed);
-        let what = match delta && !removed.overflowed {
+        let (few, changed) = (self.len / FEW, self.touched + self.log.len());
+        let mut log = std::mem::replace(&mut self.log, std::mem::take(&mut self.spare_log));
+        log.finish();
+        let what = match delta && !removed.overflowed && !log.is_broken() {
             false => What::Everything,
             true if self.has_many_changes() => What::ManyChanges,
             true => What::Changes,
         };
-        let (few, changed) = (self.len / FEW, self.touched + self.log.len());
-        let mut log = std::mem::replace(&mut self.log, std::mem::take(&mut self.spare_log));
-        let error = log.finish().err();
         // As many as the last time, most likely.
         self.log.begin(self.owned, if changed <= few { few } else { 0 });
         // With everything in the log, there is nothing to be looked for in the segments.
@@ -165,7 +165,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             runs,
             value_bytes: 0,
             next_slot: if nothing_else { self.directory.slots().len() } else { 0 },
-            error,
+            error: None,
         }));
     }
 
@@ -177,7 +177,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let held = if self.has_many_changes() { self.log.len() + self.known + keyed } else { changed };
         StateSize {
             entries: self.len as u64,
-            changed: (!self.removed.overflowed).then_some(held as u64),
+            changed: (!self.removed.overflowed && !self.log.is_broken()).then_some(held as u64),
             keyed: keyed as u64,
         }
     }
@@ -185,7 +185,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// Whether a delta would hold the values of all known entries: they take few bytes, and most of them have changed, so that to tell
     /// which would take longer than to write the others, too.
     fn has_many_changes(&self) -> bool {
-        size_of::<V>() <= 16 && !std::mem::needs_drop::<V>() && self.touched >= self.len / 2
+        is_small_and_plain::<V>() && self.touched >= self.len / 2
     }
 
     /// Encodes what is frozen and not yet encoded, segment by segment, until `budget`, in small entries, is used up: at

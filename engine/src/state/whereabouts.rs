@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 use super::marks::Marks;
 
 /// What the processor fetches at once, in bytes: the tags of as many buckets as a word has marks for.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
 /// At most so many addresses of a segment are asked for: those of the first entries, if entries are large.
 const MOST_LINES: usize = 1024;
