@@ -12,7 +12,7 @@ use tidegate::{
     checkpoint::{CheckpointOptions, RestoreMode},
     env::{
         Address,
-        real::{block_on, env},
+        real::{block_on, env, env_over_tcp},
     },
     exchange::Secret,
     graph::StreamExecutionEnvironment,
@@ -35,7 +35,7 @@ pub struct Trial {
     pub job: Job,
     /// Without them, no checkpoints are taken.
     pub checkpoints: Option<CheckpointOptions>,
-    /// With more than one, records between them cross TCP connections.
+    /// With more than one, all that goes between them and the job manager goes over TCP.
     pub task_managers: u32,
     /// Whether the first subtask of the sink fails once, when half of its records have come.
     pub fails: bool,
@@ -137,7 +137,8 @@ impl Trial {
         let cluster = self.cluster(&board, directory);
         let job = thread::spawn({
             let watcher = watcher.clone();
-            move || block_on(cluster.run(env(), watcher))
+            let is_alone = self.task_managers == 1;
+            move || block_on(async move { cluster.run(if is_alone { env() } else { env_over_tcp() }, watcher).await })
         });
         let (begin, end) = Window::watch(&board, self.job.records, || job.is_finished());
         let status = job.join().expect("the cluster does not panic").expect("the cluster starts");

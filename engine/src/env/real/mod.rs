@@ -12,12 +12,13 @@ mod disk;
 mod entropy;
 mod execute;
 mod file_thread;
-mod network;
+mod in_process;
 mod spawner;
+mod tcp;
 
 use std::sync::Arc;
 
-use super::Env;
+use super::{Env, Network};
 
 /// This process's view of the real world. To be used inside of [`block_on`] or another multi-thread tokio runtime. Its
 /// clock starts now; instants of two clocks cannot be compared, so make one and clone it.
@@ -26,10 +27,24 @@ use super::Env;
 /// If the operating system has no random numbers to give.
 #[must_use]
 pub fn env() -> Env {
+    with_network(Arc::new(in_process::InProcess::or(tcp::Tcp)))
+}
+
+/// As [`env`], but connections within this process go by TCP, too, as those between processes do: for tests and benches of what a
+/// cluster of several processes does.
+///
+/// # Panics
+/// If the operating system has no random numbers to give.
+#[must_use]
+pub fn env_over_tcp() -> Env {
+    with_network(Arc::new(tcp::Tcp))
+}
+
+fn with_network(network: Arc<dyn Network>) -> Env {
     Env {
         clock: Arc::new(clock::RealClock::new()),
         spawner: Arc::new(spawner::RealSpawner),
-        network: Arc::new(network::RealNetwork),
+        network,
         disk: Arc::new(disk::RealDisk),
         entropy: Arc::new(entropy::RealEntropy::new()),
     }
@@ -61,9 +76,11 @@ where
 mod tests {
     use std::{sync::mpsc, thread};
 
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
     use crate::env::{
-        BoxFuture, Spawner,
+        Address, BoxFuture, Spawner,
         conformance::{Broken, Scene, checks},
         spawner::Abort,
     };
@@ -102,6 +119,29 @@ mod tests {
     #[test]
     fn the_real_world_keeps_its_promises() {
         assert_eq!(broken(env), []);
+    }
+
+    #[test]
+    fn it_keeps_them_over_tcp() {
+        assert_eq!(broken(env_over_tcp), []);
+    }
+
+    #[test]
+    fn within_a_process_nothing_goes_over_tcp() {
+        block_on(async {
+            let (env, other) = (env(), super::env());
+            let mut listener = env.network.bind(&Address::new("127.0.0.1:0")).await.expect("a port is free");
+            let address = listener.local_address();
+            let mut by_tcp = other.network.connect(&address).await.expect("somebody listens");
+            let mut by_memory = env.network.connect(&address).await.expect("somebody listens");
+            by_tcp.writer.write_all(b"t").await.expect("it is open");
+            by_memory.writer.write_all(b"m").await.expect("it is open");
+            // What waits within the process is accepted first: both would be found by TCP in the order in which they came.
+            for expected in [b'm', b't'] {
+                let mut accepted = listener.accept().await.expect("there are two");
+                assert_eq!(accepted.reader.read_u8().await.expect("a byte is on its way"), expected);
+            }
+        });
     }
 
     /// Starts all tasks as if they did nothing but work on files.

@@ -1,4 +1,4 @@
-//! Byte streams, by TCP.
+//! Byte streams between processes.
 
 use std::io;
 
@@ -8,19 +8,19 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::env::{Address, ByteStream, Listener, Network};
 
 /// TCP of the operating system.
-pub(super) struct RealNetwork;
+pub(super) struct Tcp;
 
-struct RealListener {
+struct Listening {
     listener: TcpListener,
     address: Address,
 }
 
 #[async_trait]
-impl Network for RealNetwork {
+impl Network for Tcp {
     async fn bind(&self, address: &Address) -> io::Result<Box<dyn Listener>> {
         let listener = TcpListener::bind(&*address.0).await?;
         let address = Address::new(&listener.local_addr()?.to_string());
-        Ok(Box::new(RealListener { listener, address }))
+        Ok(Box::new(Listening { listener, address }))
     }
 
     async fn connect(&self, address: &Address) -> io::Result<ByteStream> {
@@ -29,7 +29,7 @@ impl Network for RealNetwork {
 }
 
 #[async_trait]
-impl Listener for RealListener {
+impl Listener for Listening {
     async fn accept(&mut self) -> io::Result<ByteStream> {
         streams(self.listener.accept().await?.0)
     }
