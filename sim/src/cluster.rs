@@ -173,7 +173,8 @@ impl Stage {
         let (stage, node) = (self.clone(), name.to_owned());
         let run = move || {
             let (stage, node) = (stage.clone(), node.clone());
-            async move { stage.live(node).await }
+            // It is large, and madsim moves it about.
+            Box::pin(stage.live(node))
         };
         let handle: NodeHandle = Handle::current().create_node().name(name).init(run).build();
         self.nodes().ids.insert(name.to_owned(), handle.id());

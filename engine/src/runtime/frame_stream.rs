@@ -36,9 +36,14 @@ pub(crate) struct FrameReader<R> {
     used: usize,
 }
 
+/// Room for the part of a frame that came with the one before, and for what is read after it.
+fn room() -> BytesMut {
+    BytesMut::with_capacity(2 * READ_AHEAD)
+}
+
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(reader: R, attempt: AttemptId) -> Self {
-        Self { reader, attempt, expected: 0, buffer: BytesMut::new(), used: 0 }
+        Self { reader, attempt, expected: 0, buffer: room(), used: 0 }
     }
 
     /// The next frame. Not cancel safe.
@@ -46,7 +51,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         self.buffer.advance(std::mem::take(&mut self.used));
         if self.buffer.is_empty() && self.buffer.capacity() > 4 * LARGEST_STEP {
             // One huge frame shall not occupy its memory for ever.
-            self.buffer = BytesMut::new();
+            self.buffer = room();
         }
         self.fill(HEADER_LEN).await?;
         let header: [u8; HEADER_LEN] = self.buffer[..HEADER_LEN].try_into().expect("the length is fixed");

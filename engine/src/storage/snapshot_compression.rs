@@ -1,7 +1,9 @@
 //! Extents of snapshot files, made shorter.
 //!
-//! An extent is small, and what zstd needs to work on one is large: it is made once for all extents of a file, when the first
-//! comes.
+//! An extent is small, and what zstd needs to work on one is large: it serves all extents of a file, and then other files. What
+//! comes out does not hang on what it did before.
+
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use zstd::bulk;
@@ -10,6 +12,27 @@ use crate::checkpoint::SnapshotCompression;
 
 /// Fast rather than small: the network and the disk wait for it.
 const ZSTD_LEVEL: i32 = 1;
+
+/// What waits for the next file.
+struct Spare<T>(Mutex<Vec<T>>);
+
+/// As many as files are worked on at once, as a rule; some hundred KiB each.
+const MOST_SPARE: usize = 8;
+
+static COMPRESSORS: Spare<bulk::Compressor<'static>> = Spare(Mutex::new(Vec::new()));
+static DECOMPRESSORS: Spare<bulk::Decompressor<'static>> = Spare(Mutex::new(Vec::new()));
+
+impl<T> Spare<T> {
+    fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give(&self, used: Option<T>) {
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST_SPARE.saturating_sub(spare.len());
+        spare.extend(used.into_iter().take(room));
+    }
+}
 
 /// Makes the extents of one file shorter.
 pub(super) struct Compressor {
@@ -29,10 +52,17 @@ impl Compressor {
             SnapshotCompression::None => out.extend_from_slice(bytes),
             SnapshotCompression::Lz4 => out.extend_from_slice(&lz4_flex::block::compress(bytes)),
             SnapshotCompression::Zstd => {
-                let zstd = self.zstd.get_or_insert_with(|| bulk::Compressor::new(ZSTD_LEVEL).expect(MEMORY));
+                let make = || COMPRESSORS.take().unwrap_or_else(|| bulk::Compressor::new(ZSTD_LEVEL).expect(MEMORY));
+                let zstd = self.zstd.get_or_insert_with(make);
                 out.extend_from_slice(&zstd.compress(bytes).expect(MEMORY));
             }
         }
+    }
+}
+
+impl Drop for Compressor {
+    fn drop(&mut self) {
+        COMPRESSORS.give(self.zstd.take());
     }
 }
 
@@ -66,8 +96,46 @@ impl Decompressor {
     fn zstd(&mut self, stored: &[u8], expected: usize) -> std::io::Result<Vec<u8>> {
         let zstd = match &mut self.zstd {
             Some(made) => made,
-            none => none.insert(bulk::Decompressor::new()?),
+            none => none.insert(DECOMPRESSORS.take().map_or_else(bulk::Decompressor::new, Ok)?),
         };
         zstd.decompress(stored, expected)
+    }
+}
+
+impl Drop for Decompressor {
+    fn drop(&mut self) {
+        DECOMPRESSORS.give(self.zstd.take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_before_gives_the_same_bytes() {
+        let extents: Vec<Vec<u8>> = (0..20_u8).map(|n| [n, n / 2].repeat(usize::from(n) * 100)).collect();
+        let file = || {
+            let mut compressor = Compressor::new(SnapshotCompression::Zstd);
+            let mut compressed = |extent: &Vec<u8>| {
+                let mut out = Vec::new();
+                compressor.compress(extent, &mut out);
+                Bytes::from(out)
+            };
+            extents.iter().map(&mut compressed).collect::<Vec<_>>()
+        };
+        let first = file();
+        // More at once than are kept.
+        let again: Vec<_> = (0..3 * MOST_SPARE).map(|_| file()).collect();
+        assert!(again.iter().all(|file| *file == first));
+        for _ in 0..3 {
+            let mut decompressor = Decompressor::new(SnapshotCompression::Zstd);
+            assert!(decompressor.decompress(Bytes::from_static(b"no zstd"), 100).is_err());
+            for (stored, extent) in first.iter().zip(&extents) {
+                assert_eq!(decompressor.decompress(stored.clone(), extent.len() as u64).unwrap(), extent);
+            }
+        }
+        let spare = COMPRESSORS.0.lock().unwrap().len();
+        assert!((1..=MOST_SPARE).contains(&spare), "{spare} are kept");
     }
 }

@@ -98,11 +98,11 @@ impl DurableFirst {
                 }
             }
         }
-        for file in manifest.files() {
-            let path = self.ground.snapshot_path(&file.name);
-            let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-            if !self.ground.is_whole(&bytes, file) {
-                return Err(format!("{} is durable only in part", path.display()));
+        for named in &manifest.files {
+            let path = named.path.display();
+            let bytes = disk.read_durable(&named.path).ok_or_else(|| format!("{path} is not durable"))?;
+            if !self.ground.is_whole(&bytes, named) {
+                return Err(format!("{path} is durable only in part"));
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use tidegate::{
-    checkpoint::{InlineSnapshot, Manifest, SnapshotFile, SnapshotHandle},
+    checkpoint::{InlineSnapshot, Manifest, SnapshotHandle},
     graph::JobGraph,
     id::{AttemptId, CheckpointId, TaskId},
     probe::KeyGroupContent,
@@ -19,7 +19,11 @@ use tidegate::{
     stream::CheckpointMode,
 };
 
-use super::{Context, Deployments, DiskView, expected_output::ExpectedOutput};
+use super::{
+    Context, Deployments, DiskView,
+    expected_output::ExpectedOutput,
+    named_files::{NamedFile, NamedFiles},
+};
 use crate::workload::Workload;
 
 /// Cheap to clone; clones share what was opened.
@@ -39,7 +43,7 @@ pub(super) struct Ground {
 
 #[derive(Default)]
 struct Decoded {
-    manifests: BTreeMap<CheckpointId, (Bytes, Arc<Manifest>)>,
+    manifests: BTreeMap<CheckpointId, (Bytes, Arc<NamedFiles>)>,
     /// By the names of the snapshot files. A file is part of many checkpoints, and several checkers ask for each.
     snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
     checkpoint: Option<Arc<OpenCheckpoint>>,
@@ -47,7 +51,7 @@ struct Decoded {
 
 /// A checkpoint as it stands on the disk.
 pub(super) struct OpenCheckpoint {
-    pub manifest: Arc<Manifest>,
+    pub manifest: Arc<NamedFiles>,
     /// The snapshots of each stateful operator, by uid, in the order of the manifest, which is that of the subtask's index.
     pub operators: BTreeMap<String, Vec<OperatorSnapshot>>,
     /// What counts of the files that the manifest names, in its order.
@@ -89,14 +93,14 @@ impl Ground {
     }
 
     /// The manifest of a checkpoint as everybody sees it.
-    pub(super) fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<Manifest>, String> {
+    pub(super) fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<NamedFiles>, String> {
         let path = self.manifest_path(id);
         let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
         self.decode_manifest(id, bytes)
     }
 
     /// The manifest of a checkpoint as it would be left if all power were lost now.
-    pub(super) fn durable_manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<Manifest>, String> {
+    pub(super) fn durable_manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<NamedFiles>, String> {
         let path = self.manifest_path(id);
         let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
         self.decode_manifest(id, bytes)
@@ -107,7 +111,7 @@ impl Ground {
     }
 
     /// The manifests that anybody could come across, now or after a loss of all power, as far as they can be read.
-    pub(super) fn existing_manifests(&self, disk: &dyn DiskView) -> Vec<Arc<Manifest>> {
+    pub(super) fn existing_manifests(&self, disk: &dyn DiskView) -> Vec<Arc<NamedFiles>> {
         let names = [disk.list(&self.root), disk.list_durable(&self.root)].concat();
         let ids: BTreeSet<_> = names.iter().filter_map(|name| parse_manifest_file(name)).collect();
         let both = |id: CheckpointId| [self.manifest(id, disk), self.durable_manifest(id, disk)];
@@ -136,26 +140,26 @@ impl Ground {
         self.decoded.lock().expect("nobody panics while holding this lock")
     }
 
-    fn decode_manifest(&self, id: CheckpointId, bytes: Bytes) -> Result<Arc<Manifest>, String> {
+    fn decode_manifest(&self, id: CheckpointId, bytes: Bytes) -> Result<Arc<NamedFiles>, String> {
         let mut decoded = self.decoded();
         if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| is_same(from, &bytes)) {
             return Ok(manifest.clone());
         }
         let path = self.manifest_path(id);
-        let manifest = Arc::new(decode_manifest(&bytes, &path).map_err(|e| e.to_string())?);
+        let manifest = decode_manifest(&bytes, &path).map_err(|e| e.to_string())?;
         if manifest.checkpoint != id {
             return Err(format!("{} is that of checkpoint {}", path.display(), manifest.checkpoint));
         }
+        let manifest = Arc::new(NamedFiles::of(manifest, |name| self.snapshot_path(name)));
         decoded.manifests.insert(id, (bytes, manifest.clone()));
         Ok(manifest)
     }
 
     /// Whether these contents of a snapshot file hold what was written for the checkpoint.
-    pub(super) fn is_whole(&self, contents: &Bytes, file: &SnapshotFile) -> bool {
-        let beginning = beginning(contents, file);
-        beginning.len() as u64 == file.len
-            && snapshot_digest(&beginning) == file.digest
-            && self.decode_snapshot(&file.name, &beginning).is_ok()
+    pub(super) fn is_whole(&self, contents: &Bytes, named: &NamedFile) -> bool {
+        named.holds(contents, |beginning| {
+            snapshot_digest(beginning) == named.file.digest && self.decode_snapshot(&named.file.name, beginning).is_ok()
+        })
     }
 
     /// What these contents of a snapshot file hold. They are decoded unless the file held the very same bytes before.
@@ -185,12 +189,11 @@ impl Ground {
         opened.map_err(|e| format!("checkpoint {id} cannot be opened: {e}"))
     }
 
-    fn open_from(&self, manifest: Arc<Manifest>, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
+    fn open_from(&self, manifest: Arc<NamedFiles>, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
         let mut contents = Vec::new();
-        for file in manifest.files() {
-            let path = self.snapshot_path(&file.name);
-            let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
-            contents.push(beginning(&bytes, file));
+        for named in &manifest.files {
+            let bytes = disk.read(&named.path).ok_or_else(|| format!("{} is not there", named.path.display()))?;
+            contents.push(named.beginning(&bytes));
         }
         let last = self.decoded().checkpoint.clone();
         if let Some(same) = last.filter(|last| last.is(&manifest, &contents)) {
@@ -226,21 +229,16 @@ impl Ground {
     }
 }
 
-/// What counts of a file that may have been used for more before.
-fn beginning(contents: &Bytes, file: &SnapshotFile) -> Bytes {
-    contents.slice(..contents.len().min(usize::try_from(file.len).unwrap_or(usize::MAX)))
-}
-
 /// Whether both are the same bytes. What is one and the same memory needs no look: nobody can have changed it.
-fn is_same(a: &Bytes, b: &Bytes) -> bool {
+pub(super) fn is_same(a: &Bytes, b: &Bytes) -> bool {
     (a.as_ptr(), a.len()) == (b.as_ptr(), b.len()) || a == b
 }
 
 impl OpenCheckpoint {
     /// Whether it was opened from these.
-    fn is(&self, manifest: &Arc<Manifest>, contents: &[Bytes]) -> bool {
+    fn is(&self, manifest: &Arc<NamedFiles>, contents: &[Bytes]) -> bool {
         let same = |(a, b)| is_same(a, b);
-        (Arc::ptr_eq(&self.manifest, manifest) || self.manifest == *manifest)
+        (Arc::ptr_eq(&self.manifest, manifest) || **self.manifest == ***manifest)
             && self.contents.len() == contents.len()
             && self.contents.iter().zip(contents).all(same)
     }

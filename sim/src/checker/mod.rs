@@ -37,6 +37,7 @@ mod frozen_content;
 mod ground;
 mod key_ownership;
 mod list_conservation;
+mod named_files;
 mod no_rewind;
 mod no_silent_fallback;
 mod nothing_left;

@@ -41,11 +41,10 @@ impl ReachableKept {
 
     fn whole(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
         let manifest = self.ground.manifest(id, disk)?;
-        for file in manifest.files() {
-            let path = self.ground.snapshot_path(&file.name);
-            let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
-            if !self.ground.is_whole(&bytes, file) {
-                return Err(format!("{} is not whole", path.display()));
+        for named in &manifest.files {
+            let bytes = disk.read(&named.path).ok_or_else(|| format!("{} is not there", named.path.display()))?;
+            if !self.ground.is_whole(&bytes, named) {
+                return Err(format!("{} is not whole", named.path.display()));
             }
         }
         Ok(())
@@ -55,7 +54,7 @@ impl ReachableKept {
 /// Nobody may write over what a manifest names.
 fn is_free(ground: &Ground, name: &str, disk: &dyn DiskView) -> Result<(), String> {
     let manifests = ground.existing_manifests(disk);
-    let claim = manifests.iter().find(|manifest| manifest.files().any(|file| file.name == name));
+    let claim = manifests.iter().find(|manifest| manifest.files.iter().any(|named| named.file.name == name));
     claim.map_or(Ok(()), |m| {
         Err(format!("{name} is about to be written over, but checkpoint {} names it", m.checkpoint))
     })

@@ -154,7 +154,9 @@ fn change(state: &mut State, node: &str, path: &Path, change: Change) -> io::Res
 #[async_trait]
 impl Disk for NodeDisk {
     async fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Box<dyn DiskFile>> {
-        let opened = self.operate(self.work(FileOp::Open, path), |state, node| match (state.entry(path), mode) {
+        let work = self.work(FileOp::Open, path);
+        let place = work.place;
+        let opened = self.operate(work, |state, node| match (state.entry(path), mode) {
             (Ok(Entry::Directory), _) => Err(io::ErrorKind::IsADirectory.into()),
             (Ok(_), OpenMode::CreateNew) => Err(io::ErrorKind::AlreadyExists.into()),
             (Ok(Entry::File(ino)), OpenMode::Create) => {
@@ -172,8 +174,13 @@ impl Disk for NodeDisk {
             (Err(e), _) => Err(e),
         });
         let ino = opened.await?;
-        let (node, place) = (self.clone(), self.place(path));
-        Ok(Box::new(SimFile { node, path: path.to_owned(), place, ino, writable: mode != OpenMode::Read }))
+        Ok(Box::new(SimFile {
+            node: self.clone(),
+            path: path.to_owned(),
+            place,
+            ino,
+            writable: mode != OpenMode::Read,
+        }))
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -33,7 +33,9 @@ mod torn;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -202,15 +204,7 @@ impl State {
 
     /// A directory that can be reached by its name.
     fn directory(&self, path: &Path) -> io::Result<&Directory> {
-        if !is_root(path) {
-            let (parent, name) = split(path)?;
-            match self.directory(parent)?.visible.get(name) {
-                Some(Entry::Directory) => {}
-                Some(Entry::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
-                None => return Err(io::ErrorKind::NotFound.into()),
-            }
-        }
-        self.directories.get(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.directories.reach(path)
     }
 
     fn directory_mut(&mut self, path: &Path) -> io::Result<&mut Directory> {
@@ -277,11 +271,13 @@ fn is_root(path: &Path) -> bool {
 /// The directory of a path that is not the root, and the name in it: what `parent` and `file_name` give of a path that is
 /// written as they write it, but faster. So often is this asked that it shows.
 fn split(path: &Path) -> io::Result<(&Path, &str)> {
-    match trimmed(path).to_str().and_then(|path| path.rsplit_once('/')) {
-        None | Some((_, "" | "." | "..")) => Err(io::ErrorKind::InvalidInput.into()),
-        Some(("", name)) => Ok((Path::new("/"), name)),
-        Some((parent, name)) => Ok((Path::new(parent), name)),
+    let bytes = trimmed(path).as_os_str().as_bytes();
+    let slash = bytes.iter().rposition(|b| *b == b'/').ok_or(io::ErrorKind::InvalidInput)?;
+    let name = str::from_utf8(&bytes[slash + 1..]).map_err(|_| io::ErrorKind::InvalidInput)?;
+    if matches!(name, "" | "." | "..") {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
+    Ok((Path::new(OsStr::from_bytes(&bytes[..slash.max(1)])), name))
 }
 
 fn file_name(path: &Path) -> io::Result<&str> {
