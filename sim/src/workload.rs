@@ -78,8 +78,10 @@ pub struct StateEntry {
 /// # Errors
 /// What cannot be decoded.
 pub fn entries_of<K: Key, V: Data>(group: &KeyGroupEntries) -> Result<Vec<StateEntry>, String> {
+    let mut bytes = Vec::new();
     let entry = |(key, value): (K, V)| {
-        let bytes = postcard::to_stdvec(&(&key, &value)).map_err(|e| e.to_string())?;
+        bytes.clear();
+        bytes = postcard::to_extend(&(&key, &value), std::mem::take(&mut bytes)).map_err(|e| e.to_string())?;
         Ok(StateEntry { key_hash: key.key_hash(), checksum: hash_bytes(&bytes).0 })
     };
     group.decode().map_err(|e| e.to_string())?.into_iter().map(entry).collect()

@@ -77,8 +77,8 @@ pub fn parse_snapshot_file(name: &str) -> Option<AttemptId> {
 /// Only the form that this crate writes: decimal, no sign, no leading zero.
 fn numbered(name: &str, prefix: &str) -> Option<u64> {
     let digits = name.strip_prefix(prefix)?;
-    let number: u64 = digits.parse().ok()?;
-    (number.to_string() == digits).then_some(number)
+    let is_ours = digits == "0" || digits.starts_with(|first| matches!(first, '1'..='9'));
+    digits.parse().ok().filter(|_| is_ours)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
+    sync::Arc,
 };
 
 use tidegate::{
@@ -23,11 +24,16 @@ use super::{
 pub(super) struct SplitConservation {
     ground: Ground,
     splits: BTreeMap<String, RangeInclusive<u64>>,
-    positions: BTreeMap<String, u64>,
+    positions: BTreeMap<Arc<str>, u64>,
+    /// The split and the position of each item of the last checkpoint: in the next one, most are the same.
+    known: BTreeMap<Vec<u8>, (Arc<str>, u64)>,
     restoring: Restoring,
     /// The checkpoint that was chosen last, and its splits by the checksum of their items.
-    restored: Option<(CheckpointId, BTreeMap<u64, String>)>,
+    restored: Option<(CheckpointId, ItemsOf)>,
 }
+
+/// Splits by the checksum of their items.
+type ItemsOf = BTreeMap<u64, Arc<str>>;
 
 /// The items of all sources.
 fn items(checkpoint: &OpenCheckpoint) -> impl Iterator<Item = &[u8]> {
@@ -41,17 +47,25 @@ impl SplitConservation {
             ground: ground.clone(),
             splits: ground.workload.splits(),
             positions: BTreeMap::new(),
+            known: BTreeMap::new(),
             restoring: Restoring::new(ground),
             restored: None,
         }
     }
 
-    /// Gives the splits by the checksum of their items.
-    fn judge(&mut self, checkpoint: &OpenCheckpoint) -> Result<BTreeMap<u64, String>, String> {
-        let (mut positions, mut items_of) = (BTreeMap::new(), BTreeMap::new());
+    fn read(&self, item: &[u8]) -> Result<(Arc<str>, u64), String> {
+        if let Some(known) = self.known.get(item) {
+            return Ok(known.clone());
+        }
+        let (split, position) = self.ground.workload.split(item)?;
+        Ok((split.into(), position))
+    }
+
+    fn judge(&mut self, checkpoint: &OpenCheckpoint) -> Result<ItemsOf, String> {
+        let (mut positions, mut items_of, mut known) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for item in items(checkpoint) {
-            let (split, position) = self.ground.workload.split(item)?;
-            let range = self.splits.get(&split).ok_or_else(|| format!("{split} is no split of the input"))?;
+            let (split, position) = self.read(item)?;
+            let range = self.splits.get(&*split).ok_or_else(|| format!("{split} is no split of the input"))?;
             if !range.contains(&position) {
                 return Err(format!("{split} stands at {position}, which is outside of it"));
             }
@@ -59,18 +73,19 @@ impl SplitConservation {
                 return Err(format!("{split} stands at {position}, and stood at {before} in an earlier checkpoint"));
             }
             items_of.insert(hash_bytes(item).0, split.clone());
+            known.insert(item.to_vec(), (split.clone(), position));
             if positions.insert(split.clone(), position).is_some() {
                 return Err(format!("{split} is in two places"));
             }
         }
-        if let Some(lost) = self.splits.keys().find(|split| !positions.contains_key(*split)) {
+        if let Some(lost) = self.splits.keys().find(|split| !positions.contains_key(split.as_str())) {
             return Err(format!("{lost} is nowhere"));
         }
-        self.positions = positions;
+        (self.positions, self.known) = (positions, known);
         Ok(items_of)
     }
 
-    fn open(&mut self, id: CheckpointId, disk: &dyn DiskView) -> Result<BTreeMap<u64, String>, String> {
+    fn open(&mut self, id: CheckpointId, disk: &dyn DiskView) -> Result<ItemsOf, String> {
         let checkpoint = self.ground.open(id, disk)?;
         self.judge(&checkpoint).map_err(|e| format!("checkpoint {id}: {e}"))
     }
@@ -78,7 +93,7 @@ impl SplitConservation {
 
 /// Whether the tasks have all splits, each once. `held` are those of the checkpoint that they restore; if there is none, the
 /// input was cut just now.
-fn judge_given(given: &Given, held: Option<&BTreeMap<u64, String>>, count: usize) -> Result<(), String> {
+fn judge_given(given: &Given, held: Option<&ItemsOf>, count: usize) -> Result<(), String> {
     let states = given.values().flatten().filter(|state| state.state == SPLITS_STATE);
     let items = states.filter_map(|state| if let Share::Items(items) = &state.share { Some(items) } else { None });
     let mut seen = BTreeSet::new();

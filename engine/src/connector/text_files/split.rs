@@ -31,7 +31,9 @@ impl TextSplit {
     /// The bytes that a checkpoint holds.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("a path and numbers can be encoded")
+        // The length of the path and four numbers, if none of them is very large.
+        let room = Vec::with_capacity(self.path.len() + 16);
+        postcard::to_extend(self, room).expect("a path and numbers can be encoded")
     }
 
     /// The split that a checkpoint's bytes hold.

@@ -43,7 +43,7 @@ impl Transit {
 pub(super) struct Links {
     settings: NetworkSettings,
     /// What each link takes more than the nearest, in nanoseconds; drawn when it is first used.
-    distances: BTreeMap<Link, u64>,
+    distances: BTreeMap<Arc<str>, BTreeMap<Arc<str>, u64>>,
     cut: BTreeSet<Link>,
     delays: BTreeMap<Link, Duration>,
     /// Bytes a millisecond.
@@ -117,8 +117,12 @@ impl Links {
             nanos = within(random, latency_max_us.max(latency_min_us), slow_max_us);
         }
         if latency_spread_us > 0 {
-            let distance = || random.between(0, latency_spread_us * 1_000);
-            nanos += *self.distances.entry(link(from, to)).or_insert_with(distance);
+            let known = self.distances.get(from).and_then(|distances| distances.get(to));
+            nanos += known.copied().unwrap_or_else(|| {
+                let distance = random.between(0, latency_spread_us * 1_000);
+                self.distances.entry(from.into()).or_default().insert(to.into(), distance);
+                distance
+            });
         }
         if from == to {
             nanos /= 10;
