@@ -63,3 +63,29 @@ impl NamedFile {
         holds
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::checker::testing::snapshot_file;
+
+    #[test]
+    fn what_has_changed_is_looked_at_again() {
+        let file = snapshot_file(1, "a.state", b"good");
+        let named = NamedFile { path: "/chk/state/a.state".into(), file, whole: Mutex::default() };
+        let looks = Cell::new(0);
+        let holds = |contents: &Bytes| {
+            named.holds(contents, |beginning| {
+                looks.set(looks.get() + 1);
+                **beginning == *b"good"
+            })
+        };
+        let good = Bytes::from_static(b"good");
+        let longer = Bytes::from_static(b"good, and what was there before");
+        let found = [&good, &good, &"evil".into(), &"evil".into(), &"goo".into(), &good.slice(..2), &longer].map(holds);
+        assert_eq!(found, [true, true, false, false, false, false, true]);
+        assert_eq!(looks.get(), 4, "what is too short, and what is known, is not looked at");
+    }
+}
