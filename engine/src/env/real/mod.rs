@@ -30,7 +30,7 @@ pub fn env() -> Env {
     with_network(Arc::new(in_process::InProcess::or(tcp::Tcp)))
 }
 
-/// As [`env`], but connections within this process go by TCP, too, as those between processes do: for tests and benches of what a
+/// As [`env()`], but connections within this process go by TCP, too, as those between processes do: for tests and benches of what a
 /// cluster of several processes does.
 ///
 /// # Panics
