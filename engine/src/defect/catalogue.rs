@@ -95,6 +95,10 @@ defects! {
     PlaceOutlivesKey: "place-outlives-key",
         ["Paimon 8987" "https://github.com/apache/paimon/pull/8987"],
         needs "a key that is removed and another that takes its place, between a full snapshot and one of changes";
+    /// A value that is changed in place while nothing is being written is not written down, and an incremental snapshot misses it.
+    UpdateInPlaceMissed: "update-in-place-missed",
+        ["FLINK-26968" "https://github.com/apache/flink/pull/19311"],
+        needs "a key that is seen again between two checkpoints, few others, and an incremental snapshot";
     /// When a piece of a table grows or splits, it is forgotten what has changed in it, and an incremental snapshot misses that.
     MarksLostInGrowth: "marks-lost-in-growth",
         ["FLINK-26968" "https://github.com/apache/flink/pull/19311"],

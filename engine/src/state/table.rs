@@ -174,7 +174,9 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         if self.log.has_room()
             && let Some(place) = segment.known_place(bucket)
         {
-            return (segment.value(bucket), Some(self.log.entry(place)));
+            // FLINK-26968
+            let is_noted = !(planted!(UpdateInPlaceMissed) && self.sweep.is_none());
+            return (segment.value(bucket), is_noted.then(|| self.log.entry(place)));
         }
         let (value, is_first) = segment.touch(bucket);
         self.touched += usize::from(is_first);
