@@ -19,7 +19,7 @@ enum Ban {
 
 /// The engine's modules from the bottom up. A module may use those of its own layer and of lower ones.
 const LAYERS: &[(&[&str], Ban)] = &[
-    (&["defect", "id", "key_group", "instant", "error", "metrics"], Ban::Async),
+    (&["defect", "id", "key_group", "instant", "error", "metrics", "recycler"], Ban::Async),
     (&["env"], Ban::TokioWorld),
     (&["stream"], Ban::Async),
     // Its report is awaited: that is how a simulated task dies at a step.

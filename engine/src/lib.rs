@@ -72,6 +72,7 @@ pub mod key_group;
 pub mod metrics;
 pub mod operator;
 pub mod probe;
+mod recycler;
 pub mod runtime;
 pub mod state;
 pub mod storage;

@@ -9,7 +9,6 @@ use super::{
     frame_stream::{FrameReader, FrameWriter},
     message_stream::{MessageReader, connect, write_message},
     options::ClusterOptions,
-    recycler::Recycler,
     result_partition::{OutputChannel, Route},
 };
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     error::{Error, Result},
     exchange::FrameKind,
     id::{AttemptId, ChannelId},
+    recycler::Recycler,
     stream::BatchCodec,
 };
 

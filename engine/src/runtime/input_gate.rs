@@ -9,10 +9,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::recycler::Recycler;
 use crate::{
     error::{Error, Result},
     id::ChannelId,
+    recycler::Recycler,
     stream::{AnyBatch, StreamElement},
 };
 

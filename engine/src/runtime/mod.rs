@@ -20,7 +20,6 @@ mod job_manager;
 mod local_cluster;
 mod message_stream;
 mod options;
-mod recycler;
 mod restore;
 mod restore_point;
 mod result_partition;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{input_gate::GateSender, recycler::Recycler, turn::yield_now};
+use super::{input_gate::GateSender, turn::yield_now};
 use crate::{
     env::{AbortOnDrop, Clock, Entropy, Env, Site},
     error::{Context, Error, Result},
@@ -12,6 +12,7 @@ use crate::{
     id::{ChannelId, CheckpointId},
     instant::Instant,
     probe::{Reporter, Step},
+    recycler::Recycler,
     stream::{AnyBatch, BatchCodec, CheckpointBarrier, OutBatch, Outbox, StreamElement},
 };
 

@@ -1,7 +1,7 @@
 //! Byte streams within a process.
 //!
-//! By TCP, a message to a neighbour in the same process takes some ten microseconds of the kernel's time, and a thread has to look
-//! whether it has come. A checkpoint of a small job is a dozen such messages.
+//! By TCP, a message to a neighbour in the same process takes two calls of the kernel, and a thread has to look whether it has come. A
+//! checkpoint of a small job is a dozen such messages.
 
 use std::{
     collections::BTreeMap,
