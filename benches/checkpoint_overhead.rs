@@ -7,7 +7,7 @@
 //! pair; so this bench prints a table of its own, and leaves it with two pictures in `target/tmp/checkpoint_overhead*`:
 //!
 //! ```sh
-//! cargo bench --bench checkpoint_overhead                    # everything, three times: about half an hour
+//! cargo bench --bench checkpoint_overhead                    # everything, once: about ten minutes
 //! cargo bench --bench checkpoint_overhead -- 1M full         # the cells whose names hold both: three minutes
 //! cargo bench --bench checkpoint_overhead -- --list          # the names of all cells
 //! cargo bench --bench checkpoint_overhead -- --rounds 10 --minutes 600   # narrower spreads
@@ -42,7 +42,7 @@ struct Options {
     #[arg(long)]
     list: bool,
     /// How often each cell is measured
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// After so long no further round is begun
     #[arg(long, default_value_t = 45)]

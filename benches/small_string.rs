@@ -4,7 +4,7 @@
 //! cargo bench --bench small_string
 //! ```
 
-use std::hint::black_box;
+use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ecow::EcoString;
@@ -40,5 +40,10 @@ fn all(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, all);
+criterion_group! {
+    name = benches;
+    // There are many of them, and each is short.
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    targets = all
+}
 criterion_main!(benches);

@@ -5,7 +5,10 @@
 //! ```
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "benches measure real time")]
 
-use std::{hint::black_box, time::Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -136,7 +139,7 @@ fn sweep<K: BenchKey>(c: &mut Criterion, keys: u64) {
             let table = if name == "values" { &mut known } else { &mut unknown };
             group.bench_function(BenchmarkId::new(name, format!("{percent} % of {keys}")), |b| {
                 b.iter_custom(|times| {
-                    let mut spent = std::time::Duration::ZERO;
+                    let mut spent = Duration::ZERO;
                     for _ in 0..times {
                         for (hash, key) in &changed {
                             *table.get_mut(*hash, key).expect("it is there") += 1;
@@ -165,7 +168,7 @@ fn first_batch<K: BenchKey>(c: &mut Criterion, keys: u64) {
     let mut buffer = Vec::new();
     group.bench_function(BenchmarkId::from_parameter(keys), |b| {
         b.iter_custom(|times| {
-            let mut spent = std::time::Duration::ZERO;
+            let mut spent = Duration::ZERO;
             for _ in 0..times {
                 let batch = next.next().expect("there is always another");
                 table.freeze(false, snapshot_buffer(std::mem::take(&mut buffer)));
@@ -252,5 +255,10 @@ fn all(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, all);
+criterion_group! {
+    name = benches;
+    // There are many of them, and each is short.
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    targets = all
+}
 criterion_main!(benches);
