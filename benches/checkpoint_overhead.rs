@@ -7,8 +7,8 @@
 //! pair; so this bench prints a table of its own, and leaves it with two pictures in `target/tmp/checkpoint_overhead*`:
 //!
 //! ```sh
-//! cargo bench --bench checkpoint_overhead                    # everything, once: about ten minutes
-//! cargo bench --bench checkpoint_overhead -- 1M full         # the cells whose names hold both: three minutes
+//! cargo bench --bench checkpoint_overhead                    # everything, once: about a quarter of an hour
+//! cargo bench --bench checkpoint_overhead -- 1M full         # the cells whose names hold both: about a minute
 //! cargo bench --bench checkpoint_overhead -- --list          # the names of all cells
 //! cargo bench --bench checkpoint_overhead -- --rounds 10 --minutes 600   # narrower spreads
 //! ```
