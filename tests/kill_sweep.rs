@@ -100,14 +100,14 @@ fn how_many_points_there_are() {
     insta::assert_snapshot!(table);
 }
 
-/// The whole of the recovery from one crash, struck again: a manifest that was renamed and not synced, and then the loss of
-/// power that may take it away.
+/// The whole of the recovery from one crash, struck again: a manifest that was shown and not synced, and then the loss of power
+/// that may take it away.
 #[test]
 fn a_second_crash_falls_into_the_recovery_from_the_first() {
     let survey = survey("small", 1);
     let is_first = |point: &&Point| {
         let strike = &point.first;
-        strike.place.step == StepKind::ManifestRenamed && strike.place.checkpoint == Some(2) && strike.aim == Aim::Here
+        strike.place.step == StepKind::ManifestShown && strike.place.checkpoint == Some(2) && strike.aim == Aim::Here
     };
     let firsts: Vec<Point> = survey.points(&[Crash::Process]).iter().filter(is_first).cloned().collect();
     assert_eq!(firsts.len(), 1);

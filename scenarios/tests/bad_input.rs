@@ -90,7 +90,7 @@ fn a_checkpoint_directory_of_another_job() {
     job.refuses(&owner, replace("WordCount", "Other"), &other);
     let wider = ["checkpoint directory chk: its", "256, which cannot be changed to 128: run the job with the old one"];
     job.refuses(&owner, replace("128", "256"), &wider);
-    let lost = [place, "holds chk-", "no job.json that says whose it is: bring that file back"];
+    let lost = [place, "holds manifest-", "no job.json that says whose it is: bring that file back"];
     job.refuses(&owner, remove, &lost);
     let damaged = ["checkpoint directory chk: job.json is damaged", "bring it back from a copy"];
     job.refuses(&owner, cut_in_half, &damaged);
@@ -231,7 +231,7 @@ fn a_restore_that_cannot_be() {
     let none = ["checkpoint directory chk holds completed checkpoints", "choose another checkpoint directory", RESUME];
     job.refuses_arguments(&["--restore", "none"], &none);
     for path in ["chk/chk-77", "chk", "in", "elsewhere/chk-1"] {
-        let said = [path, "is no completed checkpoint: name a file chk-<id> that is there", RESUME];
+        let said = [path, "is no completed checkpoint: name a checkpoint directory and chk-<id>", RESUME];
         job.refuses_arguments(&["--restore", path], &said);
     }
     job.refuses_arguments(&["--restore", ""], &["expected latest, none, or the path of a checkpoint"]);
@@ -313,7 +313,7 @@ fn a_replay_that_cannot_be() {
     let saved = fs::read_to_string(place.path("saved")).unwrap();
     let newer = saved.replace("\"version\": 2,", "\"version\": 3, \"severity\": 3,");
     let unknown = r#"{"about": "", "scenario": "wordcount", "seed": 1, "plan": {"version": 1, "faults": [
-        {"at": {"step": {"step": "manifest-sunk"}}, "do": "kill-task"}]}}"#;
+        {"at": {"step": {"step": "manifest-syncd"}}, "do": "kill-task"}]}}"#;
     let remedy = "name a file that `tidegate sim --save` has written";
     let misnamed = r#"{"about": "", "scenario": "wordcount", "seed": 1, "plan": {"version": 2, "faults": [
         {"at": {"step": {"step": "aligned", "actor": "cuont/0"}}, "do": "kill-task"}]}}"#;
@@ -324,7 +324,7 @@ fn a_replay_that_cannot_be() {
         (
             "unknown",
             Some(unknown),
-            ["plan.faults[0].at.step.step: unknown variant `manifest-sunk`", "did you mean manifest-synced?"],
+            ["plan.faults[0].at.step.step: unknown variant `manifest-syncd`", "did you mean manifest-synced?"],
         ),
         ("newer", Some(&newer), ["has version 3, this build reads versions 1 to 2", "use the build that wrote it"]),
         ("stranger", Some(&saved.replace("wordcount", "nope")), ["no scenario nope", "choose one of"]),

@@ -11,7 +11,7 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use stopped_job::{Job, READ_WHOLE, RESUME, completed, cut_in_half, replace};
-use support::{Outcome, copy, edit_manifest, remove};
+use support::{Outcome, copy, edit_manifest, remove, slots, write_header};
 use tidegate::{
     checkpoint::{InlineSnapshot, Manifest, SnapshotHandle},
     storage::decode_snapshot,
@@ -23,16 +23,22 @@ fn flip_a_bit_at(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-fn flip_a_bit(path: &Path) {
-    flip_a_bit_at(path, fs::metadata(path).unwrap().len() as usize / 2);
+fn flip_a_bit_in_the_header(path: &Path) {
+    flip_a_bit_at(path, 30);
+}
+
+fn flip_a_bit_in_the_body(path: &Path) {
+    flip_a_bit_at(path, 4100);
 }
 
 #[test]
 fn a_damaged_newest_manifest() {
     let job = Job::stopped();
-    let said = format!("manifest chk/chk-{} is damaged: ", job.newest);
+    let said = format!("manifest chk/{} is damaged: ", job.slot);
     let said = [&*said, "it is not skipped", "bring it back from a copy, or restore another checkpoint", RESUME];
-    for spoil in [flip_a_bit, cut_in_half, |path: &Path| fs::write(path, "").unwrap()] {
+    for spoil in
+        [flip_a_bit_in_the_header, flip_a_bit_in_the_body, cut_in_half, |path: &Path| fs::write(path, "").unwrap()]
+    {
         job.refuses(&job.manifest(), spoil, &said);
     }
     // As JSON it is still what it should be.
@@ -43,13 +49,19 @@ fn a_damaged_newest_manifest() {
 /// The remedy that the message names: to restore another one, whose output is the last that was committed.
 #[test]
 fn past_a_damaged_newest_manifest() {
-    let job = Job::stopped();
-    copy(&job.manifest(), &job.place.path("chk/chk-900"));
-    job.refuses_arguments(&[], &["chk/chk-900 holds checkpoint", "it must be named chk-"]);
-    cut_in_half(&job.place.path("chk/chk-900"));
-    job.refuses_arguments(&[], &["manifest chk/chk-900 is damaged"]);
-    job.goes_on(&["--restore", &format!("chk/chk-{}", job.newest)]);
-    assert!(completed(&job.place).last().unwrap() > &900, "a number is never used twice");
+    for (spoil, is_known) in [(cut_in_half as fn(&Path), true), (flip_a_bit_in_the_header, false)] {
+        let job = Job::stopped();
+        let newer = job.place.path("chk/manifest-900");
+        copy(&job.manifest(), &newer);
+        edit_manifest(&newer, |manifest| manifest.checkpoint.0 = 900);
+        fs::OpenOptions::new().write(true).open(&newer).unwrap().set_len(6000).unwrap();
+        spoil(&newer);
+        job.refuses_arguments(&[], &["manifest chk/manifest-900 is damaged"]);
+        job.goes_on(&["--restore", &format!("chk/chk-{}", job.newest)]);
+        assert_eq!(slots(&job.place).unreadable().count(), 0, "what is newer takes its place");
+        let newest = *completed(&job.place).last().unwrap();
+        assert_eq!(newest > 900, is_known, "a number that is known is never used twice");
+    }
 }
 
 /// Where a bit of a snapshot file is flipped, and what is said of it: the same of a file that is read as a whole and of one that
@@ -116,7 +128,7 @@ fn a_damaged_snapshot() {
 #[test]
 fn a_half_written_checkpoint() {
     let job = Job::stopped();
-    let half = job.place.path("chk/chk-900.tmp");
+    let half = job.place.path("chk/manifest-900.tmp");
     copy(&job.manifest(), &half);
     cut_in_half(&half);
     job.goes_on(&[]);
@@ -136,12 +148,12 @@ fn numbers_go_on_above_all_that_are_reserved() {
     assert!((901..917).contains(&newest), "{newest}");
 }
 
-/// One checkpoint was a directory once, with its manifest inside. Nothing of that is overlooked (I20).
+/// One checkpoint was a directory once, with its manifest inside, and then a file. Nothing of that is overlooked (I20).
 #[test]
 fn a_checkpoint_of_an_older_layout() {
     let job = Job::stopped();
     let said = [
-        "chk/chk-900 is a directory, as an older build made one for each checkpoint",
+        "chk/chk-900 was made by an older build, which had a file or a directory for each checkpoint",
         "go on with the build that wrote it, or choose another directory",
         RESUME,
     ];
@@ -152,9 +164,12 @@ fn a_checkpoint_of_an_older_layout() {
     copy(&job.manifest(), &old.join("manifest"));
     job.refuses_arguments(&[], &said);
     fs::rename(&old, job.place.path("chk-900")).unwrap();
-    job.refuses_arguments(&["--restore", "chk-900"], &["chk-900 is a directory, as an older build", RESUME]);
-    let format = ["checkpoint directory chk: its format is version 1, this build reads version 2: use the build"];
-    job.refuses(&job.place.path("chk/job.json"), replace("\"format\": 2", "\"format\": 1"), &format);
+    job.refuses_arguments(&["--restore", "chk-900"], &["chk-900 was made by an older build", RESUME]);
+    copy(&job.manifest(), &job.place.path("chk/chk-900"));
+    job.refuses_arguments(&[], &said);
+    remove(&job.place.path("chk/chk-900"));
+    let format = ["checkpoint directory chk: its format is version 2, this build reads version 3: use the build"];
+    job.refuses(&job.place.path("chk/job.json"), replace("\"format\": 3", "\"format\": 2"), &format);
     job.goes_on(&[]);
 }
 
@@ -175,7 +190,7 @@ fn a_damaged_snapshot_in_a_manifest() {
     };
     edit_manifest(&job.manifest(), |manifest| of_sources(manifest, &inline));
     let manifest = job.manifest();
-    let rotten = format!("manifest chk/chk-{} is damaged: its checksum does not match", job.newest);
+    let rotten = format!("manifest chk/{} is damaged: its checksum does not match", job.slot);
     let in_contents = |path: &Path| {
         let text = fs::read_to_string(path).unwrap();
         let at = text.find(r#""contents": ""#).unwrap() + 20;
@@ -194,7 +209,7 @@ fn a_damaged_snapshot_in_a_manifest() {
             });
         }
     };
-    let place = format!("in manifest chk/chk-{}", job.newest);
+    let place = format!("in the manifest of chk/chk-{}", job.newest);
     let other = spoilt(|inline| inline.digest ^= 1);
     let said = format!("{place} is damaged: its checksum is not the one that it had when it was taken; bring it back");
     job.refuses(&manifest, other, &["task source/", "snapshot of source/", &said, RESUME]);
@@ -211,13 +226,10 @@ fn another_format_version() {
     let remedy = |ours| {
         format!("has format version 9, this build reads version {ours}: restore it with the build that wrote it")
     };
-    let said = format!("manifest chk/chk-{} {}", job.newest, remedy(3));
-    let written_by_another = |path: &Path| {
-        replace("manifest 3 xxh3=", "manifest 9 sum=")(path);
-    };
-    job.refuses(&job.manifest(), written_by_another, &[&said, RESUME]);
-    let rotten = format!("manifest chk/chk-{} is damaged: its format version is not the one", job.newest);
-    job.refuses(&job.manifest(), replace("manifest 3", "manifest 9"), &[&rotten, RESUME]);
+    let said = format!("manifest chk/{} {}", job.slot, remedy(4));
+    job.refuses(&job.manifest(), |path| write_header(path, "tidegate-manifest 9 sum=7"), &[&said, RESUME]);
+    let rotten = format!("manifest chk/{} is damaged: its header is not what was written", job.slot);
+    job.refuses(&job.manifest(), replace("manifest 4", "manifest 9"), &[&rotten, RESUME]);
     let name = job.snapshot("count-1").name;
     let said = format!("snapshot file chk/state/{name} {}", remedy(4));
     let newer = |path: &Path| {
@@ -226,7 +238,7 @@ fn another_format_version() {
         fs::write(path, &bytes).unwrap();
     };
     job.refuses(&job.place.path("chk/state").join(&name), newer, &[&said, RESUME]);
-    let said = ["checkpoint directory chk: its format is version 9, this build reads version 2: use the build"];
-    job.refuses(&job.place.path("chk/job.json"), replace("2,", "9,"), &said);
+    let said = ["checkpoint directory chk: its format is version 9, this build reads version 3: use the build"];
+    job.refuses(&job.place.path("chk/job.json"), replace("3,", "9,"), &said);
     job.goes_on(&[]);
 }

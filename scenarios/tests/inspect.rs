@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 
-use support::{Outcome, Place, copy, edit_manifest, run};
+use support::{Outcome, Place, copy, edit_manifest, run, write_header};
 use tidegate::checkpoint::SnapshotHandle;
 
 /// A job that has finished with its first checkpoint, which always takes as long, with all snapshots in files.
@@ -19,7 +19,7 @@ fn finished_job_inlining(threshold: &str) -> Place {
     place.write("in", "to be, or not to be: that is the question\n");
     run(&mut place.word_count(&["--checkpoint-interval", "1h", "--inline-snapshots", threshold]))
         .assert(0, &["checkpoint 1 completed"]);
-    edit_manifest(&place.path("chk/chk-1"), |manifest| {
+    edit_manifest(&place.path("chk/manifest-0"), |manifest| {
         (manifest.completed_at_ms, manifest.duration_us) = (1_700_000_000_123, 12_345);
         for (metrics, n) in manifest.vertices.iter_mut().map(|vertex| &mut vertex.metrics).zip(1..) {
             (metrics.alignment_us, metrics.synchronous_us, metrics.asynchronous_us) = (20 * n, 310 * n, 4_700 * n);
@@ -42,7 +42,7 @@ fn a_finished_job() {
 #[test]
 fn one_json_object() {
     let place = finished_job();
-    place.write("chk/chk-2.tmp", "half");
+    place.write("chk/manifest-1.tmp", "half");
     let outcome = inspect(&place, &["chk", "--json", "--state", "2"]);
     outcome.assert(0, &[]);
     let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
@@ -57,12 +57,12 @@ fn snapshots_in_the_manifest() {
     let outcome = inspect(&place, &["chk", "--state", "1"]);
     outcome.assert(0, &[]);
     insta::assert_snapshot!(outcome.stdout);
-    edit_manifest(&place.path("chk/chk-1"), |manifest| {
+    edit_manifest(&place.path("chk/manifest-0"), |manifest| {
         let sink = manifest.vertices.iter_mut().find(|vertex| vertex.name == "sink").unwrap();
         let SnapshotHandle::Inline(inline) = &mut sink.snapshots[1] else { panic!("it is in a file") };
         inline.digest ^= 1;
     });
-    let said = "snapshot of sink/1 in manifest chk/chk-1 is damaged: its checksum is not the one that it had when \
+    let said = "snapshot of sink/1 in the manifest of chk/chk-1 is damaged: its checksum is not the one that it had when \
                 it was taken; bring it back from a copy, restore another checkpoint by its path";
     inspect(&place, &["chk"]).assert(2, &[said]);
 }
@@ -71,9 +71,9 @@ fn snapshots_in_the_manifest() {
 #[test]
 fn damage_of_every_kind() {
     let place = finished_job();
-    for id in [2, 3, 10] {
-        let copied = place.path(&format!("chk/chk-{id}"));
-        copy(&place.path("chk/chk-1"), &copied);
+    for (slot, id) in [(1, 2), (2, 3), (3, 10)] {
+        let copied = place.path(&format!("chk/manifest-{slot}"));
+        copy(&place.path("chk/manifest-0"), &copied);
         edit_manifest(&copied, |manifest| {
             manifest.checkpoint.0 = id;
             for handle in manifest.vertices.iter_mut().flat_map(|v| &mut v.snapshots) {
@@ -86,9 +86,9 @@ fn damage_of_every_kind() {
             }
         });
     }
-    place.write("chk/chk-1", "tidegate-manifest 9 x\n");
-    let text = fs::read_to_string(place.path("chk/chk-3")).unwrap();
-    place.write("chk/chk-3", text.replace("WordCount", "wordcount"));
+    write_header(&place.path("chk/manifest-0"), "tidegate-manifest 9 x");
+    let text = fs::read_to_string(place.path("chk/manifest-2")).unwrap();
+    place.write("chk/manifest-2", text.replace("WordCount", "wordcount"));
     fs::remove_file(place.path("chk/state/count-0-1.1-10.state")).unwrap();
     let mut bytes = fs::read(place.path("chk/state/sink-1-1.1-10.state")).unwrap();
     bytes[20] ^= 1;
@@ -98,9 +98,11 @@ fn damage_of_every_kind() {
     assert_eq!(outcome.code, Some(2));
     insta::assert_snapshot!(format!("{}\n{}", outcome.stdout, outcome.stderr));
     // Only what was asked for is judged.
-    place.write("chk/job.json", r#"{"format": 2, "job": "WordCount", "max_parallelism": 128}"#);
+    place.write("chk/job.json", r#"{"format": 3, "job": "WordCount", "max_parallelism": 128}"#);
     inspect(&place, &["chk/chk-2"]).assert(0, &[]);
-    inspect(&place, &["chk/chk-3"]).assert(2, &["chk-3 is damaged"]);
+    inspect(&place, &["chk/chk-3"]).assert(2, &["chk/manifest-2 is damaged"]);
+    // It may be the one that cannot be read.
+    inspect(&place, &["chk/chk-1"]).assert(2, &["chk/manifest-0 has format version 9"]);
 }
 
 #[test]
@@ -116,6 +118,6 @@ fn what_is_no_checkpoint_directory() {
     }
     fs::create_dir(place.path("chk/chk-9")).unwrap();
     for path in ["chk", "chk/chk-1", "chk/chk-9"] {
-        inspect(&place, &[path]).assert(2, &["chk/chk-9 is a directory, as an older build made one"]);
+        inspect(&place, &[path]).assert(2, &["chk/chk-9 was made by an older build"]);
     }
 }

@@ -23,7 +23,7 @@ use tidegate_sim::{
 const OLD: &str = "state/a-0-1.1-1.state";
 const NEW: &str = "state/a-0-1.1-2.state";
 const THIRD: &str = "state/c-0-1.1-1.state";
-const MANIFEST: &str = "chk-1";
+const MANIFEST: &str = "manifest-0";
 
 /// Two snapshots and a manifest, stored durably in this order, and one that is being written.
 async fn store(world: &World, env: &Env) {
@@ -102,7 +102,7 @@ async fn misdirect(world: &World, env: &Env, contents: &'static str) {
     world.disk.misdirect_next("a", Snapshot);
     let third = path(THIRD);
     // Not for this one.
-    write_durably(&*env.disk, &path("chk-2"), "another".into()).await.unwrap();
+    write_durably(&*env.disk, &path("manifest-1"), "another".into()).await.unwrap();
     write_durably(&*env.disk, &third, contents.into()).await.unwrap();
     assert_eq!(world.disk.happened()[&FaultKind::Misdirect], 1);
 }
@@ -117,7 +117,7 @@ fn a_misdirected_write_lands_in_another_file_of_the_kind() {
         assert_eq!(text(&b, THIRD).await, "");
         assert_eq!(text(&b, NEW).await, "MISDIRECTED!!");
         assert_eq!(text(&b, OLD).await, "old snapshot");
-        assert_eq!(text(&b, "chk-2").await, "another");
+        assert_eq!(text(&b, "manifest-1").await, "another");
         let view: &dyn DiskView = &*world.disk;
         assert_eq!(view.read_durable(&path(NEW)).unwrap(), "new snapshot");
         assert_eq!(view.read_durable(&path(THIRD)).unwrap(), "MISDIRECTED!!");

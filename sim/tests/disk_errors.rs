@@ -24,7 +24,7 @@ async fn operate(op: DiskOp, disk: &dyn Disk, file: &mut dyn DiskFile) -> io::Re
     match op {
         DiskOp::Open => disk.open(&path("file"), OpenMode::Write).await.map(drop),
         DiskOp::Read => file.read_at(0, 10).await.map(drop),
-        DiskOp::Write => file.write_at(0, Bytes::from_static(b"anew")).await,
+        DiskOp::Write => file.write_at(0, Bytes::from_static(ANEW)).await,
         DiskOp::Sync => file.sync().await,
         DiskOp::Rename => disk.rename(&path("file"), &path("renamed")).await,
         DiskOp::SyncDir => disk.sync_dir(Path::new("/d")).await,
@@ -43,6 +43,9 @@ fn durable(world: &World, name: &str) -> Option<Bytes> {
     world.disk.read_durable(&path(name))
 }
 
+/// What is written: two sectors.
+const ANEW: &[u8] = &[b'n'; 1024];
+
 #[test]
 fn an_error_comes_once_on_its_node_and_changes_nothing_but_half_a_write() {
     for (error, kind) in [(DiskError::Io, io::ErrorKind::Other), (DiskError::NoSpace, io::ErrorKind::StorageFull)] {
@@ -53,7 +56,7 @@ fn an_error_comes_once_on_its_node_and_changes_nothing_but_half_a_write() {
                 world.disk.fail_next("b", op, error);
                 let mut expected = world.disk.tree_now();
                 if op == DiskOp::Write {
-                    let half = [b"an", &contents(1)[2..]].concat();
+                    let half = [&ANEW[..512], &contents(1)[512..]].concat();
                     expected.insert(path("file"), half.into());
                 }
                 let told = operate(op, &*env.disk, &mut *file).await.expect_err("it was armed");
@@ -64,6 +67,20 @@ fn an_error_comes_once_on_its_node_and_changes_nothing_but_half_a_write() {
                 assert_eq!(world.disk.happened().into_values().collect::<Vec<_>>(), [1], "{op:?}");
             });
         }
+    }
+}
+
+/// Promise 8 of `Disk`.
+#[test]
+fn a_sector_is_not_written_in_half() {
+    for (offset, length, is_atomic) in [(0, 512, true), (512, 512, true), (700, 8, true), (508, 8, false)] {
+        scene(1, async |world, env| {
+            let mut file = write(&env, "file", &contents(1)).await;
+            world.disk.fail_next("a", DiskOp::Write, DiskError::Io);
+            let before = world.disk.tree_now();
+            file.write_at(offset, Bytes::from_static(&ANEW[..length])).await.expect_err("it was armed");
+            assert_eq!(world.disk.tree_now() == before, is_atomic, "{length} bytes at {offset}");
+        });
     }
 }
 

@@ -17,7 +17,7 @@ use words::{judge, words};
 const STEPS: [StepKind; 6] = [
     StepKind::SnapshotSynced,
     StepKind::Acknowledged,
-    StepKind::ManifestRenamed,
+    StepKind::ManifestShown,
     StepKind::CheckpointCompleted,
     StepKind::PartRenamed,
     StepKind::Committed,
@@ -60,7 +60,9 @@ fn then_crash(fault: &Action, kind: FaultKind, broken: &mut Vec<String>) -> Endi
                     Ending::Failed(said) => {
                         endings.told += 1;
                         if !(said.contains("is damaged: ")
-                            && (said.contains("/checkpoints/chk-") || said.contains("/checkpoints/state/")))
+                            && (said.contains("/checkpoints/chk-")
+                                || said.contains("/checkpoints/manifest-")
+                                || said.contains("/checkpoints/state/")))
                         {
                             broken.push(format!(
                                 "{fault:?} at {step} {occurrence}: it is not told what is damaged: {said}"
@@ -83,8 +85,9 @@ fn none(broken: &[String]) {
 #[test]
 fn a_rotten_file_is_told_or_not_in_the_way() {
     let damages = (0..60).step_by(7).map(|byte| Damage::FlipBit { byte });
-    let damages =
-        damages.chain([Damage::FlipBit { byte: 18 }, Damage::Truncate { to: 0 }, Damage::Truncate { to: 40 }]);
+    // The body of a manifest begins at 4096.
+    let damages = damages.chain([18, 4100].map(|byte| Damage::FlipBit { byte }));
+    let damages = damages.chain([0, 40, 4200].map(|to| Damage::Truncate { to }));
     let mut broken = Vec::new();
     let mut all = BTreeMap::new();
     for damage in damages {

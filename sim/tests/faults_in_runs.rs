@@ -284,7 +284,7 @@ fn a_job_manager_may_stop_and_go_on() {
         StepKind::TaskManagerRegistered,
         StepKind::CheckpointTriggered,
         StepKind::AllAcknowledged,
-        StepKind::ManifestRenamed,
+        StepKind::ManifestShown,
         StepKind::CheckpointCompleted,
     ];
     let plans = steps.into_iter().flat_map(|step| {

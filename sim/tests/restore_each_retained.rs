@@ -21,7 +21,7 @@ use tidegate::{
     id::CheckpointId,
     probe::{Fact, JobStatus, Probe, Reached, Step},
     runtime::{ClusterOptions, LocalCluster},
-    storage::{decode_manifest, manifest_path, parse_manifest_file},
+    storage::{ManifestSlots, Slot, checkpoint_path, decode_manifest, parse_slot},
 };
 use tidegate_sim::env::{DiskSettings, World, WorldSettings};
 use tokio::sync::oneshot;
@@ -118,12 +118,16 @@ async fn run(
 
 /// The checkpoints that are there, ascending.
 fn retained(world: &World, directory: &str) -> Vec<Manifest> {
-    let mut manifests = Vec::new();
-    for name in world.disk.list_now(Path::new(directory)) {
-        let Some(id) = parse_manifest_file(&name) else { continue };
-        let path = manifest_path(Path::new(directory), id);
-        manifests.extend(world.disk.read_file_now(&path).map(|bytes| decode_manifest(&bytes, &path).unwrap()));
-    }
+    let slot = |name: String| {
+        let (number, path) = (parse_slot(&name)?, Path::new(directory).join(&name));
+        let bytes = world.disk.read_file_now(&path)?;
+        Some((Slot::new(number, path.clone(), &bytes), decode_manifest(&bytes, &path)))
+    };
+    let (slots, manifests): (Vec<_>, Vec<_>) =
+        world.disk.list_now(Path::new(directory)).into_iter().filter_map(slot).unzip();
+    let completed = ManifestSlots::new(slots).completed();
+    let mut manifests: Vec<_> = manifests.into_iter().map(Result::unwrap).collect();
+    manifests.retain(|manifest| completed.contains(&manifest.checkpoint));
     manifests.sort_by_key(|manifest| manifest.checkpoint);
     manifests
 }
@@ -206,7 +210,7 @@ fn restore_each(seed: u64, policy: SnapshotPolicy, goes_on: GoesOn) -> Vec<usize
                 }
                 GoesOn::Elsewhere => "/checkpoints",
             };
-            let from = RestoreMode::Path(manifest_path(Path::new(from), id));
+            let from = RestoreMode::Path(checkpoint_path(Path::new(from), id));
             let (status, restored) = run(&world, graph(&output, policy), &own, from, false).await;
             assert_eq!((status, restored), (JobStatus::Finished, vec![Some(id)]), "seed {seed}, checkpoint {id}");
             let lines = visible(&world, &output);

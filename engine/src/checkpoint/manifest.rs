@@ -1,4 +1,4 @@
-//! The manifest: the one file whose durable presence makes a checkpoint exist. It holds small snapshots, and names all else.
+//! The manifest: what makes a checkpoint exist once it is durable. It holds small snapshots, and names all else.
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,8 @@ pub struct Manifest {
     pub job: String,
     /// The checkpoint.
     pub checkpoint: CheckpointId,
+    /// The oldest checkpoint that is kept now that this one exists: those before it are gone, whatever is left of them.
+    pub oldest: CheckpointId,
     /// The attempt that took it.
     pub attempt: AttemptId,
     /// Whether the job had read all its input: a restore has nothing left to do but to commit.

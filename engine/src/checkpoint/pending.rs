@@ -62,9 +62,9 @@ impl PendingCheckpoint {
         self.owing.is_empty()
     }
 
-    /// The manifest of the checkpoint, acknowledged by all.
+    /// The manifest of the checkpoint, acknowledged by all. `oldest` is the oldest that is kept beside it.
     #[must_use]
-    pub fn manifest(&self, job: &CheckpointedJob, now: Instant) -> Manifest {
+    pub fn manifest(&self, job: &CheckpointedJob, oldest: CheckpointId, now: Instant) -> Manifest {
         assert!(self.is_acknowledged(), "checkpoint {} lacks the acknowledgements of {:?}", self.id, self.owing);
         let collected = |vertex, index| self.parts.contains_key(&SubtaskId { vertex, index });
         let vertex = |v: &CheckpointedVertex| {
@@ -82,6 +82,7 @@ impl PendingCheckpoint {
         Manifest {
             job: job.name.clone(),
             checkpoint: self.id,
+            oldest,
             attempt: self.attempt,
             is_final: self.is_final,
             max_parallelism: job.max_parallelism,

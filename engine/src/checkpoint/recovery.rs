@@ -19,7 +19,7 @@ pub enum RestoreMode {
     Latest,
     /// From the beginning, in a checkpoint directory that holds no completed checkpoint.
     None,
-    /// This checkpoint: the path of a file `chk-<id>`.
+    /// This checkpoint: its directory's path and `chk-<id>`.
     Path(PathBuf),
 }
 
@@ -130,7 +130,7 @@ mod tests {
             PendingCheckpoint::new(CheckpointId(3), attempt, Instant(0), false, job("words", 8, "count").subtasks());
         let part = (SnapshotHandle::Files(Vec::new()), SubtaskCheckpointMetrics::default());
         pending.acknowledge(SubtaskId { vertex: VertexId(0), index: 0 }, part);
-        let manifest = pending.manifest(&job("words", 8, "count"), Instant(0));
+        let manifest = pending.manifest(&job("words", 8, "count"), CheckpointId(3), Instant(0));
         validate_manifest(&manifest, &job("words", 8, "count")).unwrap();
         let others = [job("lines", 8, "count"), job("words", 16, "count"), job("words", 8, "sum")];
         let errors = others.map(|job| validate_manifest(&manifest, &job).unwrap_err().to_string());

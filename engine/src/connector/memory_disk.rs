@@ -48,6 +48,8 @@ struct Fault {
     operation: &'static str,
     path: String,
     kind: ErrorKind,
+    /// So many pass before.
+    spared: u32,
 }
 
 impl MemoryDisk {
@@ -94,7 +96,12 @@ impl MemoryDisk {
 
     /// Makes the next `operation` on a path that ends with `path` fail.
     pub fn fail_next(&self, operation: &'static str, path: &str, kind: ErrorKind) {
-        self.state.lock().unwrap().fault = Some(Fault { operation, path: path.to_owned(), kind });
+        self.fail_after(0, operation, path, kind);
+    }
+
+    /// Makes an `operation` on a path that ends with `path` fail, once so many have passed.
+    pub fn fail_after(&self, spared: u32, operation: &'static str, path: &str, kind: ErrorKind) {
+        self.state.lock().unwrap().fault = Some(Fault { operation, path: path.to_owned(), kind, spared });
     }
 
     /// Lets so many operations pass and no more, as if the node died then; `None` brings it back to life.
@@ -138,7 +145,8 @@ impl State {
             *life = life.checked_sub(1).ok_or_else(|| io::Error::other("the node is dead"))?;
         }
         let hit = |f: &Fault| f.operation == operation && path.to_string_lossy().ends_with(&f.path);
-        match self.fault.take_if(|f| hit(f)) {
+        let mut is_due = |f: &mut Fault| hit(f) && f.spared.checked_sub(1).map(|left| f.spared = left).is_none();
+        match self.fault.take_if(&mut is_due) {
             Some(fault) => Err(fault.kind.into()),
             None => Ok(()),
         }

@@ -132,15 +132,23 @@ defects! {
         needs "nothing but a checkpoint";
 
     // Storage.
-    /// A checkpoint counts as completed before its manifest's name is synced.
-    ManifestDirectoryNotSynced: "manifest-directory-not-synced",
+    /// A checkpoint counts as completed before that is synced which shows its manifest, a header or a name.
+    ManifestNotSettled: "manifest-not-settled",
         ["mongo-rocks 35" "https://github.com/mongodb-partners/mongo-rocks/issues/35",
          "Pillai et al. 2014" "https://research.cs.wisc.edu/wind/Publications/alice-osdi14.pdf"],
         needs "a loss of power, or a look at what would survive it";
+    /// A manifest is shown before its bytes are synced, so that a header can outlive the body that it vouches for.
+    HeaderBeforeBody: "header-before-body",
+        ["Pillai et al. 2014" "https://research.cs.wisc.edu/wind/Publications/alice-osdi14.pdf"],
+        needs "a loss of power, or a look at what would survive it";
+    /// A manifest is written over the oldest that is kept, because the one to come will not keep that.
+    KeptSlotReused: "kept-slot-reused",
+        ["DuckDB 25106" "https://github.com/duckdb/duckdb/pull/25106"],
+        needs "nothing but two checkpoints";
     /// Snapshots are deleted because publishing their manifest gave an error, though it may stand.
     IndeterminateManifestDiscarded: "indeterminate-manifest-discarded",
         ["FLINK-22494" "https://github.com/apache/flink/pull/15832"],
-        needs "an error of the disk after the manifest's rename, and then a restart";
+        needs "an error of the disk after the manifest is shown, and then a restart";
     /// An unreadable newest checkpoint is passed over for the one before, or for none.
     UnreadableNewestSkipped: "unreadable-newest-skipped",
         ["FLINK-22502" "https://github.com/apache/flink/pull/15846"],

@@ -9,6 +9,9 @@ use bytes::Bytes;
 /// disk may fetch by itself. Any other memory will do as well; it only takes longer.
 pub const DISK_BLOCK: usize = 4096;
 
+/// So many bytes, from an offset that is a multiple of their number, are written all or not at all.
+pub const DISK_SECTOR: usize = 512;
+
 /// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -60,9 +63,12 @@ pub struct DirEntry {
 /// 3. A new name, a rename or a removal is durable only once `sync_dir` on the directory has returned `Ok`; for a new
 ///    directory, on its parent. Syncing a directory does not sync the contents of its files.
 /// 4. `rename` is atomic: after a crash the target names the old or the new file as a whole. It replaces a target file.
-/// 5. After an error of `sync` the file's unsynced contents are unknown: they must be written anew, elsewhere.
+/// 5. After an error of `sync` the file's unsynced contents are unknown, whatever a reader gets: they must be written anew.
 /// 6. `list` is sorted by name.
 /// 7. A lock goes with its process.
+/// 8. A write that lies within one sector of an existing file ([`DISK_SECTOR`]) is atomic: an error, the end of the process or a
+///    loss of power leaves the old bytes or the new ones. (PostgreSQL trusts its `pg_control` to this. Should a device not keep
+///    it, what relies on it must be told from what is whole.)
 ///
 /// Dropping a future of this trait may leave its effect done or not done.
 #[async_trait]

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub(crate) use abort_on_drop::AbortOnDrop;
 pub use clock::{Clock, timeout};
-pub use disk::{DISK_BLOCK, DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
+pub use disk::{DISK_BLOCK, DISK_SECTOR, DirEntry, Disk, DiskFile, DiskLock, EntryKind, Metadata, OpenMode};
 pub use entropy::{Entropy, Site};
 pub use futures_util::future::BoxFuture;
 pub use network::{Address, ByteStream, Listener, Network};

@@ -197,19 +197,13 @@ steps! {
     },
     /// The last acknowledgement is in.
     AllAcknowledged,
-    /// The manifest's bytes were written under a temporary name.
+    /// The manifest's bytes were written where nobody sees them: over one that is not kept any more, or under a temporary name.
     ManifestWritten,
     /// They were synced.
     ManifestSynced,
-    /// The manifest has its name.
-    ManifestRenamed,
-    /// Manifests of checkpoints that are no longer needed were unlinked; the sync that makes the new one durable is still to
-    /// come.
-    ObsoleteUnlinked {
-        /// Of which checkpoints.
-        checkpoints: Vec<CheckpointId>,
-    },
-    /// The name is durable: the checkpoint exists.
+    /// Everybody sees the manifest, by its header or its name; the sync that makes it durable is still to come.
+    ManifestShown,
+    /// It is durable: the checkpoint exists.
     CheckpointCompleted,
     /// The checkpoint will never complete.
     CheckpointAborted {

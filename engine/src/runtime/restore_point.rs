@@ -9,7 +9,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::{JobGraph, PrepareContext, SplitAssignment},
     id::{CheckpointId, VertexId},
-    storage::{CheckpointStore, manifest_path, settle_manifest},
+    storage::{CheckpointStore, checkpoint_path, read_manifest, settle_manifest},
 };
 
 /// All that an attempt needs before it can be deployed.
@@ -40,22 +40,26 @@ pub(crate) async fn prepare(
     if let (Some(store), Some(directory)) = (store, directory) {
         let survey = store.survey().await?;
         let newest = survey.completed.last().copied();
+        let own = own_from.is_some_and(|own| newest.is_some_and(|newest| newest >= own));
+        let mode = if own { &RestoreMode::Latest } else { mode };
+        // What cannot be read matters only where it could be chosen: whoever names another checkpoint can get past it.
+        if let (Some(unreadable), RestoreMode::Latest | RestoreMode::None) = (survey.unreadable, mode) {
+            return Err(unreadable);
+        }
         if let Some(gone) = published.filter(|published| newest < Some(*published)) {
             return Err(manifest_gone(gone, directory));
         }
-        let own = own_from.is_some_and(|own| newest.is_some_and(|newest| newest >= own));
-        let mode = if own { &RestoreMode::Latest } else { mode };
-        // A manifest is read only where it is chosen: whoever names another checkpoint can get past a damaged one.
-        let chosen = match choose_restore_point(mode, &survey.completed, directory)? {
+        prepared.restore = match choose_restore_point(mode, &survey.completed, directory)? {
             RestoreChoice::Fresh => None,
-            RestoreChoice::Newest(id) => Some(manifest_path(directory, id)),
-            RestoreChoice::At(path) => Some(path),
+            RestoreChoice::Newest(id) => {
+                let manifest = read_manifest(&**disk, &checkpoint_path(directory, id)).await?;
+                Some(RestorePoint { directory: directory.to_owned(), manifest })
+            }
+            RestoreChoice::At(path) => {
+                let manifest = settle_manifest(&**disk, &path).await?;
+                Some(RestorePoint { directory: path.parent().unwrap_or(Path::new(".")).to_owned(), manifest })
+            }
         };
-        if let Some(path) = chosen {
-            let manifest = settle_manifest(&**disk, &path).await?;
-            let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
-            prepared.restore = Some(RestorePoint { directory, manifest });
-        }
         (prepared.completed, prepared.reserved) = (survey.completed, survey.reserved);
         prepared.finished = survey.finished;
     }
@@ -75,7 +79,7 @@ fn manifest_gone(checkpoint: CheckpointId, directory: &Path) -> Error {
     Error::damaged(format!(
         "manifest {} is damaged: it is gone, though checkpoint {checkpoint} has completed; bring it back from a copy, or \
          restore another checkpoint by its path",
-        manifest_path(directory, checkpoint).display()
+        checkpoint_path(directory, checkpoint).display()
     ))
 }
 

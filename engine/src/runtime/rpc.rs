@@ -95,7 +95,7 @@ pub(crate) struct Location {
 /// The checkpoint that an attempt starts from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct RestorePoint {
-    /// The directory that holds `chk-<id>`.
+    /// The checkpoint directory.
     pub directory: PathBuf,
     pub manifest: Manifest,
 }

@@ -22,18 +22,18 @@ const READ_PIECE: usize = 1 << 20;
 /// A file on its way to its name. The steps are to be taken in the order of the methods.
 pub(super) struct AtomicFile<'a> {
     disk: &'a dyn Disk,
-    target: &'a Path,
+    target: PathBuf,
     temporary: PathBuf,
     file: Box<dyn DiskFile>,
 }
 
 impl<'a> AtomicFile<'a> {
     /// Writes the contents under the temporary name. What an earlier try left there is overwritten.
-    pub(super) async fn write(disk: &'a dyn Disk, target: &'a Path, contents: Bytes) -> io::Result<Self> {
+    pub(super) async fn write(disk: &'a dyn Disk, target: &Path, contents: Bytes) -> io::Result<Self> {
         let temporary = temporary(target);
         let mut file = disk.open(&temporary, OpenMode::Create).await?;
         file.write_at(0, contents).await?;
-        Ok(Self { disk, target, temporary, file })
+        Ok(Self { disk, target: target.to_owned(), temporary, file })
     }
 
     /// Without this, the name could outlive a loss of power that the contents do not: a torn or empty file.
@@ -43,12 +43,12 @@ impl<'a> AtomicFile<'a> {
 
     /// Gives the file its name. From here on a crash may leave it there or not.
     pub(super) async fn rename(&mut self) -> io::Result<()> {
-        self.disk.rename(&self.temporary, self.target).await
+        self.disk.rename(&self.temporary, &self.target).await
     }
 
     /// Without this, the name could be gone after a loss of power, though others have acted upon it.
     pub(super) async fn sync_directory(&mut self) -> io::Result<()> {
-        self.disk.sync_dir(parent(self.target)).await
+        self.disk.sync_dir(parent(&self.target)).await
     }
 }
 

@@ -3,20 +3,20 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
 
 use super::{
-    Survey,
-    atomic_file::{AtomicFile, discard, write_durably},
+    ManifestSlots, Survey,
+    atomic_file::write_durably,
     clean_up::{self, StaleFiles},
     directories::create_directories,
     job_file::{JobFile, refuse_foreign_files},
-    layout::{FINISHED, LOCK, manifest_path, parse_term_file, reservation_file, snapshot_directory, term_file},
-    manifest_file::encode_manifest,
-    survey,
+    layout::{FINISHED, LOCK, parse_term_file, reservation_file, snapshot_directory, term_file},
+    manifest_slots::Publication,
+    survey::survey,
 };
 use crate::{
     checkpoint::Manifest,
@@ -39,6 +39,8 @@ pub enum PublishError {
 pub struct CheckpointStore {
     disk: Arc<dyn Disk>,
     root: PathBuf,
+    /// Settled. `None` while a manifest is published, and where it is not known what came of one.
+    slots: Mutex<Option<ManifestSlots>>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -66,7 +68,11 @@ impl CheckpointStore {
         let _ = clean_up::remove_unfinished(&*disk, directory).await;
         // Also if it was there: whoever created it may have died before it came to this line.
         disk.sync_dir(directory).await.at(place)?;
-        Ok(Self { disk, root: directory.to_owned(), _lock: lock })
+        Ok(Self { disk, root: directory.to_owned(), slots: Mutex::default(), _lock: lock })
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Option<ManifestSlots>> {
+        self.slots.lock().expect("nobody panics while holding this lock")
     }
 
     fn place(&self) -> String {
@@ -93,12 +99,15 @@ impl CheckpointStore {
         claimed.await.at(|| self.place())
     }
 
-    /// Looks at what the directory holds.
+    /// Looks at what the directory holds, and makes sure that the newest checkpoint stays.
     ///
     /// # Errors
     /// `Unavailable` if the disk fails.
     pub async fn survey(&self) -> Result<Survey> {
-        survey(&*self.disk, &self.root).await
+        let survey = survey(&*self.disk, &self.root).await?;
+        survey.slots.settle(&*self.disk, &self.root).await?;
+        *self.slots() = Some(survey.slots.clone());
+        Ok(survey)
     }
 
     /// Claims the numbers of checkpoints up to this one, durably: from here on all of them may have been used.
@@ -113,49 +122,42 @@ impl CheckpointStore {
         Ok(())
     }
 
-    /// Makes the checkpoint exist, and with the same sync of the directory lets obsolete ones go. Gives those that are gone
-    /// for good: their snapshot files stay, because others may need them. What could not be unlinked fails nothing, and may
-    /// be tried again; what is gone is gone. Reports each step but the last, which is the caller's to report.
+    /// Makes the checkpoint exist, and in the same instant those go that it does not keep ([`Manifest::oldest`]): their snapshot
+    /// files stay, because others may need them. Reports each step but the last, which is the caller's to report.
     ///
     /// # Errors
     /// See [`PublishError`].
-    pub async fn publish_manifest(
-        &self,
-        manifest: &Manifest,
-        obsolete: &[CheckpointId],
-        reporter: &Reporter,
-    ) -> Result<Vec<CheckpointId>, PublishError> {
+    pub async fn publish_manifest(&self, manifest: &Manifest, reporter: &Reporter) -> Result<(), PublishError> {
         let id = manifest.checkpoint;
-        let path = manifest_path(&self.root, id);
-        let place = || format!("writing manifest {}", path.display());
+        let place = || format!("writing the manifest of checkpoint {id} into {}", self.place());
+        // Not put back unless it is known to be right.
+        let known = self.slots().take();
         let prepare = async {
-            let mut file = AtomicFile::write(&*self.disk, &path, encode_manifest(manifest).into()).await?;
+            let slots = match known {
+                Some(slots) => slots,
+                None => self.survey().await?.slots,
+            };
+            let mut publication = Publication::write(&*self.disk, &self.root, &slots, manifest).await?;
             reporter.report_for(id, Step::ManifestWritten).await;
-            file.sync().await?;
+            if planted!(HeaderBeforeBody) {
+                return Ok((publication, slots)); // Pillai et al. 2014
+            }
+            if let Err(error) = publication.sync().await {
+                publication.discard(&*self.disk).await;
+                return Err(error.into());
+            }
             reporter.report_for(id, Step::ManifestSynced).await;
-            Ok::<_, io::Error>(file)
+            Result::<_>::Ok((publication, slots))
         };
-        let mut file = match prepare.await.at(place) {
-            Ok(file) => file,
-            Err(error) => {
-                discard(&*self.disk, &path).await;
-                return Err(PublishError::NotPublished(error));
-            }
-        };
+        let (mut publication, mut slots) = prepare.await.at(place).map_err(PublishError::NotPublished)?;
         let publish = async {
-            file.rename().await?;
-            reporter.report_for(id, Step::ManifestRenamed).await;
-            // Whatever a loss of power leaves of both, the newest that completed before this one stays.
-            let unlinked = clean_up::unlink_manifests(&*self.disk, &self.root, obsolete).await;
-            if !unlinked.is_empty() {
-                let checkpoints = unlinked.clone();
-                reporter.report_for(id, Step::ObsoleteUnlinked { checkpoints }).await;
-            }
+            publication.show().await?;
+            reporter.report_for(id, Step::ManifestShown).await;
             // mongo-rocks 35
-            if !planted!(ManifestDirectoryNotSynced) {
-                file.sync_directory().await?;
+            if !planted!(ManifestNotSettled) {
+                publication.sync_shown().await?;
             }
-            Ok::<_, io::Error>(unlinked)
+            Ok::<_, io::Error>(())
         };
         let published = publish.await.at(place);
         if planted!(IndeterminateManifestDiscarded) && published.is_err() {
@@ -164,7 +166,10 @@ impl CheckpointStore {
             }
             return published.map_err(PublishError::NotPublished);
         }
-        published.map_err(PublishError::Indeterminate)
+        published.map_err(PublishError::Indeterminate)?;
+        slots.published(publication, &*self.disk).await;
+        *self.slots() = Some(slots);
+        Ok(())
     }
 
     /// Deletes the snapshot files of attempts before the current one that no checkpoint names. No manifest that an earlier
@@ -203,6 +208,7 @@ mod tests {
         connector::memory_disk::MemoryDisk,
         graph::local_executor::{Recorder, now},
         probe::Actor,
+        storage::{checkpoint_path, read_manifest},
     };
 
     fn opened(disk: &MemoryDisk) -> CheckpointStore {
@@ -223,14 +229,11 @@ mod tests {
         ids.map(CheckpointId)
     }
 
-    fn published(
-        store: &CheckpointStore,
-        id: u64,
-        obsolete: &[CheckpointId],
-    ) -> (Option<Vec<CheckpointId>>, Vec<Step>) {
+    fn published(store: &CheckpointStore, id: u64, oldest: u64) -> (Result<(), PublishError>, Vec<Step>) {
         let manifest = Manifest {
             job: "Words".into(),
             checkpoint: CheckpointId(id),
+            oldest: CheckpointId(oldest),
             attempt: AttemptId { term: 1, number: 1 },
             is_final: false,
             max_parallelism: 128,
@@ -240,12 +243,13 @@ mod tests {
         };
         let recorder = Recorder::default();
         let reporter = Reporter::new(Arc::new(recorder.clone()), Actor::JobManager);
-        (now(store.publish_manifest(&manifest, obsolete, &reporter)).ok(), recorder.take_steps())
+        (now(store.publish_manifest(&manifest, &reporter)), recorder.take_steps())
     }
 
-    fn two_published(store: &CheckpointStore) {
-        for id in [1, 2] {
-            published(store, id, &[]).0.expect("nothing fails");
+    /// Each keeps the one before.
+    fn published_through(store: &CheckpointStore, last: u64) {
+        for id in 1..=last {
+            published(store, id, (id - 1).max(1)).0.expect("nothing fails");
         }
     }
 
@@ -272,36 +276,87 @@ mod tests {
         assert_eq!(claims, ["/c/reserved-32"], "what is superseded is gone");
     }
 
-    /// Of the three that could be there it is always the newest two that are, or the two before them.
+    /// Wherever it dies, it is the newest two that are there, or the two before them; in a new slot, and over an old one.
     #[test]
     fn what_is_obsolete_goes_with_the_manifest_that_comes() {
-        for (operations, power) in (0..20).flat_map(|n| [(n, false), (n, true)]) {
+        for (last, operations, power) in (2..6).flat_map(|l| (0..20).flat_map(move |n| [(l, n, false), (l, n, true)])) {
             let disk = MemoryDisk::default();
             let store = opened(&disk);
-            two_published(&store);
+            published_through(&store, last);
             disk.set_life(Some(operations));
-            let (retired, steps) = published(&store, 3, &ids([1]));
+            let (result, steps) = published(&store, last + 1, last);
             let left = found(&disk, power).completed;
-            let case = format!("{operations} {power}: {retired:?}, {left:?} after {steps:?}");
-            assert!(left.contains(&CheckpointId(2)), "{case}");
-            match retired {
-                Some(retired) => assert_eq!((&*retired, &*left), (&ids([1])[..], &ids([2, 3])[..]), "{case}"),
-                None if power => assert_eq!(left, ids([1, 2]), "nothing of it was synced: {case}"),
-                None => {}
+            let case = format!("{last} {operations} {power}: {result:?}, {left:?} after {steps:?}");
+            let (before, after) = (ids([last - 1, last]), ids([last, last + 1]));
+            match result {
+                Ok(()) => assert_eq!(left, after, "{case}"),
+                Err(PublishError::NotPublished(_)) => assert_eq!(left, before, "{case}"),
+                Err(PublishError::Indeterminate(_)) if power => assert_eq!(left, before, "it was not synced: {case}"),
+                Err(PublishError::Indeterminate(_)) => assert!(left == before || left == after, "{case}"),
             }
-            assert!(operations < 10 || steps.len() == 4, "there are fewer operations: {case}");
+            assert!(operations < 10 || steps.len() == 3, "there are fewer operations: {case}");
         }
     }
 
+    /// One more than are kept, however many are published; and what an earlier process has left is used again.
     #[test]
-    fn a_manifest_that_cannot_be_unlinked_is_in_nobodys_way() {
+    fn there_are_as_many_slots_as_it_takes() {
+        let disk = MemoryDisk::default();
+        published_through(&opened(&disk), 9);
+        let slots = || disk.paths().into_iter().filter(|path| path.starts_with("/c/manifest-")).count();
+        assert_eq!(slots(), 3);
+        let store = opened(&disk);
+        published(&store, 10, 7).0.expect("nothing fails");
+        published(&store, 11, 11).0.expect("nothing fails");
+        assert_eq!((slots(), now(store.survey()).expect("nothing fails").completed), (4, vec![CheckpointId(11)]));
+        for id in 12..20 {
+            published(&store, id, id).0.expect("nothing fails");
+        }
+        assert_eq!(slots(), 4);
+    }
+
+    /// After an error of a sync everybody sees what a loss of power may take away: before anything is written over on its word,
+    /// it is made durable.
+    #[test]
+    fn what_was_shown_and_not_synced_is_settled_before_anything_else() {
+        for operations in 0..60 {
+            let disk = MemoryDisk::default();
+            let store = opened(&disk);
+            published_through(&store, 4);
+            disk.fail_after(1, "sync", "/c/manifest-1", io::ErrorKind::Other);
+            let result = published(&store, 5, 5).0;
+            assert!(matches!(result, Err(PublishError::Indeterminate(_))), "{result:?}");
+            disk.set_life(Some(operations));
+            let result = published(&store, 6, 6).0;
+            let left = found(&disk, true).completed;
+            assert!(left.last() >= Some(&CheckpointId(4)), "{operations} {result:?} {left:?}");
+            for id in left {
+                let manifest = now(read_manifest(&disk, &checkpoint_path(Path::new("/c"), id)));
+                assert_eq!(manifest.expect("it is kept").checkpoint, id, "{operations} {result:?}");
+            }
+            assert!(operations < 50 || result.is_ok(), "there are fewer operations");
+        }
+    }
+
+    /// Who has named another checkpoint is past what cannot be read once a newer one exists, and not before.
+    #[test]
+    fn what_cannot_be_read_goes_with_the_next_publication() {
         let disk = MemoryDisk::default();
         let store = opened(&disk);
-        two_published(&store);
-        disk.fail_next("remove_file", "chk-1", io::ErrorKind::Other);
-        assert_eq!(published(&store, 3, &ids([1])).0, Some(Vec::new()));
-        assert_eq!(published(&store, 4, &ids([1, 2])).0, Some(ids([1, 2]).into()));
-        assert_eq!(found(&disk, true).completed, ids([3, 4]));
+        published_through(&store, 2);
+        disk.put("/c/manifest-9", b"rotten");
+        let unreadable = || now(store.survey()).expect("nothing fails").unreadable;
+        assert!(unreadable().expect("nobody knows what it holds").to_string().contains("/c/manifest-9 is damaged"));
+        disk.fail_next("sync", "/c/manifest-2.tmp", io::ErrorKind::Other);
+        published(&store, 3, 2).0.expect_err("an operation fails");
+        assert!(unreadable().is_some());
+        disk.fail_next("remove_file", "/c/manifest-9", io::ErrorKind::Other);
+        published(&store, 4, 2).0.expect("the checkpoint exists");
+        assert!(unreadable().is_some());
+        published(&store, 5, 4).0.expect("nothing fails");
+        assert_eq!(unreadable(), None);
+        assert!(!disk.paths().iter().any(|path| path == "/c/manifest-9"));
+        assert_eq!(found(&disk, true).completed, ids([4, 5]));
     }
 
     /// On a disk that is full, what is left of a publication would be in the way of all to come.
@@ -311,25 +366,28 @@ mod tests {
         let store = opened(&disk);
         let before = disk.paths();
         disk.set_space(Some(10));
-        assert_eq!(published(&store, 1, &[]).0, None);
+        assert!(matches!(published(&store, 1, 1).0, Err(PublishError::NotPublished(_))));
         disk.set_space(None);
         assert_eq!(disk.paths(), before);
-        disk.set_life(Some(2));
-        assert_eq!(published(&store, 2, &[]).0, None);
-        assert!(disk.paths().iter().any(|path| path == "/c/chk-2.tmp"));
+        // A listing, an attempt to open what is not there, and the creation of what is.
+        disk.set_life(Some(4));
+        published(&store, 2, 2).0.expect_err("the node dies");
+        assert!(disk.paths().iter().any(|path| path == "/c/manifest-0.tmp"));
         assert_eq!(found(&disk, false).completed, []);
         assert_eq!(disk.paths(), before);
     }
 
     #[test]
     fn an_older_layout_is_refused_by_name() {
-        let disk = MemoryDisk::default();
-        let store = opened(&disk);
-        disk.put("/c/chk-3/manifest", b"");
-        let refused = now(store.survey()).expect_err("it is of an older layout").to_string();
-        let open = CheckpointStore::open(Arc::new(disk), Path::new("/c"), "Words", 128);
-        let Err(error) = now(open) else { panic!("it was opened") };
-        assert_eq!(error.to_string(), format!("checkpoint directory /c: {refused}"));
-        assert!(refused.starts_with("/c/chk-3 is a directory, as an older build made one"), "{refused}");
+        for manifest in ["/c/chk-3", "/c/chk-3/manifest"] {
+            let disk = MemoryDisk::default();
+            let store = opened(&disk);
+            disk.put(manifest, b"");
+            let refused = now(store.survey()).expect_err("it is of an older layout").to_string();
+            let open = CheckpointStore::open(Arc::new(disk), Path::new("/c"), "Words", 128);
+            let Err(error) = now(open) else { panic!("it was opened") };
+            assert_eq!(error.to_string(), format!("checkpoint directory /c: {refused}"));
+            assert!(refused.starts_with("/c/chk-3 was made by an older build"), "{refused}");
+        }
     }
 }

@@ -7,19 +7,21 @@ use std::{
     path::Path,
 };
 
+use bytes::Bytes;
+
 use super::{
-    atomic_file::{read_file, temporary},
+    ManifestSlots, Slot,
+    atomic_file::read_file,
     layout::{
-        TEMPORARY_SUFFIX, manifest_path, parse_reservation_file, parse_snapshot_file, parse_term_file,
-        snapshot_directory,
+        TEMPORARY_SUFFIX, parse_reservation_file, parse_slot, parse_snapshot_file, parse_term_file, snapshot_directory,
     },
     manifest_file::decode_manifest,
-    survey,
+    survey::survey,
 };
 use crate::{
     env::Disk,
     error::{Context, Result},
-    id::{AttemptId, CheckpointId},
+    id::AttemptId,
 };
 
 /// What was found of attempts that are over.
@@ -29,26 +31,6 @@ pub struct StaleFiles {
     pub removed: usize,
     /// How many are still needed.
     pub left: usize,
-}
-
-/// Takes away the names of these checkpoints' manifests, and gives those that are not there any more: they are gone for good
-/// once the directory is synced. What fails may be tried again.
-pub(super) async fn unlink_manifests(disk: &dyn Disk, root: &Path, ids: &[CheckpointId]) -> Vec<CheckpointId> {
-    let mut unlinked = Vec::new();
-    for id in ids {
-        if unlink_manifest(disk, &manifest_path(root, *id)).await.is_ok() {
-            unlinked.push(*id);
-        }
-    }
-    unlinked
-}
-
-async fn unlink_manifest(disk: &dyn Disk, path: &Path) -> io::Result<()> {
-    match disk.remove_file(path).await {
-        // Its publication may have failed before it had its name.
-        Err(e) if e.kind() == ErrorKind::NotFound => remove(disk, &temporary(path)).await,
-        removed => removed,
-    }
 }
 
 /// Removes what a process has left that died while it wrote files of the directory itself. Only who holds the directory's
@@ -69,10 +51,10 @@ pub(super) async fn remove_stale_files(disk: &dyn Disk, root: &Path, current: At
     if stale.is_empty() {
         return Ok(StaleFiles { removed: 0, left: 0 });
     }
-    let completed = survey(disk, root).await?.completed;
-    let known = if planted!(OlderCheckpointsForgotten) { completed.len().saturating_sub(1) } else { 0 }; // SlateDB 355
-    let named = named_files(disk, root, &completed[known..]).await?;
-    // Whoever unlinked a manifest that is not there may not have synced that yet, or died before: then it could come back,
+    let manifests = Manifests::read(disk, root).await?;
+    let newest = manifests.slots.completed().pop().filter(|_| planted!(OlderCheckpointsForgotten)); // SlateDB 355
+    let named = manifests.named_files(|slot| newest.is_none_or(|id| slot.holds(id)))?;
+    // Whoever removed a manifest that is not there may not have synced that yet, or died before: then it could come back,
     // and with it its claim. So only now, when all have been looked for.
     disk.sync_dir(root).await.at(place)?;
     let (needed, unneeded): (Vec<_>, Vec<_>) = stale.into_iter().partition(|name| named.contains(name));
@@ -85,33 +67,61 @@ pub(super) async fn remove_stale_files(disk: &dyn Disk, root: &Path, current: At
 /// See `CheckpointStore::tidy`.
 pub(super) async fn tidy(disk: &dyn Disk, root: &Path, retained: u32) -> Result<()> {
     let place = || format!("cleaning up {}", root.display());
-    let completed = survey(disk, root).await?.completed;
-    let (obsolete, kept) = completed.split_at(completed.len().saturating_sub(retained.max(1) as usize));
-    for id in obsolete {
-        remove(disk, &manifest_path(root, *id)).await.at(place)?;
+    let slots = survey(disk, root).await?.slots;
+    let completed = slots.completed();
+    let kept = &completed[completed.len().saturating_sub(retained.max(1) as usize)..];
+    let is_kept = |slot: &&Slot| slot.header.as_ref().map_or(true, |header| kept.contains(&header.checkpoint));
+    for slot in slots.iter().filter(|slot| !is_kept(slot)) {
+        remove(disk, &slot.path).await.at(place)?;
     }
     remove_unfinished(disk, root).await.at(place)?;
     remove_superseded(disk, root).await.at(place)?;
     // Without this, removed files come back after loss of power, and nobody looks again once the job has ended; manifests
     // would come back without the files that they name. Also if all was gone already.
     disk.sync_dir(root).await.at(place)?;
-    let named = named_files(disk, root, kept).await?;
+    let named = Manifests::read(disk, root).await?.named_files(|_| true)?;
     remove_unnamed(disk, root, &named).await.at(place)
 }
 
-/// The snapshot files that these checkpoints name. One of them may be gone meanwhile; but as long as one cannot be read, nobody
-/// knows what it names.
-async fn named_files(disk: &dyn Disk, root: &Path, completed: &[CheckpointId]) -> Result<BTreeSet<String>> {
-    let mut named = BTreeSet::new();
-    for id in completed {
-        let path = manifest_path(root, *id);
-        let bytes = match read_file(disk, &path).await {
-            Err(e) if e.kind() == ErrorKind::NotFound || planted!(UnreadableNamesNothing) => continue, // FLINK-7783
-            read => read.at(|| format!("reading manifest {}", path.display()))?,
-        };
-        named.extend(decode_manifest(&bytes, &path)?.files().map(|file| file.name.clone()));
+/// All slots, and what stands in each.
+struct Manifests {
+    slots: ManifestSlots,
+    contents: Vec<Bytes>,
+}
+
+impl Manifests {
+    /// One of them may be gone meanwhile; but as long as one cannot be read, nobody knows what it names.
+    async fn read(disk: &dyn Disk, root: &Path) -> Result<Self> {
+        let (mut slots, mut contents) = (Vec::new(), Vec::new());
+        for entry in disk.list(root).await.at(|| format!("checkpoint directory {}", root.display()))? {
+            let Some(number) = parse_slot(&entry.name) else { continue };
+            let path = root.join(&entry.name);
+            match read_file(disk, &path).await {
+                Err(e) if e.kind() == ErrorKind::NotFound || planted!(UnreadableNamesNothing) => {} // FLINK-7783
+                read => {
+                    let bytes = read.at(|| format!("reading manifest {}", path.display()))?;
+                    slots.push(Slot::new(number, path, &bytes));
+                    contents.push(bytes);
+                }
+            }
+        }
+        Ok(Self { slots: ManifestSlots::new(slots), contents })
     }
-    Ok(named)
+
+    /// The snapshot files that those name that are asked for. What is not kept counts, too, until it is written over: the header
+    /// that says so may not be durable yet.
+    fn named_files(&self, of: impl Fn(&Slot) -> bool) -> Result<BTreeSet<String>> {
+        let mut named = BTreeSet::new();
+        for (slot, bytes) in self.slots.iter().zip(&self.contents).filter(|(slot, _)| of(slot)) {
+            match decode_manifest(bytes, &slot.path) {
+                Ok(manifest) => named.extend(manifest.files().map(|file| file.name.clone())),
+                // It is being written over, which happens only to what a durable header does not keep.
+                Err(_) if self.slots.is_free(slot) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(named)
+    }
 }
 
 /// The snapshot files of certain attempts.
@@ -161,6 +171,7 @@ mod tests {
         checkpoint::{Manifest, SnapshotFile, SnapshotHandle, VertexManifest},
         connector::memory_disk::MemoryDisk,
         graph::local_executor::now,
+        id::CheckpointId,
         storage::encode_manifest,
     };
 
@@ -170,7 +181,7 @@ mod tests {
     }
 
     /// Names the file that was written for it, and the one before, on which that builds.
-    fn manifest(checkpoint: u64) -> Vec<u8> {
+    fn manifest(checkpoint: u64, oldest: u64) -> Vec<u8> {
         let file = |id| SnapshotFile { name: file_of(id), written_for: CheckpointId(id), len: 0, digest: 0 };
         let snapshot = SnapshotHandle::Files(vec![file(checkpoint - 1), file(checkpoint)]);
         let metrics = crate::metrics::CheckpointMetrics::default();
@@ -178,6 +189,7 @@ mod tests {
         encode_manifest(&Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(checkpoint),
+            oldest: CheckpointId(oldest),
             attempt: AttemptId { term: 1, number: 1 },
             is_final: false,
             max_parallelism: 128,
@@ -193,10 +205,10 @@ mod tests {
         for id in 1..7 {
             disk.put(format!("/c/state/{}", file_of(id)), b"");
         }
-        for id in [2, 4, 6] {
-            disk.put(format!("/c/chk-{id}"), &manifest(id));
+        for (slot, id) in [2, 4, 6].into_iter().enumerate() {
+            disk.put(format!("/c/manifest-{slot}"), &manifest(id, 2));
         }
-        let more = ["chk-5.tmp", "state/count-1-1.3-1.state", "term-2", "term-3", "term-4.tmp"];
+        let more = ["manifest-3.tmp", "state/count-1-1.3-1.state", "term-2", "term-3", "term-4.tmp"];
         for name in more.into_iter().chain(["reserved-9", "reserved-16", "reserved-32.tmp"]) {
             disk.put(Path::new("/c").join(name), b"");
         }
@@ -208,10 +220,10 @@ mod tests {
     }
 
     const KEPT: &[&str] = &[
-        "/c/chk-4",
-        "/c/chk-6",
         "/c/job.json",
         "/c/lock",
+        "/c/manifest-1",
+        "/c/manifest-2",
         "/c/reserved-16",
         "/c/state/",
         "/c/state/count-0-1.2-3.state",
@@ -242,13 +254,13 @@ mod tests {
         disk.lose_power();
         assert_eq!(kept(&disk), KEPT);
         tidied(&disk, 0).expect("nothing fails");
-        assert!(kept(&disk).iter().any(|path| path == "/c/chk-6"), "one is always kept");
+        assert!(kept(&disk).iter().any(|path| path == "/c/manifest-2"), "one is always kept");
     }
 
     #[test]
     fn it_may_be_tried_again_whatever_failed() {
         for (operation, path) in
-            [("remove_file", "chk-2"), ("remove_file", "reserved-9"), ("sync_dir", "/c"), ("list", "state")]
+            [("remove_file", "manifest-0"), ("remove_file", "reserved-9"), ("sync_dir", "/c"), ("list", "state")]
         {
             let disk = littered();
             disk.fail_next(operation, path, ErrorKind::Other);
@@ -262,7 +274,7 @@ mod tests {
     #[test]
     fn a_damaged_checkpoint_is_left_as_it_is() {
         let disk = littered();
-        disk.put("/c/chk-4", b"torn");
+        disk.put("/c/manifest-1", b"torn");
         for error in [tidied(&disk, 2), removed(&disk, 9).map(drop)].map(|r| r.expect_err("nobody knows what it names"))
         {
             assert_eq!(error.kind, crate::error::ErrorKind::Damaged);
@@ -276,8 +288,15 @@ mod tests {
         let disk = littered();
         assert_eq!(removed(&disk, 1).expect("nothing fails"), StaleFiles { removed: 0, left: 0 });
         assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 0, left: 4 });
-        assert_eq!(now(unlink_manifests(&disk, Path::new("/c"), &[CheckpointId(2)])), [CheckpointId(2)]);
-        assert_eq!(files(&disk).split(' ').count(), 7, "whoever retires a checkpoint deletes no snapshot file");
+        disk.put("/c/manifest-3", &manifest(8, 4));
+        assert_eq!(
+            removed(&disk, 3).expect("nothing fails"),
+            StaleFiles { removed: 0, left: 4 },
+            "8 may not be durable"
+        );
+        let mut torn = manifest(2, 2);
+        *torn.last_mut().expect("it is not empty") = b'x';
+        disk.put("/c/manifest-0", &torn);
         assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 2, left: 2 });
         assert_eq!(files(&disk), "0-1.2-3.state 0-1.2-4.state 0-1.3-5.state 0-1.3-6.state 1-1.3-1.state");
         assert_eq!(removed(&disk, 4).expect("nothing fails"), StaleFiles { removed: 1, left: 4 });
@@ -287,29 +306,18 @@ mod tests {
     #[test]
     fn files_go_only_after_the_manifest_is_gone_for_good() {
         let disk = littered();
-        now(unlink_manifests(&disk, Path::new("/c"), &[CheckpointId(2)]));
+        let unlink = || now(disk.remove_file(Path::new("/c/manifest-0"))).expect("it is there");
+        unlink();
         for clean_up in [|disk: &_| removed(disk, 3).map(drop), |disk: &_| tidied(disk, 2)] {
             disk.fail_next("sync_dir", "/c", ErrorKind::Other);
             clean_up(&disk).expect_err("an operation fails");
             disk.lose_power();
-            assert!(kept(&disk).iter().any(|path| path == "/c/chk-2"));
+            assert!(kept(&disk).iter().any(|path| path == "/c/manifest-0"));
             assert!(files(&disk).contains("0-1.1-2.state"), "{}", files(&disk));
-            now(unlink_manifests(&disk, Path::new("/c"), &[CheckpointId(2)]));
+            unlink();
         }
         assert_eq!(removed(&disk, 3).expect("nothing fails"), StaleFiles { removed: 2, left: 2 });
         disk.lose_power();
-        assert!(kept(&disk).iter().all(|path| path != "/c/chk-2"));
-    }
-
-    /// Which may be none: one whose publication failed, or that another has unlinked.
-    #[test]
-    fn an_unlink_that_fails_is_told_and_may_be_tried_again() {
-        let disk = littered();
-        let ids = [2, 3, 4, 5].map(CheckpointId);
-        disk.fail_next("remove_file", "chk-4", ErrorKind::Other);
-        assert_eq!(now(unlink_manifests(&disk, Path::new("/c"), &ids)), [2, 3, 5].map(CheckpointId));
-        assert_eq!(now(unlink_manifests(&disk, Path::new("/c"), &ids)), ids);
-        let manifests = |path: &String| path.starts_with("/c/chk-");
-        assert_eq!(kept(&disk).into_iter().filter(manifests).collect::<Vec<_>>(), ["/c/chk-6"]);
+        assert!(kept(&disk).iter().all(|path| path != "/c/manifest-0"));
     }
 }

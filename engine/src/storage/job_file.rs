@@ -6,16 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     atomic_file::{read_file, write_durably},
-    layout::{JOB, LOCK, TEMPORARY_SUFFIX, parse_manifest_file},
-    manifest_file::old_layout,
+    layout::{JOB, LOCK, TEMPORARY_SUFFIX, parse_checkpoint, parse_slot},
+    manifest_slots::old_layout,
 };
 use crate::{
-    env::{DirEntry, Disk, EntryKind},
+    env::Disk,
     error::{Error, Result},
 };
 
-/// The format of the directory as a whole. In version 1 each checkpoint was a directory with its manifest inside.
-const FORMAT: u32 = 2;
+/// The format of the directory as a whole. In version 1 each checkpoint was a directory with its manifest inside, in version 2 a
+/// file.
+const FORMAT: u32 = 3;
 
 /// Whose directory it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,14 +78,13 @@ impl JobFile {
 /// an older layout is refused by the name of one of them, not only by its format's version.
 pub(super) async fn refuse_foreign_files(disk: &dyn Disk, directory: &Path) -> Result<()> {
     let entries = disk.list(directory).await?;
-    let is_old = |e: &&DirEntry| e.kind == EntryKind::Directory && parse_manifest_file(&e.name).is_some();
-    if let Some(old) = entries.iter().find(is_old) {
+    if let Some(old) = entries.iter().find(|e| parse_checkpoint(&e.name).is_some()) {
         return Err(old_layout(&directory.join(&old.name)));
     }
     if entries.iter().any(|e| e.name == JOB) {
         return Ok(());
     }
-    if let Some(checkpoint) = entries.iter().find(|e| parse_manifest_file(&e.name).is_some()) {
+    if let Some(checkpoint) = entries.iter().find(|e| parse_slot(&e.name).is_some()) {
         return Err(Error::bad_input(format!(
             "it holds {}, but no {JOB} that says whose it is: bring that file back, or choose an empty or a new directory",
             checkpoint.name

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::id::{AttemptId, CheckpointId, TaskId};
 
-/// What the name of a checkpoint's manifest begins with.
-pub const CHECKPOINT_PREFIX: &str = "chk-";
+/// What a checkpoint is called: the last part of its path.
+const CHECKPOINT_PREFIX: &str = "chk-";
+const SLOT_PREFIX: &str = "manifest-";
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const JOB: &str = "job.json";
@@ -19,16 +20,28 @@ pub const TEMPORARY_SUFFIX: &str = ".tmp";
 const TERM_PREFIX: &str = "term-";
 const RESERVATION_PREFIX: &str = "reserved-";
 
-/// The path of a checkpoint's manifest: the file that is the checkpoint to those who restore it.
+/// What a checkpoint is called by those who restore it. No file has this name: the manifest is in one of the slots.
 #[must_use]
-pub fn manifest_path(root: &Path, id: CheckpointId) -> PathBuf {
+pub fn checkpoint_path(root: &Path, id: CheckpointId) -> PathBuf {
     root.join(format!("{CHECKPOINT_PREFIX}{id}"))
 }
 
-/// The checkpoint whose manifest has this name.
+/// The checkpoint that is called so.
 #[must_use]
-pub fn parse_manifest_file(name: &str) -> Option<CheckpointId> {
+pub fn parse_checkpoint(name: &str) -> Option<CheckpointId> {
     numbered(name, CHECKPOINT_PREFIX).map(CheckpointId)
+}
+
+/// The path of a slot: a file that holds the manifest of one checkpoint after the other.
+#[must_use]
+pub fn slot_path(root: &Path, slot: u64) -> PathBuf {
+    root.join(format!("{SLOT_PREFIX}{slot}"))
+}
+
+/// The number of the slot that has this name, from 0.
+#[must_use]
+pub fn parse_slot(name: &str) -> Option<u64> {
+    numbered(name, SLOT_PREFIX)
 }
 
 /// The name of the file that claims all numbers of checkpoints up to this one.
@@ -88,10 +101,15 @@ mod tests {
 
     #[test]
     fn names_are_parsed_whole() {
-        assert_eq!(parse_manifest_file("chk-12"), Some(CheckpointId(12)));
+        assert_eq!(parse_checkpoint("chk-12"), Some(CheckpointId(12)));
         for name in ["chk-", "chk-1x", "chk-012", "chk-+1", "chk--1", "xchk-1", "chk-1.tmp", "chk-99999999999999999999"]
         {
-            assert_eq!(parse_manifest_file(name), None, "{name}");
+            assert_eq!(parse_checkpoint(name), None, "{name}");
+        }
+        assert_eq!(slot_path(Path::new("c"), 12), Path::new("c/manifest-12"));
+        assert_eq!(parse_slot("manifest-0"), Some(0));
+        for name in ["manifest-", "manifest-1.tmp", "manifest-01", "manifest", "xmanifest-1"] {
+            assert_eq!(parse_slot(name), None, "{name}");
         }
         assert_eq!(parse_reservation_file(&reservation_file(CheckpointId(16))), Some(CheckpointId(16)));
         for name in ["reserved-", "reserved-16.tmp", "reserved-016", "reserved-1x", "xreserved-1"] {

@@ -1,31 +1,131 @@
-//! The manifest's file: one line that says what it is and vouches for the rest, then the manifest as JSON, for people too.
+//! What stands in a slot: a header of one line that says what it is and vouches for all, then the manifest as JSON, for people
+//! too.
+//!
+//! ```text
+//!   0     tidegate-manifest 4 checkpoint=7 oldest=6 bytes=1234 body=xxh3:… header=xxh3:…
+//!   4096  {"job": …                          the body, so many bytes; what is behind it counts for nothing
+//! ```
+//!
+//! The header is written by itself, after the body is durable, into the file's first sector: so it is the old one or the new one,
+//! whatever happens ([`Disk`](crate::env::Disk), promise 8), and one that is neither is damage. The body begins a block of its own
+//! because a device that cannot write less than a block must not touch it.
 
-use std::{io::ErrorKind, path::Path};
+use std::path::Path;
 
-use super::{
-    atomic_file::{parent, read_file},
-    layout::parse_manifest_file,
-};
+use bytes::{Bytes, BytesMut};
+
 use crate::{
     checkpoint::Manifest,
-    env::{Disk, EntryKind},
-    error::{Context, Error, Result},
+    env::{DISK_BLOCK, DISK_SECTOR},
+    error::{Error, Result},
+    id::CheckpointId,
     stream::hash_bytes,
 };
 
 const NAME: &str = "tidegate-manifest";
-const VERSION: &str = "3";
+const VERSION: &str = "4";
 
-/// The file's contents.
-#[must_use]
-pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
-    let json = serde_json::to_string_pretty(manifest).expect("a manifest is plain data") + "\n";
-    format!("{NAME} {VERSION} {}\n{json}", checksum(json.as_bytes())).into_bytes()
+/// Where the body begins.
+pub(super) const BODY: usize = DISK_BLOCK;
+
+/// What a slot says of the manifest that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManifestHeader {
+    /// Whose manifest it is.
+    pub checkpoint: CheckpointId,
+    /// See [`Manifest::oldest`].
+    pub oldest: CheckpointId,
+    /// The length of the body in bytes.
+    pub bytes: u64,
+    /// The body's checksum.
+    body: u64,
 }
 
-/// Covers the version, too: so that a version which rot has changed is not taken for another one.
-fn checksum(json: &[u8]) -> String {
-    format!("xxh3={:016x}", hash_bytes(&[VERSION.as_bytes(), json].concat()).0)
+impl ManifestHeader {
+    /// The first sector of the file.
+    pub(super) fn encode(&self) -> Bytes {
+        let Self { checkpoint, oldest, bytes, body } = self;
+        let said =
+            format!("{NAME} {VERSION} checkpoint={checkpoint} oldest={oldest} bytes={bytes} body=xxh3:{body:016x}");
+        let mut line = format!("{said} header={}", checksum(&said));
+        assert!(line.len() < DISK_SECTOR, "it is written in one piece");
+        line.extend(std::iter::repeat_n(' ', DISK_SECTOR - 1 - line.len()));
+        line.push('\n');
+        line.into()
+    }
+}
+
+fn checksum(text: &str) -> String {
+    format!("xxh3:{:016x}", hash_bytes(text.as_bytes()).0)
+}
+
+/// The header and the body of a manifest's file.
+pub(super) fn encode_parts(manifest: &Manifest) -> (ManifestHeader, Bytes) {
+    let body = Bytes::from(serde_json::to_string_pretty(manifest).expect("a manifest is plain data") + "\n");
+    let Manifest { checkpoint, oldest, .. } = *manifest;
+    (ManifestHeader { checkpoint, oldest, bytes: body.len() as u64, body: hash_bytes(&body).0 }, body)
+}
+
+/// The contents of a new file, from its parts.
+pub(super) fn join_parts(header: &ManifestHeader, body: &[u8]) -> Bytes {
+    let mut contents = BytesMut::with_capacity(BODY + body.len());
+    contents.extend_from_slice(&header.encode());
+    contents.resize(BODY, b'\n');
+    contents.extend_from_slice(body);
+    contents.freeze()
+}
+
+/// The contents of a file that holds this manifest.
+#[must_use]
+pub fn encode_manifest(manifest: &Manifest) -> Vec<u8> {
+    let (header, body) = encode_parts(manifest);
+    join_parts(&header, &body).into()
+}
+
+fn damaged(path: &Path, what: &str) -> Error {
+    Error::damaged(format!(
+        "manifest {} is damaged: {what}; it is not skipped, because output that its checkpoint has made visible would be \
+         made again: bring it back from a copy, or restore another checkpoint by its path",
+        path.display()
+    ))
+}
+
+/// The header at the beginning of the file at `path`.
+///
+/// # Errors
+/// `BadInput` if the file was written by another version; `Damaged` if the header is not whole.
+pub fn decode_header(bytes: &[u8], path: &Path) -> Result<ManifestHeader> {
+    let damaged = |what: &str| Err(damaged(path, what));
+    let sector = bytes.get(..DISK_SECTOR).unwrap_or(bytes);
+    let line = sector.split(|b| *b == b'\n').next().expect("there is always a first part");
+    let line = String::from_utf8_lossy(line);
+    let Some((said, own)) = line.trim_end_matches(' ').rsplit_once(" header=") else {
+        return damaged("it does not begin like a manifest");
+    };
+    if sector.len() < DISK_SECTOR || own != checksum(said) {
+        return damaged("its header is not what was written");
+    }
+    let mut fields = said.split(' ');
+    let (name, version) = (fields.next(), fields.next());
+    if name != Some(NAME) {
+        return damaged("it does not begin like a manifest");
+    }
+    if version != Some(VERSION) {
+        return Err(Error::bad_input(format!(
+            "manifest {} has format version {}, this build reads version {VERSION}: restore it with the build that wrote it",
+            path.display(),
+            version.unwrap_or_default()
+        )));
+    }
+    let mut number = |name: &str| fields.next()?.strip_prefix(name)?.parse().ok();
+    let numbers = (number("checkpoint="), number("oldest="), number("bytes="));
+    let body = fields.next().and_then(|f| u64::from_str_radix(f.strip_prefix("body=xxh3:")?, 16).ok());
+    match (numbers, body) {
+        ((Some(checkpoint), Some(oldest), Some(bytes)), Some(body)) => {
+            Ok(ManifestHeader { checkpoint: CheckpointId(checkpoint), oldest: CheckpointId(oldest), bytes, body })
+        }
+        _ => damaged("its header says nothing that is known"),
+    }
 }
 
 /// The manifest in the contents of the file at `path`.
@@ -33,107 +133,28 @@ fn checksum(json: &[u8]) -> String {
 /// # Errors
 /// `BadInput` if the file was written by another version; `Damaged` if it is not whole.
 pub fn decode_manifest(bytes: &[u8], path: &Path) -> Result<Manifest> {
-    let damaged = |what: &str| {
-        Err(Error::damaged(format!(
-            "manifest {} is damaged: {what}; it is not skipped, because output that its checkpoint has made visible would \
-             be made again: bring it back from a copy, or restore another checkpoint by its path",
-            path.display()
-        )))
-    };
-    let Some((header, json)) = bytes.iter().position(|b| *b == b'\n').map(|i| (&bytes[..i], &bytes[i + 1..])) else {
-        return damaged("it is cut short");
-    };
-    let header = String::from_utf8_lossy(header);
-    let fields: Vec<&str> = header.split(' ').collect();
-    let [NAME, version, said] = fields[..] else { return damaged("it does not begin like a manifest") };
-    if version != VERSION {
-        // Versions count from 1.
-        if version.parse::<u32>().unwrap_or(0) == 0 || said == checksum(json) {
-            return damaged("its format version is not the one that it was written with");
-        }
-        return Err(Error::bad_input(format!(
-            "manifest {} has format version {version}, this build reads version {VERSION}: restore it with the build that \
-             wrote it",
-            path.display()
-        )));
-    }
-    if said != checksum(json) {
+    let header = decode_header(bytes, path)?;
+    let damaged = |what: &str| Err(damaged(path, what));
+    let body = usize::try_from(header.bytes).ok().and_then(|len| bytes.get(BODY..)?.get(..len));
+    let Some(body) = body else { return damaged("it is cut short") };
+    if hash_bytes(body).0 != header.body {
         return damaged("its checksum does not match");
     }
-    match serde_json::from_slice(json) {
-        Ok(manifest) => Ok(manifest),
+    match serde_json::from_slice::<Manifest>(body) {
+        Ok(manifest) if (manifest.checkpoint, manifest.oldest) == (header.checkpoint, header.oldest) => Ok(manifest),
+        Ok(_) => damaged("its header is that of another checkpoint"),
         Err(e) => damaged(&e.to_string()),
     }
 }
 
-/// The manifest in the file at this path, `…/chk-<id>`.
-///
-/// # Errors
-/// `BadInput` if there is none; those of [`decode_manifest`]; `Unavailable` if the disk fails.
-pub async fn read_manifest(disk: &dyn Disk, path: &Path) -> Result<Manifest> {
-    let id = path.file_name().and_then(|name| name.to_str()).and_then(parse_manifest_file);
-    if id.is_none() {
-        return Err(no_checkpoint(path));
-    }
-    let bytes = match read_file(disk, path).await {
-        Ok(bytes) => bytes,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Err(no_checkpoint(path));
-        }
-        Err(_) if is_directory(disk, path).await => return Err(old_layout(path)),
-        Err(e) => return Err(e).at(|| format!("reading manifest {}", path.display())),
-    };
-    let manifest = decode_manifest(&bytes, path)?;
-    if id != Some(manifest.checkpoint) {
-        return Err(Error::bad_input(format!(
-            "{} holds checkpoint {}: it must be named chk-{}",
-            path.display(),
-            manifest.checkpoint,
-            manifest.checkpoint
-        )));
-    }
-    Ok(manifest)
-}
-
-fn no_checkpoint(path: &Path) -> Error {
-    Error::bad_input(format!("{} is no completed checkpoint: name a file chk-<id> that is there", path.display()))
-}
-
-/// What is said of a checkpoint that is a directory, with its manifest inside.
-pub(super) fn old_layout(path: &Path) -> Error {
-    Error::bad_input(format!(
-        "{} is a directory, as an older build made one for each checkpoint, and this build reads only checkpoints that are \
-         files: go on with the build that wrote it, or choose another directory",
-        path.display()
-    ))
-}
-
-async fn is_directory(disk: &dyn Disk, path: &Path) -> bool {
-    disk.metadata(path).await.is_ok_and(|metadata| metadata.kind == EntryKind::Directory)
-}
-
-/// Reads the manifest of a checkpoint that is about to be acted upon, and makes sure that it stays. The process that
-/// published it may have died between the rename and the sync: then everybody can see the manifest, and the next loss of
-/// power may still take it away, with output already committed on its word.
-///
-/// # Errors
-/// Those of [`read_manifest`]: a checkpoint that cannot be read is never skipped (I20).
-pub async fn settle_manifest(disk: &dyn Disk, path: &Path) -> Result<Manifest> {
-    let manifest = read_manifest(disk, path).await?;
-    let directory = parent(path);
-    disk.sync_dir(directory).await.at(|| format!("syncing {}", directory.display()))?;
-    Ok(manifest)
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
     use crate::{
         checkpoint::{InlineSnapshot, SnapshotFile, SnapshotHandle, VertexManifest},
-        id::{AttemptId, CheckpointId},
+        id::AttemptId,
         metrics::{CheckpointMetrics, SubtaskCheckpointMetrics},
     };
 
@@ -163,6 +184,7 @@ mod tests {
         Manifest {
             job: "WordCount".into(),
             checkpoint: CheckpointId(7),
+            oldest: CheckpointId(6),
             attempt: AttemptId { term: 1, number: 2 },
             is_final: false,
             max_parallelism: 128,
@@ -174,7 +196,9 @@ mod tests {
 
     #[test]
     fn the_text_of_a_manifest_is_a_promise() {
-        insta::assert_snapshot!(String::from_utf8(encode_manifest(&sample())).unwrap());
+        let text = String::from_utf8(encode_manifest(&sample())).unwrap();
+        assert!(text[DISK_SECTOR..BODY].bytes().all(|b| b == b'\n'));
+        insta::assert_snapshot!(text[..DISK_SECTOR].trim_end().to_owned() + "\n" + &text[BODY..]);
     }
 
     #[test]
@@ -190,7 +214,9 @@ mod tests {
         #[test]
         fn a_flipped_bit_is_noticed(at: prop::sample::Index, bit in 0u8..8) {
             let mut bytes = encode_manifest(&sample());
-            let at = at.index(bytes.len());
+            // What lies between header and body counts for nothing.
+            let at = at.index(DISK_SECTOR + bytes.len() - BODY);
+            let at = if at < DISK_SECTOR { at } else { at - DISK_SECTOR + BODY };
             bytes[at] ^= 1 << bit;
             prop_assert!(decode_manifest(&bytes, Path::new("m")).is_err());
         }

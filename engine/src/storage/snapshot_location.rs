@@ -17,7 +17,7 @@ impl fmt::Display for SnapshotLocation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "snapshot file {}", path.display()),
-            Self::Manifest(path, subtask) => write!(f, "snapshot of {subtask} in manifest {}", path.display()),
+            Self::Manifest(path, subtask) => write!(f, "snapshot of {subtask} in the manifest of {}", path.display()),
         }
     }
 }

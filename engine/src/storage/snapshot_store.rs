@@ -8,7 +8,7 @@ use std::{
 use futures_util::future::try_join_all;
 
 use super::{
-    layout::{manifest_path, snapshot_directory},
+    layout::{checkpoint_path, snapshot_directory},
     snapshot_location::SnapshotLocation,
     snapshot_reader::{ReadSnapshot, read_inline, read_snapshot},
 };
@@ -60,7 +60,7 @@ impl SnapshotStore {
         let (snapshot, files) = match handle {
             SnapshotHandle::Files(files) => self.read_files(files, groups).await?,
             SnapshotHandle::Inline(inline) => {
-                let path = manifest_path(&self.root, checkpoint);
+                let path = checkpoint_path(&self.root, checkpoint);
                 let ReadSnapshot { snapshot, digest, .. } = read_inline(&path, subtask, checkpoint, inline)?;
                 (snapshot, vec![(subtask.to_owned(), checkpoint, digest)])
             }
@@ -137,9 +137,9 @@ mod tests {
             error.message.split(';').next().unwrap().to_owned()
         };
         let whole = || contents(None);
-        insta::assert_snapshot!(refused(7, whole(), Some(1)), @"snapshot of count/1 in manifest /c/chk-7 is damaged: its checksum is not the one that it had when it was taken");
-        insta::assert_snapshot!(refused(8, whole(), None), @"snapshot of count/1 in manifest /c/chk-8 is damaged: it was taken for checkpoint 7 instead of 8");
-        insta::assert_snapshot!(refused(7, contents(Some(CheckpointId(6))), None), @"snapshot of count/1 in manifest /c/chk-7 is damaged: it builds on the one of checkpoint 6, and stands alone");
-        insta::assert_snapshot!(refused(7, whole().slice(..40), None), @"snapshot of count/1 in manifest /c/chk-7 is damaged: it does not end like a snapshot file");
+        insta::assert_snapshot!(refused(7, whole(), Some(1)), @"snapshot of count/1 in the manifest of /c/chk-7 is damaged: its checksum is not the one that it had when it was taken");
+        insta::assert_snapshot!(refused(8, whole(), None), @"snapshot of count/1 in the manifest of /c/chk-8 is damaged: it was taken for checkpoint 7 instead of 8");
+        insta::assert_snapshot!(refused(7, contents(Some(CheckpointId(6))), None), @"snapshot of count/1 in the manifest of /c/chk-7 is damaged: it builds on the one of checkpoint 6, and stands alone");
+        insta::assert_snapshot!(refused(7, whole().slice(..40), None), @"snapshot of count/1 in the manifest of /c/chk-7 is damaged: it does not end like a snapshot file");
     }
 }

@@ -15,7 +15,7 @@ use tidegate::{
     id::CheckpointId,
     key_group::KeyGroupRange,
     state::SubtaskSnapshot,
-    storage::{JobFile, SnapshotStore, manifest_path, parse_manifest_file, read_manifest, survey},
+    storage::{JobFile, ManifestSlots, SnapshotStore, checkpoint_path, parse_checkpoint, read_manifest, survey},
 };
 
 use super::{
@@ -85,22 +85,23 @@ async fn look(disk: Arc<dyn Disk>, args: InspectArgs) -> Result<DirectoryReport>
 
 /// The checkpoint directory that is meant, and which of its checkpoints.
 async fn find_root(disk: &dyn Disk, path: &Path, all: bool) -> Result<(PathBuf, Choice)> {
-    let id = path.file_name().and_then(OsStr::to_str).and_then(parse_manifest_file);
-    match disk.metadata(path).await {
-        Ok(metadata) => match (metadata.kind, id) {
-            // Also a directory of this name, which is of an older layout: the survey says so.
-            (_, Some(id)) => {
-                let root = path.parent().filter(|root| !root.as_os_str().is_empty());
-                Ok((root.unwrap_or(Path::new(".")).to_owned(), Choice::Only(id)))
-            }
-            (EntryKind::Directory, None) => Ok((path.to_owned(), if all { Choice::All } else { Choice::Newest })),
-            (_, None) => Err(Error::bad_input(format!("{} is not a directory: {REMEDY}", path.display()))),
-        },
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            Err(Error::bad_input(format!("{} does not exist: {REMEDY}", path.display())))
+    let (root, choice) = match path.file_name().and_then(OsStr::to_str).and_then(parse_checkpoint) {
+        Some(id) => {
+            let root = path.parent().filter(|root| !root.as_os_str().is_empty());
+            (root.unwrap_or(Path::new(".")), Choice::Only(id))
         }
-        Err(e) => Err(e).at(|| path.display()),
+        None => (path, if all { Choice::All } else { Choice::Newest }),
+    };
+    match disk.metadata(root).await {
+        Ok(metadata) if metadata.kind == EntryKind::Directory => Ok((root.to_owned(), choice)),
+        Ok(_) => Err(Error::bad_input(format!("{} is not a directory: {REMEDY}", root.display()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(does_not_exist(path)),
+        Err(e) => Err(e).at(|| root.display()),
     }
+}
+
+fn does_not_exist(path: &Path) -> Error {
+    Error::bad_input(format!("{} does not exist: {REMEDY}", path.display()))
 }
 
 const REMEDY: &str = "name the directory that a job was given as --checkpoint-dir, or a chk-<id> in it";
@@ -114,7 +115,7 @@ async fn look_once(
 ) -> Result<Option<DirectoryReport>> {
     let found = survey(&**disk, root).await?;
     let job = match JobFile::read(&**disk, root).await {
-        Ok(None) if found.completed.is_empty() => {
+        Ok(None) if found.slots == ManifestSlots::default() => {
             let message = format!("{} is not a checkpoint directory of Tidegate's: {REMEDY}", root.display());
             return Err(Error::bad_input(message));
         }
@@ -133,13 +134,24 @@ async fn look_once(
         if !listed {
             continue;
         }
-        let path = manifest_path(root, id);
+        let path = checkpoint_path(root, id).display().to_string();
+        let file = found.slots.of(id).and_then(|slot| slot.path.file_name()?.to_str()).unwrap_or_default().to_owned();
         let Some(condition) = inspect_checkpoint(disk, root, id, open.then_some(entries)).await? else {
             return Ok(None);
         };
-        checkpoints.push(CheckpointReport { checkpoint: id, path: path.display().to_string(), condition });
+        checkpoints.push(CheckpointReport { checkpoint: id, path, file, condition });
     }
-    Ok(Some(DirectoryReport::new(root, job, found.finished, checkpoints)))
+    let unreadable: Vec<_> = found.slots.unreadable().map(ToString::to_string).collect();
+    match choice {
+        Choice::Only(id) if checkpoints.is_empty() && unreadable.is_empty() => {
+            Err(does_not_exist(&checkpoint_path(root, id)))
+        }
+        // Only what was asked for is judged.
+        Choice::Only(_) if !checkpoints.is_empty() => {
+            Ok(Some(DirectoryReport::new(root, job, found.finished, Vec::new(), checkpoints)))
+        }
+        _ => Ok(Some(DirectoryReport::new(root, job, found.finished, unreadable, checkpoints))),
+    }
 }
 
 /// `None` if it has been deleted meanwhile.
@@ -149,7 +161,7 @@ async fn inspect_checkpoint(
     id: CheckpointId,
     entries: Option<usize>,
 ) -> Result<Option<Condition>> {
-    let path = manifest_path(root, id);
+    let path = checkpoint_path(root, id);
     let condition = match read_manifest(&**disk, &path).await {
         Ok(manifest) => {
             let mut vertices = Vec::new();
@@ -162,7 +174,7 @@ async fn inspect_checkpoint(
         }
         Err(error) => Condition::Damaged { reason: error.to_string() },
     };
-    // Whoever deletes a checkpoint takes its manifest first: what then seems to be damaged is not.
+    // Whoever deletes a checkpoint begins with its manifest: what then seems to be damaged is not.
     let deleted = !condition.damage().is_empty() && !survey(&**disk, root).await?.completed.contains(&id);
     Ok((!deleted).then_some(condition))
 }

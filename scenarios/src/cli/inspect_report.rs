@@ -24,6 +24,9 @@ pub(crate) struct DirectoryReport {
     damage: Option<String>,
     /// Whether the job has committed all its output.
     finished: bool,
+    /// What is wrong with manifests of which nobody knows to which checkpoints they belong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreadable: Vec<String>,
     checkpoints: Vec<CheckpointReport>,
 }
 
@@ -31,6 +34,8 @@ pub(crate) struct DirectoryReport {
 pub(crate) struct CheckpointReport {
     pub checkpoint: CheckpointId,
     pub path: String,
+    /// The file in the directory that holds the manifest.
+    pub file: String,
     #[serde(flatten)]
     pub condition: Condition,
 }
@@ -108,15 +113,17 @@ impl DirectoryReport {
         root: &Path,
         job: Result<Option<JobFile>, String>,
         finished: bool,
+        unreadable: Vec<String>,
         checkpoints: Vec<CheckpointReport>,
     ) -> Self {
         let (job, damage) = job.map_or_else(|damage| (None, Some(damage)), |job| (job, None));
-        Self { directory: root.display().to_string(), job, damage, finished, checkpoints }
+        Self { directory: root.display().to_string(), job, damage, finished, unreadable, checkpoints }
     }
 
     /// What is wrong with what was looked at.
     pub fn damage(&self) -> Vec<&str> {
-        self.damage.as_deref().into_iter().chain(self.checkpoints.iter().flat_map(|c| c.condition.damage())).collect()
+        let of_directory = self.damage.iter().chain(&self.unreadable).map(String::as_str);
+        of_directory.chain(self.checkpoints.iter().flat_map(|c| c.condition.damage())).collect()
     }
 
     /// One JSON object.
@@ -133,14 +140,17 @@ impl DirectoryReport {
         if self.finished {
             text += "the job has finished: all its output is committed\n";
         }
+        for reason in &self.unreadable {
+            let _ = writeln!(text, "DAMAGED: {reason}");
+        }
         if self.checkpoints.is_empty() {
             text += "no checkpoints\n";
             return text;
         }
-        let rows: Vec<[String; 5]> = self.checkpoints.iter().map(CheckpointReport::row).collect();
-        let head = ["checkpoint", "completed", "size", "attempt", "took"].map(str::to_owned);
+        let rows: Vec<[String; 6]> = self.checkpoints.iter().map(CheckpointReport::row).collect();
+        let head = ["checkpoint", "manifest", "completed", "size", "attempt", "took"].map(str::to_owned);
         let width = |i: usize| rows.iter().chain([&head]).map(|row| row[i].chars().count()).max().unwrap_or(0);
-        let widths: [usize; 5] = std::array::from_fn(width);
+        let widths: [usize; 6] = std::array::from_fn(width);
         text += "\n";
         for row in [&head].into_iter().chain(&rows) {
             let cell = |(cell, width): (&String, usize)| format!("{cell:width$}");
@@ -156,16 +166,16 @@ impl DirectoryReport {
 }
 
 impl CheckpointReport {
-    fn row(&self) -> [String; 5] {
-        let id = self.checkpoint.to_string();
+    fn row(&self) -> [String; 6] {
+        let (id, file) = (self.checkpoint.to_string(), self.file.clone());
         match &self.condition {
-            Condition::Damaged { .. } => [id, "damaged".into(), String::new(), String::new(), String::new()],
+            Condition::Damaged { .. } => [id, file, "damaged".into(), String::new(), String::new(), String::new()],
             Condition::Completed { attempt, is_final, completed_at_ms, duration_us, bytes, .. } => {
                 let at = SystemTime::UNIX_EPOCH + Duration::from_millis(*completed_at_ms);
                 let took = humantime::format_duration(Duration::from_millis(duration_us.div_ceil(1000)));
                 let end = if *is_final { ", the final one" } else { "" };
                 let at = humantime::format_rfc3339_seconds(at).to_string();
-                [id, at, size(*bytes), attempt.clone(), format!("{took}{end}")]
+                [id, file, at, size(*bytes), attempt.clone(), format!("{took}{end}")]
             }
         }
     }

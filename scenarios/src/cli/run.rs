@@ -48,7 +48,7 @@ struct ClusterArgs {
     /// The address that all processes of the job listen on
     #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
     listen: IpAddr,
-    /// Where to start: from the latest checkpoint, from none, or from this one (the path of a file `chk-<id>`)
+    /// Where to start: from the latest checkpoint, from none, or from this one (`DIR/chk-<id>`, as `inspect` shows it)
     #[arg(long, default_value = "latest", value_name = "latest|none|PATH", value_parser = parse_restore)]
     restore: RestoreMode,
     /// Tell what each checkpoint has cost

@@ -20,7 +20,7 @@ const BETWEEN: &[StepKind] = &[
     StepKind::CommitPrepared,
     StepKind::AllAcknowledged,
     StepKind::ManifestSynced,
-    StepKind::ManifestRenamed,
+    StepKind::ManifestShown,
     StepKind::CheckpointCompleted,
     StepKind::CompletionNotified,
     StepKind::CompletionReceived,

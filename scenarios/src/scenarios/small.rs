@@ -83,7 +83,7 @@ pub(super) fn with_inline_threshold(seed: Seed, inline_threshold: u64) -> Result
     let settings = Settings {
         parallelism: PARALLELISM,
         checkpoints: CheckpointOptions {
-            interval: Duration::from_micros(6_500),
+            interval: Duration::from_micros(6_200),
             mode: CheckpointMode::ExactlyOnce,
             timeout: Duration::from_millis(300),
             min_pause: Duration::ZERO,

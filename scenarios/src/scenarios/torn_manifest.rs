@@ -1,5 +1,5 @@
 //! The job manager loses its power, or its disk an operation, at any point between the last acknowledgement and the durable
-//! name of the manifest: the checkpoint is there, or it is not, and nobody may act upon it before that is sure.
+//! manifest: the checkpoint is there, or it is not, and nobody may act upon it before that is sure.
 
 use tidegate::{error::Result, probe::StepKind};
 use tidegate_sim::{
@@ -14,13 +14,14 @@ use super::{
     word_count,
 };
 
-/// Each step of a publication, and the disk operation that follows it.
+/// Each step of a publication, and a disk operation that follows it, in a new file or over an old one.
 const PUBLICATION: &[(StepKind, DiskOp)] = &[
     (StepKind::AllAcknowledged, DiskOp::Write),
     (StepKind::ManifestWritten, DiskOp::Sync),
     (StepKind::ManifestSynced, DiskOp::Rename),
-    (StepKind::ManifestRenamed, DiskOp::SyncDir),
-    (StepKind::ObsoleteUnlinked, DiskOp::SyncDir),
+    (StepKind::ManifestSynced, DiskOp::Write),
+    (StepKind::ManifestShown, DiskOp::SyncDir),
+    (StepKind::ManifestShown, DiskOp::Sync),
 ];
 
 /// The run of a seed.

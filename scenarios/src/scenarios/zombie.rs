@@ -49,7 +49,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
         let mut faults = vec![fault(at(step, occurrence), Action::Pause { victim: Victim::Here, for_us })];
         if random.chance(30) {
             let for_us = random.between(65_000, 150_000);
-            let step = *random.pick(&[StepKind::AllAcknowledged, StepKind::ManifestWritten, StepKind::ManifestRenamed]);
+            let step = *random.pick(&[StepKind::AllAcknowledged, StepKind::ManifestWritten, StepKind::ManifestShown]);
             faults.push(fault(at(step, random.between(1, 4)), Action::Pause { victim: Victim::JobManager, for_us }));
         }
         if random.chance(40) {

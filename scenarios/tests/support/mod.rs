@@ -16,7 +16,9 @@ use std::{
 use tempfile::TempDir;
 use tidegate::{
     checkpoint::Manifest,
-    storage::{decode_manifest, encode_manifest},
+    id::CheckpointId,
+    storage::{ManifestSlots, Slot, decode_manifest, encode_manifest, parse_slot},
+    stream::hash_bytes,
 };
 
 /// A directory of its own for each test, and the paths of a job in it.
@@ -75,6 +77,29 @@ impl Outcome {
             assert!(self.stderr.contains(text), "{text:?} is not said: {self:#?}");
         }
     }
+}
+
+/// The slots of the checkpoint directory `chk`.
+pub fn slots(place: &Place) -> ManifestSlots {
+    let slot = |name: String| {
+        let (number, path) = (parse_slot(&name)?, place.path("chk").join(&name));
+        Some(Slot::new(number, path.clone(), &fs::read(path).unwrap()))
+    };
+    let names = fs::read_dir(place.path("chk")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    ManifestSlots::new(names.filter_map(slot).collect())
+}
+
+/// The file that holds the manifest of a completed checkpoint.
+pub fn manifest_file(place: &Place, id: u64) -> PathBuf {
+    slots(place).of(CheckpointId(id)).expect("it has completed").path.clone()
+}
+
+/// Gives a manifest another header, whose checksum is right.
+pub fn write_header(path: &Path, said: &str) {
+    let header = format!("{said} header=xxh3:{:016x}", hash_bytes(said.as_bytes()).0);
+    let mut bytes = fs::read(path).unwrap();
+    bytes[..512].copy_from_slice(format!("{header:511}\n").as_bytes());
+    fs::write(path, bytes).unwrap();
 }
 
 /// Changes a manifest into another valid one.

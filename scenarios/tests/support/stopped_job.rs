@@ -8,12 +8,11 @@ use std::{
     sync::LazyLock,
 };
 
-use tidegate::{
-    checkpoint::SnapshotFile,
-    storage::{decode_manifest, parse_manifest_file},
-};
+use tidegate::{checkpoint::SnapshotFile, storage::decode_manifest};
 
-use super::support::{Outcome, Place, assert_exactly_once, copy, count, manifest, remove, run, text};
+use super::support::{
+    Outcome, Place, assert_exactly_once, copy, count, manifest, manifest_file, remove, run, slots, text,
+};
 
 /// How a job is told to go on.
 pub const RESUME: &str =
@@ -41,7 +40,7 @@ pub static STOPPED: LazyLock<Stopped> = LazyLock::new(|| {
         let place = Place::new();
         place.write("in", [first.as_bytes(), b"\n", text(size).as_bytes(), NOT_UTF_8].concat());
         let outcome = run(&mut place.word_count(&["--checkpoint-interval", "1ms", "--inline-snapshots", "0"]));
-        let newest = completed(&place).last().map(|id| manifest(&place.path(&format!("chk/chk-{id}"))));
+        let newest = completed(&place).last().map(|id| manifest(&manifest_file(&place, *id)));
         if newest.is_some_and(|newest| newest.files().any(|file| file.len > READ_WHOLE)) {
             return Stopped { place, outcome };
         }
@@ -66,10 +65,7 @@ pub fn replace(from: &str, to: &str) -> impl FnOnce(&Path) {
 
 /// The completed checkpoints, ascending.
 pub fn completed(place: &Place) -> Vec<u64> {
-    let names = fs::read_dir(place.path("chk")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
-    let mut ids: Vec<u64> = names.filter_map(|name| parse_manifest_file(&name)).map(|id| id.0).collect();
-    ids.sort_unstable();
-    ids
+    slots(place).completed().into_iter().map(|id| id.0).collect()
 }
 
 /// A copy of the stopped job, with its input mended: the next start finishes it.
@@ -77,6 +73,8 @@ pub struct Job {
     pub place: Place,
     /// The newest completed checkpoint.
     pub newest: u64,
+    /// The name of the file that holds its manifest.
+    pub slot: String,
 }
 
 impl Job {
@@ -90,12 +88,13 @@ impl Job {
         input[at] = b'e';
         place.write("in", input);
         let newest = *completed(&place).last().unwrap();
-        Self { place, newest }
+        let slot = manifest_file(&place, newest).file_name().unwrap().to_str().unwrap().to_owned();
+        Self { place, newest, slot }
     }
 
     /// The path of the newest checkpoint's manifest.
     pub fn manifest(&self) -> PathBuf {
-        self.place.path(&format!("chk/chk-{}", self.newest))
+        self.place.path("chk").join(&self.slot)
     }
 
     /// The largest snapshot file of a subtask in the newest checkpoint.

@@ -59,7 +59,7 @@ impl Checker for CommitAfterManifest {
             (Step::CheckpointCompleted, Some(id)) => {
                 self.completed.insert(id);
             }
-            (Step::ManifestSynced | Step::ManifestRenamed, Some(id)) => {
+            (Step::ManifestSynced | Step::ManifestShown, Some(id)) => {
                 self.in_doubt.insert(id);
             }
             // A restart found it whole: it was durable.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     fn manifest(checkpoint: u64) -> Event {
-        manager(checkpoint, Step::ManifestRenamed)
+        manager(checkpoint, Step::ManifestShown)
     }
 
     const FIRST: &str = "part-0-1-1.1-0";

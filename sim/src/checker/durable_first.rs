@@ -177,7 +177,7 @@ mod tests {
 
     const TERM: &str = "/chk/term-1";
     const SNAPSHOT: &str = "/chk/state/sink-0-1.1-1.state";
-    const MANIFEST: &str = "/chk/chk-1";
+    const MANIFEST: &str = "/chk/manifest-1";
     const PENDING: &str = "/output/.part-0-1.1-0-1.pending";
     const VISIBLE: &str = "/output/part-0-1-1.1-0";
 
@@ -204,6 +204,7 @@ mod tests {
         encode_manifest(&Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(1),
+            oldest: CheckpointId(1),
             attempt: attempt(1),
             is_final: false,
             max_parallelism: 128,

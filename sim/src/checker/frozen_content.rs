@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_was_frozen_is_there() {
-        let damaged = story().before(completed(1), write("/chk/chk-1", "rotten"));
+        let damaged = story().before(completed(1), write("/chk/manifest-1", "rotten"));
         all_hold(checker, [story(), damaged]);
     }
 

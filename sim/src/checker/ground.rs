@@ -1,8 +1,8 @@
 //! What the checkers of a run stand on: the job, what must come of it, and its checkpoints, each opened once for all of them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -14,7 +14,8 @@ use tidegate::{
     probe::KeyGroupContent,
     state::{KeyedStateSnapshot, OperatorSnapshot, SubtaskSnapshot},
     storage::{
-        decode_manifest, decode_snapshot, manifest_path, parse_manifest_file, snapshot_digest, snapshot_directory,
+        ManifestSlots, Slot, checkpoint_path, decode_header, decode_manifest, decode_snapshot, parse_slot, slot_path,
+        snapshot_digest, snapshot_directory,
     },
     stream::CheckpointMode,
 };
@@ -43,10 +44,51 @@ pub(super) struct Ground {
 
 #[derive(Default)]
 struct Decoded {
-    manifests: BTreeMap<CheckpointId, (Bytes, Arc<NamedFiles>)>,
+    slots: BTreeMap<View, Arc<OpenSlots>>,
+    manifests: BTreeMap<(View, CheckpointId), (Bytes, Arc<NamedFiles>)>,
     /// By the names of the snapshot files. A file is part of many checkpoints, and several checkers ask for each.
     snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
     checkpoint: Option<Arc<OpenCheckpoint>>,
+}
+
+/// How one may look at a disk.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum View {
+    /// As everybody sees it.
+    Visible,
+    /// What would be left if all power were lost now.
+    Durable,
+}
+
+impl View {
+    const BOTH: &[Self] = &[Self::Visible, Self::Durable];
+
+    fn list(self, disk: &dyn DiskView, path: &Path) -> Vec<String> {
+        match self {
+            Self::Visible => disk.list(path),
+            Self::Durable => disk.list_durable(path),
+        }
+    }
+
+    fn read(self, disk: &dyn DiskView, path: &Path) -> Option<Bytes> {
+        match self {
+            Self::Visible => disk.read(path),
+            Self::Durable => disk.read_durable(path),
+        }
+    }
+}
+
+/// The slots of a checkpoint directory, and what stands in each.
+struct OpenSlots {
+    slots: ManifestSlots,
+    contents: Vec<(PathBuf, Bytes)>,
+}
+
+impl OpenSlots {
+    fn were_made_from(&self, contents: &[(PathBuf, Bytes)]) -> bool {
+        let same = |((a, from), (b, bytes)): (&(PathBuf, Bytes), &(PathBuf, Bytes))| a == b && is_same(from, bytes);
+        self.contents.len() == contents.len() && self.contents.iter().zip(contents).all(same)
+    }
 }
 
 /// A checkpoint as it stands on the disk.
@@ -94,28 +136,76 @@ impl Ground {
 
     /// The manifest of a checkpoint as everybody sees it.
     pub(super) fn manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<NamedFiles>, String> {
-        let path = self.manifest_path(id);
-        let bytes = disk.read(&path).ok_or_else(|| format!("{} is not there", path.display()))?;
-        self.decode_manifest(id, bytes)
+        self.find_manifest(id, View::Visible, disk, "is not there")
     }
 
     /// The manifest of a checkpoint as it would be left if all power were lost now.
     pub(super) fn durable_manifest(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<NamedFiles>, String> {
-        let path = self.manifest_path(id);
-        let bytes = disk.read_durable(&path).ok_or_else(|| format!("{} is not durable", path.display()))?;
-        self.decode_manifest(id, bytes)
+        self.find_manifest(id, View::Durable, disk, "is not durable")
     }
 
-    fn manifest_path(&self, id: CheckpointId) -> PathBuf {
-        manifest_path(&self.root, id)
+    /// The name of the slot that holds a checkpoint's manifest.
+    pub(super) fn slot(&self, id: CheckpointId, disk: &dyn DiskView) -> Option<String> {
+        let slots = self.slots(View::Visible, disk);
+        slots.slots.of(id).and_then(|slot| slot.path.file_name()?.to_str().map(str::to_owned))
+    }
+
+    fn find_manifest(
+        &self,
+        id: CheckpointId,
+        view: View,
+        disk: &dyn DiskView,
+        otherwise: &str,
+    ) -> Result<Arc<NamedFiles>, String> {
+        let slots = self.slots(view, disk);
+        let slot = slots.slots.of(id).ok_or_else(|| format!("{} {otherwise}", self.checkpoint_path(id).display()))?;
+        let contents = slots.contents.iter().find(|(path, _)| *path == slot.path);
+        let (path, bytes) = contents.expect("each slot was made from its contents");
+        self.decode_manifest((view, id), path, bytes)
+    }
+
+    fn checkpoint_path(&self, id: CheckpointId) -> PathBuf {
+        checkpoint_path(&self.root, id)
+    }
+
+    /// The slots of the checkpoint directory. A file that a fault has taken away is there to those who ask for it.
+    fn slots(&self, view: View, disk: &dyn DiskView) -> Arc<OpenSlots> {
+        let listed = view.list(disk, &self.root).iter().filter_map(|name| parse_slot(name)).max();
+        let all = 0..=listed.unwrap_or_default().max(self.retained() as u64);
+        let paths = all.map(|number| slot_path(&self.root, number));
+        let contents: Vec<_> = paths.filter_map(|path| view.read(disk, &path).map(|bytes| (path, bytes))).collect();
+        let mut decoded = self.decoded();
+        if let Some(last) = decoded.slots.get(&view).filter(|last| last.were_made_from(&contents)) {
+            return last.clone();
+        }
+        let slots = contents.iter().filter_map(|(path, bytes)| {
+            let number = parse_slot(path.file_name()?.to_str()?)?;
+            Some(Slot::new(number, path.clone(), bytes))
+        });
+        let slots = Arc::new(OpenSlots { slots: ManifestSlots::new(slots.collect()), contents });
+        decoded.slots.insert(view, slots.clone());
+        slots
+    }
+
+    /// The newest checkpoint that a node finds in the directory, whatever the medium has made of it. What cannot be read counts as
+    /// what was stored there.
+    pub(super) fn newest(&self, disk: &dyn DiskView) -> Option<CheckpointId> {
+        let checkpoint = |name: String| {
+            let path = parse_slot(&name).map(|_| self.root.join(&name))?;
+            let [found, stored] =
+                [disk.read_as_is(&path)?, disk.read(&path)?].map(|bytes| decode_header(&bytes, &path));
+            Some(found.or(stored).ok()?.checkpoint)
+        };
+        disk.list(&self.root).into_iter().filter_map(checkpoint).max()
     }
 
     /// The manifests that anybody could come across, now or after a loss of all power, as far as they can be read.
     pub(super) fn existing_manifests(&self, disk: &dyn DiskView) -> Vec<Arc<NamedFiles>> {
-        let names = [disk.list(&self.root), disk.list_durable(&self.root)].concat();
-        let ids: BTreeSet<_> = names.iter().filter_map(|name| parse_manifest_file(name)).collect();
-        let both = |id: CheckpointId| [self.manifest(id, disk), self.durable_manifest(id, disk)];
-        ids.into_iter().flat_map(both).flatten().collect()
+        let all = |view| {
+            let completed = self.slots(view, disk).slots.completed();
+            completed.into_iter().map(move |id| self.find_manifest(id, view, disk, "is gone"))
+        };
+        all(View::Visible).chain(all(View::Durable)).flatten().collect()
     }
 
     /// Where a snapshot file rests.
@@ -140,18 +230,20 @@ impl Ground {
         self.decoded.lock().expect("nobody panics while holding this lock")
     }
 
-    fn decode_manifest(&self, id: CheckpointId, bytes: Bytes) -> Result<Arc<NamedFiles>, String> {
+    fn decode_manifest(&self, of: (View, CheckpointId), path: &Path, bytes: &Bytes) -> Result<Arc<NamedFiles>, String> {
         let mut decoded = self.decoded();
-        if let Some((_, manifest)) = decoded.manifests.get(&id).filter(|(from, _)| is_same(from, &bytes)) {
+        if let Some((_, manifest)) = decoded.manifests.get(&of).filter(|(from, _)| is_same(from, bytes)) {
             return Ok(manifest.clone());
         }
-        let path = self.manifest_path(id);
-        let manifest = decode_manifest(&bytes, &path).map_err(|e| e.to_string())?;
-        if manifest.checkpoint != id {
-            return Err(format!("{} is that of checkpoint {}", path.display(), manifest.checkpoint));
-        }
-        let manifest = Arc::new(NamedFiles::of(manifest, |name| self.snapshot_path(name)));
-        decoded.manifests.insert(id, (bytes, manifest.clone()));
+        let mut elsewhere = View::BOTH.iter().filter_map(|view| decoded.manifests.get(&(*view, of.1)));
+        let manifest = match elsewhere.find(|(from, _)| from == bytes) {
+            Some((_, manifest)) => manifest.clone(),
+            None => {
+                let manifest = decode_manifest(bytes, path).map_err(|e| e.to_string())?;
+                Arc::new(NamedFiles::of(manifest, |name| self.snapshot_path(name)))
+            }
+        };
+        decoded.manifests.insert(of, (bytes.clone(), manifest.clone()));
         Ok(manifest)
     }
 
@@ -176,9 +268,9 @@ impl Ground {
 
     /// What a snapshot holds that stands in the manifest of this checkpoint.
     pub(super) fn decode_inline(&self, id: CheckpointId, inline: &InlineSnapshot) -> Result<SubtaskSnapshot, String> {
-        let decoded = decode_snapshot(&inline.contents, &self.manifest_path(id));
+        let decoded = decode_snapshot(&inline.contents, &self.checkpoint_path(id));
         if snapshot_digest(&inline.contents) != inline.digest {
-            return Err(format!("a snapshot in {} is not whole", self.manifest_path(id).display()));
+            return Err(format!("a snapshot in {} is not whole", self.checkpoint_path(id).display()));
         }
         decoded.map(|(_, snapshot)| snapshot).map_err(|e| e.to_string())
     }

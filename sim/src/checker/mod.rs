@@ -80,6 +80,8 @@ pub struct Violation {
 pub trait DiskView {
     /// A file's contents as everybody sees them.
     fn read(&self, path: &Path) -> Option<Bytes>;
+    /// What every node gets that reads it, whatever the medium has made of it.
+    fn read_as_is(&self, path: &Path) -> Option<Bytes>;
     /// What would be left of it if all power were lost now.
     fn read_durable(&self, path: &Path) -> Option<Bytes>;
     /// The names in a directory, sorted.

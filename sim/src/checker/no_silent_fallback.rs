@@ -19,11 +19,6 @@ impl NoSilentFallback {
     pub(super) fn new(ground: &Ground) -> Self {
         Self { ground: ground.clone() }
     }
-
-    fn newest(&self, disk: &dyn DiskView) -> Option<CheckpointId> {
-        let number = |name: &String| name.strip_prefix("chk-")?.parse().ok();
-        disk.list(&self.ground.root).iter().filter_map(number).max().map(CheckpointId)
-    }
 }
 
 fn show(checkpoint: Option<CheckpointId>) -> String {
@@ -37,7 +32,7 @@ impl Checker for NoSilentFallback {
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         let Step::AttemptStarted { attempt, restored } = &fact.step else { return Ok(()) };
-        let newest = self.newest(disk);
+        let newest = self.ground.newest(disk);
         if *restored == newest {
             return Ok(());
         }
@@ -51,20 +46,22 @@ impl Checker for NoSilentFallback {
 
 #[cfg(test)]
 mod tests {
+    use tidegate::storage::encode_manifest;
+
     use super::*;
-    use crate::checker::testing::{Event, Story, all_break, all_hold, ground, remove, started, write};
+    use crate::checker::testing::{Event, Story, all_break, all_hold, ground, manifest_of, remove, started, write};
 
     fn checker() -> NoSilentFallback {
         NoSilentFallback::new(&ground())
     }
 
     fn manifest(id: u64) -> Event {
-        write(&format!("/chk/chk-{id}"), "")
+        write(&format!("/chk/manifest-{id}"), encode_manifest(&manifest_of(id, Vec::new())))
     }
 
     /// Checkpoints 2 and 10 have completed, 11 not.
     fn story() -> Story {
-        let half = write("/chk/chk-11.tmp", "");
+        let half = write("/chk/manifest-11.tmp", encode_manifest(&manifest_of(11, Vec::new())));
         Story::new([started(1, 0), manifest(2), manifest(10), half, started(2, 10)])
     }
 

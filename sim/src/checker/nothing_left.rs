@@ -70,7 +70,7 @@ impl NothingLeft {
         let root = &self.ground.root;
         let kept: Vec<CheckpointId> = self.completed.iter().rev().take(self.ground.retained()).copied().collect();
         let claims = [self.term.map(|term| format!("term-{term}")), self.reserved.map(|n| format!("reserved-{n}"))];
-        let manifests = kept.iter().map(|id| format!("chk-{id}"));
+        let manifests = kept.iter().filter_map(|id| self.ground.slot(*id, disk));
         let files = ["lock", "job.json", "finished", "state"].map(str::to_owned);
         let belongs: BTreeSet<String> =
             files.into_iter().chain(claims.into_iter().flatten()).chain(manifests).collect();
@@ -163,7 +163,7 @@ mod tests {
         let files = files.map(|file| write(file, ""));
         let reserved = manager(0, Step::NumbersReserved { through: CheckpointId(16) });
         let begun = [manager(0, Step::TermClaimed { term: 2 }), reserved, started(1, 0), started(2, 1)];
-        let retired = ["state/count-0-1.1-1.state", "chk-1"].map(|name| remove(&format!("/chk/{name}")));
+        let retired = ["state/count-0-1.1-1.state", "manifest-1"].map(|name| remove(&format!("/chk/{name}")));
         let checkpoints = (1..4).flat_map(written);
         Story::new(begun.into_iter().chain(checkpoints).chain(retired).chain(files).chain([finished()]))
     }
@@ -188,9 +188,9 @@ mod tests {
     fn what_is_left_behind_is_seen() {
         let case = |file: &'static str| (left(file), format!("{file} is left behind"));
         let mut cases: Vec<_> = [
-            "/chk/chk-1",
-            "/chk/chk-4.tmp",
-            "/chk/chk-3.tmp",
+            "/chk/manifest-1",
+            "/chk/manifest-4.tmp",
+            "/chk/manifest-3.tmp",
             "/chk/state/sink-0-1.2-1.state",
             "/chk/state/notes",
             "/chk/term-1",

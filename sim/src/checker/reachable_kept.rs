@@ -16,22 +16,30 @@ pub(super) struct ReachableKept {
     ground: Ground,
     /// The newest that completed, as many as the job keeps.
     retained: BTreeSet<CheckpointId>,
+    /// The manifest that may be shown, and not yet durable.
+    in_doubt: Option<CheckpointId>,
     restoring: Restoring,
 }
 
 impl ReachableKept {
     pub(super) fn new(ground: &Ground) -> Self {
-        Self { ground: ground.clone(), retained: BTreeSet::new(), restoring: Restoring::new(ground) }
+        Self { ground: ground.clone(), retained: BTreeSet::new(), in_doubt: None, restoring: Restoring::new(ground) }
     }
 
+    /// It is durable, and with it all before it.
     fn retain(&mut self, id: CheckpointId) {
+        self.in_doubt = None;
         self.retained.insert(id);
         while self.retained.len() > self.ground.retained() {
             self.retained.pop_first();
         }
     }
 
-    fn check(&self, disk: &dyn DiskView) -> Result<(), String> {
+    fn check(&mut self, disk: &dyn DiskView) -> Result<(), String> {
+        // Durable, and not yet said to be.
+        if let Some(id) = self.in_doubt.filter(|id| self.ground.durable_manifest(*id, disk).is_ok()) {
+            self.retain(id);
+        }
         let mut needed = self.retained.clone();
         needed.extend(self.restoring.pending());
         let whole =
@@ -39,8 +47,22 @@ impl ReachableKept {
         needed.iter().try_for_each(whole)
     }
 
+    /// While a manifest is shown and not durable, a loss of power may leave it or not: those before it must be there still.
+    fn check_durable(&self, disk: &dyn DiskView) -> Result<(), String> {
+        self.retained.iter().try_for_each(|id| {
+            let durable = self.ground.durable_manifest(*id, disk);
+            durable.map(drop).map_err(|e| format!("checkpoint {id} is still needed, but {e}"))
+        })
+    }
+
+    /// What a manifest does not keep that is in doubt has its own only in what a loss of power would leave.
     fn whole(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<(), String> {
-        let manifest = self.ground.manifest(id, disk)?;
+        let visible = self.ground.manifest(id, disk);
+        let manifest = if self.in_doubt.is_some() {
+            visible.or_else(|_| self.ground.durable_manifest(id, disk))
+        } else {
+            visible
+        }?;
         for named in &manifest.files {
             let bytes = disk.read(&named.path).ok_or_else(|| format!("{} is not there", named.path.display()))?;
             if !self.ground.is_whole(&bytes, named) {
@@ -71,12 +93,18 @@ impl Checker for ReachableKept {
             (Step::CheckpointCompleted, Some(id)) => self.retain(id),
             // A crash may have kept it from being called complete.
             (Step::RestorePointChosen { restored: Some(id) }, _) => self.retain(*id),
+            (Step::ManifestShown, id) => {
+                self.in_doubt = id;
+                return self.check_durable(disk);
+            }
             (Step::SnapshotFileTaken { file, reused: true }, _) => return is_free(&self.ground, file, disk),
+            (Step::ManifestSynced, id) => {
+                self.check(disk)?;
+                self.in_doubt = id;
+                return Ok(());
+            }
             (
-                Step::ObsoleteUnlinked { .. }
-                | Step::CheckpointRetired
-                | Step::StaleFilesRemoved
-                | Step::AttemptStarted { .. },
+                Step::ManifestWritten | Step::CheckpointRetired | Step::StaleFilesRemoved | Step::AttemptStarted { .. },
                 _,
             ) => {}
             _ => return Ok(()),
@@ -104,11 +132,12 @@ mod tests {
     fn retired(id: u64) -> [Event; 3] {
         let file = |name: &str| remove(&format!("/chk/{name}"));
         let snapshot = file(&format!("state/count-0-1.1-{id}.state"));
-        [file(&format!("chk-{id}")), snapshot, manager(id, Step::CheckpointRetired)]
+        [file(&format!("manifest-{id}")), snapshot, manager(id, Step::CheckpointRetired)]
     }
 
-    fn unlinked(id: u64) -> Event {
-        manager(id + 2, Step::ObsoleteUnlinked { checkpoints: vec![CheckpointId(id)] })
+    /// The manifest of the checkpoint is shown, and not yet durable.
+    fn shown(id: u64) -> Event {
+        manager(id, Step::ManifestShown)
     }
 
     fn restores(subtask: &str) -> Event {
@@ -131,8 +160,22 @@ mod tests {
     fn what_nobody_needs_may_go() {
         all_hold(
             checker,
-            [story(), and_then(and_then(story(), written(4)), [completed(4)].into_iter().chain(retired(2)))],
+            [
+                story(),
+                and_then(and_then(story(), written(4)), [completed(4)].into_iter().chain(retired(2))),
+                in_doubt(),
+                and_then(in_doubt(), [sync("/chk/manifest-4"), manager(0, Step::StaleFilesRemoved)]),
+                and_then(in_doubt(), [completed(4)]),
+            ],
         );
+    }
+
+    /// Another step while everybody sees a manifest, and a loss of power would leave those before it.
+    fn in_doubt() -> Story {
+        let durable = and_then(story(), [2, 3].map(|id| sync(&format!("/chk/manifest-{id}"))));
+        let seen = [manager(4, Step::ManifestSynced)].into_iter().chain(written(4));
+        let meanwhile = [manager(0, Step::StaleFilesRemoved), shown(4), manager(0, Step::StaleFilesRemoved)];
+        and_then(durable, seen.chain(meanwhile))
     }
 
     fn taken(id: u64, reused: bool) -> Event {
@@ -144,8 +187,8 @@ mod tests {
     fn what_a_manifest_names_is_not_written_over() {
         all_hold(checker, [story().then(taken(1, true)), story().then(taken(2, false))]);
         let named = |id| format!("count-0-1.1-{id}.state is about to be written over, but checkpoint {id} names it");
-        let durable = || and_then(story(), [sync("/chk/chk-2"), taken(2, true)]);
-        let (unsynced, now) = (hide("/chk/chk-2"), taken(2, true));
+        let durable = || and_then(story(), [sync("/chk/manifest-2"), taken(2, true)]);
+        let (unsynced, now) = (hide("/chk/manifest-2"), taken(2, true));
         all_break(
             checker,
             [
@@ -169,10 +212,20 @@ mod tests {
             checker,
             [
                 (and_then(story(), retired(2)), gone),
-                // Together with the manifest that is to take its place, and that is not there yet.
-                (and_then(story().then(remove("/chk/chk-2")), written(4)).then(unlinked(2)), gone),
+                // Its slot is written over while no durable header says that it is not kept.
+                (story().then(write("/chk/manifest-2", "torn")).then(manager(4, Step::ManifestWritten)), gone),
+                (
+                    and_then(story(), [sync("/chk/manifest-3"), shown(4)]),
+                    "checkpoint 2 is still needed, but /chk/chk-2 is not durable",
+                ),
+                // What is not kept any more is needed until that is durable.
+                (
+                    in_doubt().before(shown(4), remove("/chk/state/count-0-1.1-2.state")),
+                    "checkpoint 2 is still needed, but /chk/state/count-0-1.1-2.state is not there",
+                ),
+                (and_then(in_doubt(), [chosen(3)]), gone),
                 // FLINK-22494: deleted, because its publication was taken for failed.
-                (story().then(remove("/chk/chk-2")).then(chosen(3)), gone),
+                (story().then(remove("/chk/manifest-2")).then(chosen(3)), gone),
                 (
                     story().before(now.clone(), remove(snapshot)),
                     "checkpoint 3 is still needed, but /chk/state/count-0-1.1-3.state is not there",

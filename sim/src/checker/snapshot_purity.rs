@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_was_frozen_may_be_restored() {
-        let damaged = story().before(completed(1), write("/chk/chk-1", "rotten"));
+        let damaged = story().before(completed(1), write("/chk/manifest-1", "rotten"));
         all_hold(checker, [story(), damaged]);
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let (name, metrics) = ("source".to_owned(), CheckpointMetrics::default());
         let snapshots = contents.map(inline).into();
         let vertex = VertexManifest { name, operators: Vec::new(), snapshots, metrics };
-        write("/chk/chk-1", encode_manifest(&manifest_of(1, vec![vertex])))
+        write("/chk/manifest-1", encode_manifest(&manifest_of(1, vec![vertex])))
     }
 
     /// Both sources are small enough for the manifest.

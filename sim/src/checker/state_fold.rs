@@ -87,6 +87,7 @@ mod tests {
         let manifest = Manifest {
             job: "Letters".into(),
             checkpoint: CheckpointId(checkpoint),
+            oldest: CheckpointId(1),
             attempt: attempt(1),
             is_final: false,
             max_parallelism: 128,
@@ -94,7 +95,7 @@ mod tests {
             completed_at_ms: 0,
             duration_us: 0,
         };
-        write("/chk/chk-1", encode_manifest(&manifest))
+        write("/chk/manifest-1", encode_manifest(&manifest))
     }
 
     const ALL: &[&str] = &["source-0", "source-1", "count-0", "sink-0"];
@@ -131,9 +132,9 @@ mod tests {
                 (named(&[]), "checkpoint 1 holds the state of 0 of 2 subtasks of source"),
                 (
                     story().instead(manifest(1, ALL), manifest(2, ALL)),
-                    "checkpoint 1 cannot be opened: /chk/chk-1 is that of checkpoint 2",
+                    "checkpoint 1 cannot be opened: /chk/chk-1 is not there",
                 ),
-                (gone("/chk/chk-1"), "checkpoint 1 cannot be opened: /chk/chk-1 is not there"),
+                (gone("/chk/manifest-1"), "checkpoint 1 cannot be opened: /chk/chk-1 is not there"),
                 (gone("/chk/state/count-0"), "checkpoint 1 cannot be opened: /chk/state/count-0 is not there"),
             ],
         );

@@ -207,7 +207,7 @@ pub(super) fn checkpoint(id: u64, vertices: &[(&str, Vec<OperatorSnapshot>)]) ->
             metrics: tidegate::metrics::CheckpointMetrics::default(),
         });
     }
-    events.push(write(&format!("/chk/chk-{id}"), encode_manifest(&manifest_of(id, manifest))));
+    events.push(write(&format!("/chk/manifest-{id}"), encode_manifest(&manifest_of(id, manifest))));
     (files, events)
 }
 
@@ -221,11 +221,12 @@ pub(super) fn snapshot_file(written_for: u64, name: &str, contents: &[u8]) -> Sn
     }
 }
 
-/// The manifest of a checkpoint of the first attempt.
+/// The manifest of a checkpoint of the first attempt, which keeps the one before.
 pub(super) fn manifest_of(id: u64, vertices: Vec<VertexManifest>) -> Manifest {
     Manifest {
         job: "Letters".into(),
         checkpoint: CheckpointId(id),
+        oldest: CheckpointId(id.saturating_sub(1)),
         attempt: attempt(1),
         is_final: false,
         max_parallelism: 128,
@@ -340,6 +341,10 @@ struct Files {
 impl DiskView for Files {
     fn read(&self, path: &Path) -> Option<Bytes> {
         self.visible.get(path).cloned()
+    }
+
+    fn read_as_is(&self, path: &Path) -> Option<Bytes> {
+        self.read(path)
     }
 
     fn read_durable(&self, path: &Path) -> Option<Bytes> {

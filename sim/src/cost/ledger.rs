@@ -14,7 +14,6 @@ use tidegate::{
     instant::Instant,
     metrics::{CheckpointMetrics, Measurement},
     probe::{Fact, Step},
-    storage::{TEMPORARY_SUFFIX, parse_manifest_file},
 };
 
 use super::{Bill, FileOp, Item, Region};
@@ -51,14 +50,6 @@ pub struct Checkpoint {
     /// What its subtasks say that it has cost, if it completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<CheckpointMetrics>,
-}
-
-/// Where a file or a directory belongs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    region: Region,
-    /// The checkpoint that its path names.
-    named: Option<CheckpointId>,
 }
 
 fn as_micros<S: Serializer>(took: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -136,12 +127,12 @@ impl Ledger {
     }
 
     /// Where a file of this kind belongs, or a directory.
-    pub(crate) fn place(&self, path: &Path, kind: Option<FileKind>) -> Place {
+    pub(crate) fn place(&self, path: &Path, kind: Option<FileKind>) -> Region {
         self.books().place(path, kind)
     }
 
     /// An operation on a file or a directory that belongs there was carried out.
-    pub(crate) fn file(&self, Place { region, named }: Place, op: FileOp, bytes: usize) {
+    pub(crate) fn file(&self, region: Region, op: FileOp, bytes: usize) {
         let mut books = self.books();
         let item = Item::File(region, op);
         let of_records = match region {
@@ -149,7 +140,7 @@ impl Ledger {
             Region::Output => matches!(op, FileOp::Read | FileOp::Write),
             Region::Snapshot | Region::Manifest | Region::Layout => false,
         };
-        let bill = match named.or(books.current).filter(|_| books.is_running) {
+        let bill = match books.current.filter(|_| books.is_running) {
             _ if of_records => &mut books.records,
             Some(id) => &mut books.checkpoint(id).bill,
             None => &mut books.recovery,
@@ -219,19 +210,13 @@ impl Books {
         self.checkpoints.entry(id).or_default()
     }
 
-    fn place(&self, path: &Path, kind: Option<FileKind>) -> Place {
-        if path.starts_with(&self.output_directory) {
-            return Place { region: Region::Output, named: None };
-        }
-        let Ok(below) = path.strip_prefix(&self.checkpoint_directory) else {
-            return Place { region: Region::Input, named: None };
-        };
-        let name = below.to_str().map(|name| name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name));
-        let region = match kind {
+    fn place(&self, path: &Path, kind: Option<FileKind>) -> Region {
+        match kind {
+            _ if path.starts_with(&self.output_directory) => Region::Output,
+            _ if !path.starts_with(&self.checkpoint_directory) => Region::Input,
             Some(FileKind::Snapshot) => Region::Snapshot,
             Some(FileKind::Manifest) => Region::Manifest,
             None => Region::Layout,
-        };
-        Place { region, named: name.and_then(parse_manifest_file) }
+        }
     }
 }

@@ -57,11 +57,11 @@ pub enum CoordinatorEvent {
         /// Why.
         error: Error,
     },
-    /// The manifest's name is durable.
+    /// The manifest is durable.
     ManifestPublished {
         /// The checkpoint.
         checkpoint: CheckpointId,
-        /// The obsolete ones that are gone with it, for good.
+        /// The obsolete ones, which are gone with it, for good.
         retired: Vec<CheckpointId>,
     },
     /// The manifest is surely not there.
@@ -102,7 +102,7 @@ pub enum CoordinatorCommand {
         /// The source tasks.
         tasks: Vec<TaskId>,
     },
-    /// Make the checkpoint exist, and let obsolete ones go with it.
+    /// Make the checkpoint exist, with which obsolete ones go.
     PublishManifest {
         /// Everything but the wall-clock time.
         manifest: Manifest,

@@ -192,10 +192,7 @@ impl Coordinator {
                     self.abort_pending(now, &error.at(format!("declined by {}", task.subtask)), out);
                 }
             }
-            CoordinatorEvent::ManifestPublished { checkpoint, retired } => {
-                retired.into_iter().for_each(|id| self.retention.deleted(id));
-                self.published(now, checkpoint, out);
-            }
+            CoordinatorEvent::ManifestPublished { checkpoint, .. } => self.published(now, checkpoint, out),
             CoordinatorEvent::ManifestNotPublished { checkpoint, error } => {
                 let publication = self.take_publication(checkpoint);
                 self.retention.in_doubt(checkpoint);
@@ -296,14 +293,14 @@ impl Coordinator {
         pending.acknowledge(task.subtask, part);
         out.push(CoordinatorCommand::Report { checkpoint, step: Step::AcknowledgementReceived { task } });
         if pending.is_acknowledged() {
-            let manifest = pending.manifest(&self.job, now);
+            let manifest = pending.manifest(&self.job, self.retention.oldest_with(checkpoint), now);
             let attempt = pending.attempt;
             let early = CoordinatorCommand::NotifyComplete { checkpoint, attempt };
             out.extend(planted!(NotifiedBeforeDurable).then_some(early)); // Gray 1978
             self.publication = Some(Publication { checkpoint, attempt: pending.attempt, is_final: pending.is_final });
             self.pending = None;
             out.push(CoordinatorCommand::Report { checkpoint, step: Step::AllAcknowledged });
-            let obsolete = self.retention.obsolete().collect();
+            let obsolete = self.retention.obsolete_with(checkpoint);
             out.push(CoordinatorCommand::PublishManifest { manifest, obsolete });
         }
     }

@@ -108,12 +108,8 @@ impl Play {
     }
 
     pub(super) fn published(&mut self, id: u64) -> &mut Self {
-        self.published_without(id, &[])
-    }
-
-    pub(super) fn published_without(&mut self, id: u64, retired: &[u64]) -> &mut Self {
-        let retired = retired.iter().copied().map(CheckpointId).collect();
-        self.tell(CoordinatorEvent::ManifestPublished { checkpoint: CheckpointId(id), retired })
+        // Which are gone with it, the coordinator knows itself.
+        self.tell(CoordinatorEvent::ManifestPublished { checkpoint: CheckpointId(id), retired: Vec::new() })
     }
 
     pub(super) fn input_ended(&mut self, attempt: AttemptId) -> &mut Self {
@@ -142,7 +138,7 @@ impl Play {
     }
 }
 
-/// Checkpoints that go, or are gone.
+/// Checkpoints that go.
 fn without(checkpoints: &[CheckpointId]) -> String {
     let ids: Vec<String> = checkpoints.iter().map(ToString::to_string).collect();
     if ids.is_empty() { String::new() } else { format!(", without {}", ids.join(" ")) }
@@ -158,7 +154,7 @@ fn describe_event(event: &CoordinatorEvent) -> String {
         E::ReservationFailed { .. } => "not reserved".into(),
         E::Acknowledged { task, checkpoint, .. } => format!("{task} acknowledges {checkpoint}"),
         E::Declined { task, checkpoint, .. } => format!("{task} declines {checkpoint}"),
-        E::ManifestPublished { checkpoint, retired } => format!("manifest {checkpoint}{}", without(retired)),
+        E::ManifestPublished { checkpoint, .. } => format!("manifest {checkpoint}"),
         E::ManifestNotPublished { checkpoint, .. } => format!("no manifest {checkpoint}"),
         E::ManifestIndeterminate { checkpoint, .. } => format!("manifest {checkpoint} in doubt"),
         E::Committed { task, checkpoint } => format!("{task} committed {checkpoint}"),

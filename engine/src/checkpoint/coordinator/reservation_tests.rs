@@ -19,10 +19,10 @@ fn nobody_is_told_a_number_that_is_not_reserved() {
     v0/0@1.1 acknowledges 8
     v0/1@1.1 acknowledges 8
     v1/0@1.1 acknowledges 8
-    reserved through 9 -> trigger 8 on 7 since 4 at v0/0@1.1 v0/1@1.1
+    reserved through 9 -> trigger 8 on 7 since 7 at v0/0@1.1 v0/1@1.1
     349 ms
     350 ms -> aborted: the checkpoint did not complete within 50ms; notify 8@1.1 aborted
-    400 ms -> trigger 9 on 7 since 4 at v0/0@1.1 v0/1@1.1
+    400 ms -> trigger 9 on 7 since 7 at v0/0@1.1 v0/1@1.1
     450 ms -> aborted: the checkpoint did not complete within 50ms; notify 9@1.1 aborted; fail the attempt: checkpoint 9 (2 failed in a row): the checkpoint did not complete within 50ms
     500 ms
     ");

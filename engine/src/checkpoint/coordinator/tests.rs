@@ -20,34 +20,33 @@ fn a_checkpoint_from_trigger_to_notification() {
     reserved through 21 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
-    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
+    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0, without 4
     manifest 6 -> notify 6@1.1 complete
     199 ms
-    200 ms -> trigger 7 on 6 since 4 at v0/0@1.1 v0/1@1.1
+    200 ms -> trigger 7 on 6 since 6 at v0/0@1.1 v0/1@1.1
     ");
 }
 
 /// And each barrier says what may still be asked for.
 #[test]
-fn what_is_obsolete_goes_with_the_next_publication_and_is_tried_again() {
+fn what_is_obsolete_goes_with_the_checkpoint_that_makes_it_so() {
     let mut play = Play::new();
     play.at(100).reserved(21).acknowledge(6, FIRST, &ALL).published(6);
     play.text();
-    // 4 could not be unlinked.
     play.at(200).acknowledge(7, FIRST, &ALL).published(7);
-    play.at(300).acknowledge(8, FIRST, &ALL).published_without(8, &[4, 6]).at(400);
+    play.at(300).acknowledge(8, FIRST, &ALL).published(8).at(400);
     insta::assert_snapshot!(play.text(), @r"
-    200 ms -> trigger 7 on 6 since 4 at v0/0@1.1 v0/1@1.1
+    200 ms -> trigger 7 on 6 since 6 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 7 -> counts
     v0/1@1.1 acknowledges 7 -> counts
-    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0, without 4
+    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0, without 6
     manifest 7 -> notify 7@1.1 complete
-    300 ms -> trigger 8 on 7 since 4 at v0/0@1.1 v0/1@1.1
+    300 ms -> trigger 8 on 7 since 7 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 8 -> counts
     v0/1@1.1 acknowledges 8 -> counts
-    v1/0@1.1 acknowledges 8 -> counts; report all-acknowledged; publish 8 of attempt 1.1: v0/0 v0/1 v1/0, without 4 6
-    manifest 8, without 4 6 -> notify 8@1.1 complete
-    400 ms -> trigger 9 on 8 since 7 at v0/0@1.1 v0/1@1.1
+    v1/0@1.1 acknowledges 8 -> counts; report all-acknowledged; publish 8 of attempt 1.1: v0/0 v0/1 v1/0, without 7
+    manifest 8 -> notify 8@1.1 complete
+    400 ms -> trigger 9 on 8 since 8 at v0/0@1.1 v0/1@1.1
     ");
 }
 
@@ -108,11 +107,11 @@ fn more_failures_in_a_row_than_are_tolerated_fail_the_attempt() {
     200 ms -> trigger 7 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 7 -> counts
     v0/1@1.1 acknowledges 7 -> counts
-    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0
+    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0, without 4
     manifest 7 -> notify 7@1.1 complete
-    300 ms -> trigger 8 on 7 since 4 at v0/0@1.1 v0/1@1.1
+    300 ms -> trigger 8 on 7 since 7 at v0/0@1.1 v0/1@1.1
     v1/0@1.1 declines 8 -> aborted: declined by v1/0: no space; notify 8@1.1 aborted
-    400 ms -> trigger 9 on 7 since 4 at v0/0@1.1 v0/1@1.1
+    400 ms -> trigger 9 on 7 since 7 at v0/0@1.1 v0/1@1.1
     v1/0@1.1 declines 9 -> aborted: declined by v1/0: no space; notify 9@1.1 aborted; fail the attempt: checkpoint 9 (2 failed in a row): declined by v1/0: no space
     500 ms
     ");
@@ -134,15 +133,15 @@ fn what_is_due_while_one_is_under_way_is_skipped() {
     449 ms
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
-    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
+    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0, without 4
     manifest 6 -> notify 6@1.1 complete
     468 ms
-    469 ms -> skipped 2; trigger 7 on 6 since 4 at v0/0@1.1 v0/1@1.1
+    469 ms -> skipped 2; trigger 7 on 6 since 6 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 7 -> counts
     v0/1@1.1 acknowledges 7 -> counts
-    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0, without 4
+    v1/0@1.1 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.1: v0/0 v0/1 v1/0, without 6
     manifest 7 -> notify 7@1.1 complete
-    569 ms -> trigger 8 on 7 since 4 at v0/0@1.1 v0/1@1.1
+    569 ms -> trigger 8 on 7 since 7 at v0/0@1.1 v0/1@1.1
     ");
 }
 
@@ -167,7 +166,7 @@ fn the_end_of_an_attempt_ends_its_checkpoint() {
     1100 ms -> trigger 7 since 4 at v0/0@1.2 v0/1@1.2
     v0/0@1.2 acknowledges 7 -> counts
     v0/1@1.2 acknowledges 7 -> counts
-    v1/0@1.2 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.2: v0/0 v0/1 v1/0
+    v1/0@1.2 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.2: v0/0 v0/1 v1/0, without 4
     attempt 1.2 has ended
     manifest 7
     ");
@@ -191,24 +190,24 @@ fn a_manifest_in_doubt_fails_the_attempt_and_deletes_nothing() {
     reserved through 21 -> trigger 6 since 4 at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
-    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
+    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0, without 4
     manifest 6 in doubt -> fail the attempt: checkpoint 6: it is not known whether its manifest is durable: cut off
     attempt 1.1 has ended
     attempt 1.2 runs
     200 ms -> trigger 7 since 4 at v0/0@1.2 v0/1@1.2
     v0/0@1.2 acknowledges 7 -> counts
     v0/1@1.2 acknowledges 7 -> counts
-    v1/0@1.2 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.2: v0/0 v0/1 v1/0
+    v1/0@1.2 acknowledges 7 -> counts; report all-acknowledged; publish 7 of attempt 1.2: v0/0 v0/1 v1/0, without 4 6
     no manifest 7 -> aborted: cut off; notify 7@1.2 aborted
     300 ms -> trigger 8 since 4 at v0/0@1.2 v0/1@1.2
     v0/0@1.2 acknowledges 8 -> counts
     v0/1@1.2 acknowledges 8 -> counts
-    v1/0@1.2 acknowledges 8 -> counts; report all-acknowledged; publish 8 of attempt 1.2: v0/0 v0/1 v1/0
+    v1/0@1.2 acknowledges 8 -> counts; report all-acknowledged; publish 8 of attempt 1.2: v0/0 v0/1 v1/0, without 4 6 7
     manifest 8 -> notify 8@1.2 complete
-    400 ms -> trigger 9 on 8 since 4 at v0/0@1.2 v0/1@1.2
+    400 ms -> trigger 9 on 8 since 8 at v0/0@1.2 v0/1@1.2
     v0/0@1.2 acknowledges 9 -> counts
     v0/1@1.2 acknowledges 9 -> counts
-    v1/0@1.2 acknowledges 9 -> counts; report all-acknowledged; publish 9 of attempt 1.2: v0/0 v0/1 v1/0, without 4 6 7
+    v1/0@1.2 acknowledges 9 -> counts; report all-acknowledged; publish 9 of attempt 1.2: v0/0 v0/1 v1/0, without 8
     ");
 }
 
@@ -227,7 +226,7 @@ fn a_bounded_job_ends_with_a_final_checkpoint_that_every_task_has_committed() {
     reserved through 21 -> trigger 6 since 4 (final) at v0/0@1.1 v0/1@1.1
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
-    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
+    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0, without 4
     manifest 6 -> notify 6@1.1 complete
     v0/0@1.1 committed 6
     v1/0@1.1 committed 6
@@ -256,8 +255,8 @@ fn the_final_checkpoint_waits_for_its_attempt_and_for_the_one_under_way() {
     input of v1/0@1.1 has ended
     v0/0@1.1 acknowledges 6 -> counts
     v0/1@1.1 acknowledges 6 -> counts
-    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0
-    manifest 6 -> notify 6@1.1 complete; trigger 7 on 6 since 4 (final) at v0/0@1.1 v0/1@1.1
+    v1/0@1.1 acknowledges 6 -> counts; report all-acknowledged; publish 6 of attempt 1.1: v0/0 v0/1 v1/0, without 4
+    manifest 6 -> notify 6@1.1 complete; trigger 7 on 6 since 6 (final) at v0/0@1.1 v0/1@1.1
     attempt 1.1 has ended -> aborted: attempt 1.1 has ended
     input of v0/0@1.2 has ended
     input of v0/1@1.2 has ended
@@ -265,6 +264,6 @@ fn the_final_checkpoint_waits_for_its_attempt_and_for_the_one_under_way() {
     input of v0/0@1.1 has ended
     input of v0/1@1.1 has ended
     input of v1/0@1.1 has ended
-    attempt 1.2 runs -> trigger 8 since 4 (final) at v0/0@1.2 v0/1@1.2
+    attempt 1.2 runs -> trigger 8 since 6 (final) at v0/0@1.2 v0/1@1.2
     ");
 }

@@ -68,23 +68,23 @@ impl JobManager {
         });
     }
 
-    /// Makes the checkpoint exist, and lets obsolete ones go.
+    /// Makes the checkpoint exist, with which obsolete ones go.
     pub(super) fn publish(&self, mut manifest: Manifest, obsolete: Vec<CheckpointId>) {
         let (store, reporter, clock) = (self.store(), self.reporter.clone(), self.env.clock.clone());
         self.start_file_work("publish manifest", async move {
             let checkpoint = manifest.checkpoint;
             manifest.completed_at_ms = clock.wall_clock_ms();
             let since = clock.now();
-            Event::Coordinator(match store.publish_manifest(&manifest, &obsolete, &reporter).await {
-                Ok(retired) => {
+            Event::Coordinator(match store.publish_manifest(&manifest, &reporter).await {
+                Ok(()) => {
                     let duration_us = manifest.duration_us + micros(clock.now().since(since));
                     let metrics = manifest.metrics();
                     reporter.measure(&Measurement::Checkpoint { checkpoint, duration_us, metrics });
                     reporter.report_for(checkpoint, Step::CheckpointCompleted).await;
-                    for id in &retired {
+                    for id in &obsolete {
                         reporter.report_for(*id, Step::CheckpointRetired).await;
                     }
-                    CoordinatorEvent::ManifestPublished { checkpoint, retired }
+                    CoordinatorEvent::ManifestPublished { checkpoint, retired: obsolete }
                 }
                 Err(PublishError::NotPublished(error)) => CoordinatorEvent::ManifestNotPublished { checkpoint, error },
                 Err(PublishError::Indeterminate(error)) => {

@@ -21,9 +21,10 @@ use super::{
     inode::Inode,
     kind_of,
     kinds::kind_of_written,
+    torn::is_atomic,
 };
 use crate::{
-    cost::{FileOp, Place},
+    cost::{FileOp, Region},
     env::{Incarnation, clock::SimSleep},
     fault::DiskError,
 };
@@ -40,7 +41,7 @@ impl NodeDisk {
         Work { op, place: self.place(path), bytes: 0 }
     }
 
-    fn place(&self, path: &Path) -> Place {
+    fn place(&self, path: &Path) -> Region {
         self.disk.ledger.place(path, kind_of_written(path))
     }
 
@@ -98,7 +99,7 @@ impl NodeDisk {
 /// What an operation does, and how many bytes it writes.
 struct Work {
     op: FileOp,
-    place: Place,
+    place: Region,
     bytes: usize,
 }
 
@@ -283,7 +284,7 @@ struct SimFile {
     node: NodeDisk,
     /// As it was opened: a file that is renamed is still of the same kind.
     path: PathBuf,
-    place: Place,
+    place: Region,
     ino: u64,
     writable: bool,
 }
@@ -309,7 +310,8 @@ impl DiskFile for SimFile {
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> io::Result<()> {
         let Self { path, ino, writable, .. } = &*self;
-        let half = data.slice(..data.len() / 2);
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let half = data.slice(..if is_atomic(at, &data) { 0 } else { data.len() / 2 });
         let write = self.node.attempt(
             Work { bytes: data.len(), ..self.work(FileOp::Write) },
             |state, node| {

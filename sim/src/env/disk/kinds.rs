@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tidegate::storage::{SNAPSHOT_DIRECTORY, TEMPORARY_SUFFIX, parse_manifest_file, parse_snapshot_file};
+use tidegate::storage::{SNAPSHOT_DIRECTORY, TEMPORARY_SUFFIX, parse_slot, parse_snapshot_file};
 
 use super::{State, directory::Entry, split};
 use crate::fault::FileKind;
@@ -12,7 +12,7 @@ fn kind_of(directory: &str, name: &str) -> Option<FileKind> {
     if directory == SNAPSHOT_DIRECTORY {
         return parse_snapshot_file(name).map(|_| FileKind::Snapshot);
     }
-    parse_manifest_file(name).map(|_| FileKind::Manifest)
+    parse_slot(name).map(|_| FileKind::Manifest)
 }
 
 /// The last two names of a path.
@@ -57,13 +57,13 @@ mod tests {
     fn files_are_known_by_their_names() {
         use FileKind::{Manifest, Snapshot};
         let cases = [
-            ("/c/chk-7", Some(Manifest), Some(Manifest)),
-            ("/c/chk-7.tmp", None, Some(Manifest)),
+            ("/c/manifest-7", Some(Manifest), Some(Manifest)),
+            ("/c/manifest-7.tmp", None, Some(Manifest)),
             ("/c/state/count-0-1.2-3.state", Some(Snapshot), Some(Snapshot)),
             ("/c/state/notes", None, None),
             ("/c/count-0-1.2-3.state", None, None),
-            ("/c/state/chk-7", None, None),
-            ("/c/chk-07", None, None),
+            ("/c/state/manifest-7", None, None),
+            ("/c/manifest-07", None, None),
             ("/c/reserved-16", None, None),
         ];
         for (path, whole, written) in cases {

@@ -77,6 +77,10 @@ impl DiskView for SimDisk {
         Some(state.inode(ino).written())
     }
 
+    fn read_as_is(&self, path: &Path) -> Option<Bytes> {
+        self.read_file_now(path)
+    }
+
     fn read_durable(&self, path: &Path) -> Option<Bytes> {
         let mut state = self.lock();
         let ino = state.durable_file(path).or_else(|| state.removed.get(path).copied())?;

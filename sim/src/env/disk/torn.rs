@@ -6,6 +6,8 @@
 //!   torn:    the left part, the right part, or all sectors of the page are as before, or garbage
 //! ```
 //!
+//! What lies within one sector is never torn (promise 8 of `Disk`).
+//!
 //! The shares are those of FoundationDB's simulator. Bytes that were never written to are never touched.
 
 use bytes::Bytes;
@@ -94,11 +96,18 @@ fn write_torn(contents: &mut Vec<u8>, offset: usize, data: &[u8], random: &mut C
         let page = &data[at..end.min(data.len())];
         match random.next_u64() % 4 {
             0 => write_at(contents, offset + at, page),
+            2 if is_atomic(offset, data) => write_at(contents, offset, data),
+            1 | 3 if is_atomic(offset, data) => {}
             1 => {}
             _ => tear(contents, offset + at, page, random),
         }
         at += page.len();
     }
+}
+
+/// Whether a write lies within one sector.
+pub(super) fn is_atomic(offset: usize, data: &[u8]) -> bool {
+    offset % SECTOR + data.len() <= SECTOR
 }
 
 /// Writes a page of which a part is not what it should be.
