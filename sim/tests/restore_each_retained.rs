@@ -119,9 +119,9 @@ async fn run(
 /// The checkpoints that are there, ascending.
 fn retained(world: &World, directory: &str) -> Vec<Manifest> {
     let slot = |name: String| {
-        let (number, path) = (parse_slot(&name)?, Path::new(directory).join(&name));
+        let path = parse_slot(&name).map(|_| Path::new(directory).join(&name))?;
         let bytes = world.disk.read_file_now(&path)?;
-        Some((Slot::new(number, path.clone(), &bytes), decode_manifest(&bytes, &path)))
+        Some((Slot::new(path.clone(), &bytes), decode_manifest(&bytes, &path)))
     };
     let (slots, manifests): (Vec<_>, Vec<_>) =
         world.disk.list_now(Path::new(directory)).into_iter().filter_map(slot).unzip();

@@ -94,13 +94,15 @@ impl Manifests {
     async fn read(disk: &dyn Disk, root: &Path) -> Result<Self> {
         let (mut slots, mut contents) = (Vec::new(), Vec::new());
         for entry in disk.list(root).await.at(|| format!("checkpoint directory {}", root.display()))? {
-            let Some(number) = parse_slot(&entry.name) else { continue };
+            if parse_slot(&entry.name).is_none() {
+                continue;
+            }
             let path = root.join(&entry.name);
             match read_file(disk, &path).await {
                 Err(e) if e.kind() == ErrorKind::NotFound || planted!(UnreadableNamesNothing) => {} // FLINK-7783
                 read => {
                     let bytes = read.at(|| format!("reading manifest {}", path.display()))?;
-                    slots.push(Slot::new(number, path, &bytes));
+                    slots.push(Slot::new(path, &bytes));
                     contents.push(bytes);
                 }
             }

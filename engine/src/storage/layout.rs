@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::atomic_file::parent;
 use crate::id::{AttemptId, CheckpointId, TaskId};
 
 /// What a checkpoint is called: the last part of its path.
@@ -30,6 +31,13 @@ pub fn checkpoint_path(root: &Path, id: CheckpointId) -> PathBuf {
 #[must_use]
 pub fn parse_checkpoint(name: &str) -> Option<CheckpointId> {
     numbered(name, CHECKPOINT_PREFIX).map(CheckpointId)
+}
+
+/// The checkpoint directory and the checkpoint that are meant by a path, `DIR/chk-<id>` or `chk-<id>`.
+#[must_use]
+pub fn parse_checkpoint_path(path: &Path) -> Option<(&Path, CheckpointId)> {
+    let id = parse_checkpoint(path.file_name()?.to_str()?)?;
+    Some((parent(path), id))
 }
 
 /// The path of a slot: a file that holds the manifest of one checkpoint after the other.
@@ -105,6 +113,12 @@ mod tests {
         for name in ["chk-", "chk-1x", "chk-012", "chk-+1", "chk--1", "xchk-1", "chk-1.tmp", "chk-99999999999999999999"]
         {
             assert_eq!(parse_checkpoint(name), None, "{name}");
+        }
+        for (path, directory) in [("a/chk-12", "a"), ("/chk-12", "/"), ("chk-12", ".")] {
+            assert_eq!(parse_checkpoint_path(Path::new(path)), Some((Path::new(directory), CheckpointId(12))));
+        }
+        for path in ["", "/", "chk-", "chk-12/state", "a/.."] {
+            assert_eq!(parse_checkpoint_path(Path::new(path)), None, "{path}");
         }
         assert_eq!(slot_path(Path::new("c"), 12), Path::new("c/manifest-12"));
         assert_eq!(parse_slot("manifest-0"), Some(0));

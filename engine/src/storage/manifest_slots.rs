@@ -23,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     atomic_file::{AtomicFile, discard, parent, read_beginning, read_file},
-    layout::{parse_checkpoint, parse_slot, slot_path},
+    layout::{parse_checkpoint, parse_checkpoint_path, parse_slot, slot_path},
     manifest_file::{BODY, ManifestHeader, decode_header, decode_manifest, encode_parts, join_parts},
 };
 use crate::{
@@ -36,7 +36,6 @@ use crate::{
 /// A file that holds the manifest of one checkpoint after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
-    number: u64,
     /// Where it is.
     pub path: PathBuf,
     /// What it says of what it holds, or why nobody knows.
@@ -44,11 +43,17 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The slot of this number, in a file that begins so.
+    /// The slot with this path, a file that begins so.
     #[must_use]
-    pub fn new(number: u64, path: PathBuf, beginning: &[u8]) -> Self {
+    pub fn new(path: PathBuf, beginning: &[u8]) -> Self {
         let header = decode_header(beginning, &path);
-        Self { number, path, header }
+        Self { path, header }
+    }
+
+    /// The file's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).expect("a slot has a name")
     }
 
     /// Whether it holds the manifest of this checkpoint, kept or not.
@@ -75,8 +80,9 @@ impl ManifestSlots {
             if parse_checkpoint(&entry.name).is_some() {
                 return Err(old_layout(&directory.join(&entry.name)));
             }
-            let Some(number) = parse_slot(&entry.name) else { continue };
-            slots.extend(read_slot(disk, number, directory.join(&entry.name)).await?);
+            if parse_slot(&entry.name).is_some() {
+                slots.extend(read_slot(disk, directory.join(&entry.name)).await?);
+            }
         }
         Ok(Self::new(slots))
     }
@@ -144,32 +150,32 @@ impl ManifestSlots {
     }
 
     /// Where a manifest goes: over the oldest of those that nobody needs; if there is none, into a new slot.
-    fn place(&self, directory: &Path) -> (u64, PathBuf) {
+    fn place(&self, directory: &Path) -> PathBuf {
         let free = self.slots.iter().filter(|slot| self.is_free(slot) || planted!(KeptSlotReused)); // DuckDB 25106
         let oldest = free.min_by_key(|slot| slot.header.as_ref().map(|header| header.checkpoint).ok());
-        oldest.map(|slot| (slot.number, slot.path.clone())).unwrap_or_else(|| {
-            let unused = |number: &u64| self.slots.iter().all(|slot| slot.number != *number);
-            let number = (0..).find(unused).expect("there are more numbers than files");
-            (number, slot_path(directory, number))
+        oldest.map(|slot| slot.path.clone()).unwrap_or_else(|| {
+            let unused = |path: &PathBuf| self.slots.iter().all(|slot| slot.path != *path);
+            let mut paths = (0..).map(|number| slot_path(directory, number));
+            paths.find(unused).expect("there are more numbers than files")
         })
     }
 
     /// A slot holds a manifest from now on, durably. Removes what cannot be read: it is older, since numbers rise, and whoever
     /// started the job has named another checkpoint. What cannot be removed is tried again with the next one.
     pub(super) async fn published(&mut self, publication: Publication<'_>, disk: &dyn Disk) {
-        let Publication { number, path, header, .. } = publication;
-        let published = Slot { number, path, header: Ok(header) };
-        for slot in std::mem::replace(&mut self.slots, vec![published]) {
-            if slot.number != number && (slot.header.is_ok() || disk.remove_file(&slot.path).await.is_err()) {
+        let Publication { path, header, .. } = publication;
+        let before = std::mem::take(&mut self.slots);
+        for slot in before.into_iter().filter(|slot| slot.path != path) {
+            if slot.header.is_ok() || disk.remove_file(&slot.path).await.is_err() {
                 self.slots.push(slot);
             }
         }
+        self.slots.push(Slot { path, header: Ok(header) });
     }
 }
 
 /// A manifest on its way into a slot. The steps are to be taken in the order of the methods.
 pub(super) struct Publication<'a> {
-    number: u64,
     path: PathBuf,
     header: ManifestHeader,
     way: Way<'a>,
@@ -189,7 +195,7 @@ impl<'a> Publication<'a> {
         manifest: &Manifest,
     ) -> io::Result<Self> {
         let (header, body) = encode_parts(manifest);
-        let (number, path) = slots.place(directory);
+        let path = slots.place(directory);
         let way = match disk.open(&path, OpenMode::Write).await {
             Ok(mut file) => {
                 let held = file.length().await?;
@@ -207,7 +213,7 @@ impl<'a> Publication<'a> {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { number, path, header, way })
+        Ok(Self { path, header, way })
     }
 
     /// Makes that durable.
@@ -254,14 +260,14 @@ fn covering(body: Bytes, file: u64) -> Bytes {
 }
 
 /// `None` if it is gone: the job has ended meanwhile.
-async fn read_slot(disk: &dyn Disk, number: u64, path: PathBuf) -> Result<Option<Slot>> {
+async fn read_slot(disk: &dyn Disk, path: PathBuf) -> Result<Option<Slot>> {
     let mut before = None;
     loop {
         let sector = match read_beginning(disk, &path, DISK_SECTOR as u64).await {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.at(|| format!("reading manifest {}", path.display()))?,
         };
-        let slot = Slot::new(number, path.clone(), &sector);
+        let slot = Slot::new(path.clone(), &sector);
         // Whoever reads while it is written may get a part of each; what stays as it is, is damage.
         if slot.header.is_ok() || before.as_ref() == Some(&sector) {
             return Ok(Some(slot));
@@ -272,10 +278,7 @@ async fn read_slot(disk: &dyn Disk, number: u64, path: PathBuf) -> Result<Option
 
 /// The manifest of the checkpoint with this path, `…/chk-<id>`, and the slot that holds it.
 async fn find(disk: &dyn Disk, path: &Path) -> Result<(PathBuf, Manifest)> {
-    let Some(id) = path.file_name().and_then(|name| name.to_str()).and_then(parse_checkpoint) else {
-        return Err(no_checkpoint(path));
-    };
-    let directory = parent(path);
+    let Some((directory, id)) = parse_checkpoint_path(path) else { return Err(no_checkpoint(path)) };
     let mut seen = None;
     loop {
         let entries = match disk.list(directory).await {

@@ -40,8 +40,8 @@ pub use clean_up::StaleFiles;
 pub use directories::create_directories;
 pub use job_file::JobFile;
 pub use layout::{
-    SNAPSHOT_DIRECTORY, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, checkpoint_path, parse_checkpoint, parse_reservation_file,
-    parse_slot, parse_snapshot_file, slot_path, snapshot_directory,
+    SNAPSHOT_DIRECTORY, SNAPSHOT_SUFFIX, TEMPORARY_SUFFIX, checkpoint_path, parse_checkpoint_path,
+    parse_reservation_file, parse_slot, parse_snapshot_file, slot_path, snapshot_directory,
 };
 pub use manifest_file::{ManifestHeader, decode_header, decode_manifest, encode_manifest};
 pub use manifest_slots::{ManifestSlots, Slot, read_manifest, settle_manifest};

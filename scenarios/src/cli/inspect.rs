@@ -1,7 +1,6 @@
 //! `tidegate inspect`: what is in a checkpoint directory. Changes nothing, and may look while a job runs there.
 
 use std::{
-    ffi::OsStr,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +14,9 @@ use tidegate::{
     id::CheckpointId,
     key_group::KeyGroupRange,
     state::SubtaskSnapshot,
-    storage::{JobFile, ManifestSlots, SnapshotStore, checkpoint_path, parse_checkpoint, read_manifest, survey},
+    storage::{
+        JobFile, ManifestSlots, Slot, SnapshotStore, checkpoint_path, parse_checkpoint_path, read_manifest, survey,
+    },
 };
 
 use super::{
@@ -85,11 +86,8 @@ async fn look(disk: Arc<dyn Disk>, args: InspectArgs) -> Result<DirectoryReport>
 
 /// The checkpoint directory that is meant, and which of its checkpoints.
 async fn find_root(disk: &dyn Disk, path: &Path, all: bool) -> Result<(PathBuf, Choice)> {
-    let (root, choice) = match path.file_name().and_then(OsStr::to_str).and_then(parse_checkpoint) {
-        Some(id) => {
-            let root = path.parent().filter(|root| !root.as_os_str().is_empty());
-            (root.unwrap_or(Path::new(".")), Choice::Only(id))
-        }
+    let (root, choice) = match parse_checkpoint_path(path) {
+        Some((root, id)) => (root, Choice::Only(id)),
         None => (path, if all { Choice::All } else { Choice::Newest }),
     };
     match disk.metadata(root).await {
@@ -135,23 +133,22 @@ async fn look_once(
             continue;
         }
         let path = checkpoint_path(root, id).display().to_string();
-        let file = found.slots.of(id).and_then(|slot| slot.path.file_name()?.to_str()).unwrap_or_default().to_owned();
+        let file = found.slots.of(id).map(Slot::name).unwrap_or_default().to_owned();
         let Some(condition) = inspect_checkpoint(disk, root, id, open.then_some(entries)).await? else {
             return Ok(None);
         };
         checkpoints.push(CheckpointReport { checkpoint: id, path, file, condition });
     }
-    let unreadable: Vec<_> = found.slots.unreadable().map(ToString::to_string).collect();
-    match choice {
-        Choice::Only(id) if checkpoints.is_empty() && unreadable.is_empty() => {
-            Err(does_not_exist(&checkpoint_path(root, id)))
+    let mut unreadable: Vec<_> = found.slots.unreadable().map(ToString::to_string).collect();
+    if let Choice::Only(id) = choice {
+        if !checkpoints.is_empty() {
+            // Only what was asked for is judged.
+            unreadable.clear();
+        } else if unreadable.is_empty() {
+            return Err(does_not_exist(&checkpoint_path(root, id)));
         }
-        // Only what was asked for is judged.
-        Choice::Only(_) if !checkpoints.is_empty() => {
-            Ok(Some(DirectoryReport::new(root, job, found.finished, Vec::new(), checkpoints)))
-        }
-        _ => Ok(Some(DirectoryReport::new(root, job, found.finished, unreadable, checkpoints))),
     }
+    Ok(Some(DirectoryReport::new(root, job, found.finished, unreadable, checkpoints)))
 }
 
 /// `None` if it has been deleted meanwhile.

@@ -82,8 +82,8 @@ impl Outcome {
 /// The slots of the checkpoint directory `chk`.
 pub fn slots(place: &Place) -> ManifestSlots {
     let slot = |name: String| {
-        let (number, path) = (parse_slot(&name)?, place.path("chk").join(&name));
-        Some(Slot::new(number, path.clone(), &fs::read(path).unwrap()))
+        let path = parse_slot(&name).map(|_| place.path("chk").join(&name))?;
+        Some(Slot::new(path.clone(), &fs::read(path).unwrap()))
     };
     let names = fs::read_dir(place.path("chk")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     ManifestSlots::new(names.filter_map(slot).collect())

@@ -147,7 +147,7 @@ impl Ground {
     /// The name of the slot that holds a checkpoint's manifest.
     pub(super) fn slot(&self, id: CheckpointId, disk: &dyn DiskView) -> Option<String> {
         let slots = self.slots(View::Visible, disk);
-        slots.slots.of(id).and_then(|slot| slot.path.file_name()?.to_str().map(str::to_owned))
+        slots.slots.of(id).map(|slot| slot.name().to_owned())
     }
 
     fn find_manifest(
@@ -178,10 +178,7 @@ impl Ground {
         if let Some(last) = decoded.slots.get(&view).filter(|last| last.were_made_from(&contents)) {
             return last.clone();
         }
-        let slots = contents.iter().filter_map(|(path, bytes)| {
-            let number = parse_slot(path.file_name()?.to_str()?)?;
-            Some(Slot::new(number, path.clone(), bytes))
-        });
+        let slots = contents.iter().map(|(path, bytes)| Slot::new(path.clone(), bytes));
         let slots = Arc::new(OpenSlots { slots: ManifestSlots::new(slots.collect()), contents });
         decoded.slots.insert(view, slots.clone());
         slots
