@@ -17,7 +17,7 @@ use tidegate::{
     id::CheckpointId,
     key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroupRange, KeyHash},
     state::{
-        FrozenOperator, FrozenSnapshot, KeyedStateSnapshot, Located, OperatorSnapshot, SubtaskSnapshot,
+        FrozenOperator, FrozenSnapshot, KeyedStateSnapshot, Located, OperatorSnapshot, SnapshotScope, SubtaskSnapshot,
         ValueStateDescriptor, ValueTable,
     },
     storage::{decode_snapshot, seal_snapshot, snapshot_buffer},
@@ -125,18 +125,24 @@ fn sweep<K: BenchKey>(c: &mut Criterion, keys: u64) {
     group.sample_size(20);
     // One that no full snapshot knows: its changes are written with their keys.
     let (mut unknown, mut known) = (table::<K>(keys), table::<K>(keys));
-    known.freeze(false, snapshot_buffer(Vec::new()));
+    known.freeze(SnapshotScope::Full, snapshot_buffer(Vec::new()));
     assert!(known.sweep(&mut u64::MAX.clone()).expect("plain data"));
     let mut buffer = known.collect(&descriptor()).0;
     for percent in [1, 10, 14, 50, 100] {
         group.throughput(Throughput::Elements(keys * percent / 100));
         let changed: Vec<_> =
             (0..keys * percent / 100).map(|n| K::of(random(n) % keys)).map(|k| (k.key_hash(), k)).collect();
-        for (name, delta) in [("values", true), ("keys and values", true), ("everything", false)] {
-            if !delta && percent < 100 {
+        let scopes = [
+            ("values", true, SnapshotScope::Incremental),
+            ("all values", true, SnapshotScope::Differential),
+            ("keys and values", false, SnapshotScope::Incremental),
+            ("everything", false, SnapshotScope::Full),
+        ];
+        for (name, is_known, scope) in scopes {
+            if scope != SnapshotScope::Incremental && percent < 100 {
                 continue;
             }
-            let table = if name == "values" { &mut known } else { &mut unknown };
+            let table = if is_known { &mut known } else { &mut unknown };
             group.bench_function(BenchmarkId::new(name, format!("{percent} % of {keys}")), |b| {
                 b.iter_custom(|times| {
                     let mut spent = Duration::ZERO;
@@ -146,7 +152,7 @@ fn sweep<K: BenchKey>(c: &mut Criterion, keys: u64) {
                         }
                         let recycled = snapshot_buffer(std::mem::take(&mut buffer));
                         let start = Instant::now();
-                        table.freeze(delta, recycled);
+                        table.freeze(scope, recycled);
                         assert!(table.sweep(&mut u64::MAX.clone()).expect("plain data"));
                         spent += start.elapsed();
                         buffer = table.collect(&descriptor()).0;
@@ -171,7 +177,7 @@ fn first_batch<K: BenchKey>(c: &mut Criterion, keys: u64) {
             let mut spent = Duration::ZERO;
             for _ in 0..times {
                 let batch = next.next().expect("there is always another");
-                table.freeze(false, snapshot_buffer(std::mem::take(&mut buffer)));
+                table.freeze(SnapshotScope::Full, snapshot_buffer(std::mem::take(&mut buffer)));
                 let start = Instant::now();
                 for (hash, key) in batch {
                     *table.get_mut(*hash, key).expect("it is there") += 1;
@@ -190,7 +196,7 @@ fn restore<K: BenchKey>(c: &mut Criterion, keys: u64) {
     let mut group = c.benchmark_group(format!("restore, {}", K::NAME));
     group.sample_size(10).throughput(Throughput::Elements(keys));
     let mut table = table::<K>(keys);
-    table.freeze(false, snapshot_buffer(Vec::new()));
+    table.freeze(SnapshotScope::Full, snapshot_buffer(Vec::new()));
     assert!(table.sweep(&mut u64::MAX.clone()).expect("plain data"));
     let file = seal(&mut table);
     let decode = |file: &Bytes| decode_snapshot(file, "f".as_ref()).expect("it was just written").1;
@@ -213,7 +219,7 @@ fn restore<K: BenchKey>(c: &mut Criterion, keys: u64) {
         for key in (0..keys).map(K::of) {
             *table.get_mut(key.key_hash(), &key).expect("it is there") += 100;
         }
-        table.freeze(true, snapshot_buffer(Vec::new()));
+        table.freeze(SnapshotScope::Incremental, snapshot_buffer(Vec::new()));
         assert!(table.sweep(&mut u64::MAX.clone()).expect("plain data"));
         chain.apply(decode(&seal(&mut table))).expect("it builds on that");
     }

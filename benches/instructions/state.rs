@@ -3,7 +3,7 @@
 use gungraun::prelude::*;
 use tidegate::{
     key_group::{DEFAULT_MAX_PARALLELISM as MAX, KeyGroupRange, KeyHash},
-    state::{Extent, ExtentKind, FrozenKeyedState, Located, ValueStateDescriptor, ValueTable},
+    state::{Extent, ExtentKind, FrozenKeyedState, Located, SnapshotScope, ValueStateDescriptor, ValueTable},
     stream::{Key, SmallString},
 };
 
@@ -24,7 +24,7 @@ fn table(one_in: usize) -> Table {
     for key in (0..KEYS).map(word) {
         table.insert_new(key.key_hash(), key, 1);
     }
-    snapshot(&mut table, false);
+    snapshot(&mut table, SnapshotScope::Full);
     for key in (0..KEYS).step_by(one_in).map(word) {
         *table.get_mut(key.key_hash(), &key).expect("it is there") += 1;
     }
@@ -32,26 +32,26 @@ fn table(one_in: usize) -> Table {
 }
 
 /// Gives what a snapshot holds.
-fn snapshot(table: &mut Table, is_delta: bool) -> FrozenKeyedState {
-    table.freeze(is_delta, Vec::with_capacity(2 << 20));
+fn snapshot(table: &mut Table, scope: SnapshotScope) -> FrozenKeyedState {
+    table.freeze(scope, Vec::with_capacity(2 << 20));
     assert!(table.sweep(&mut u64::MAX.clone()).expect("plain data"));
     table.collect(&ValueStateDescriptor::new("sum")).1
 }
 
 // The table is handed on, because to drop it takes more than to go through it.
 #[library_benchmark]
-#[bench::everything(args = (table(1), false), config = at_most(7_000_000), teardown = check_everything)]
-#[bench::all_values(args = (table(1), true), config = at_most(3_100_000), teardown = check_all_values)]
-#[bench::a_tenth(args = (table(10), true), config = at_most(1_150_000), teardown = check_a_tenth)]
-fn a_hundred_thousand_keys(mut table: Table, is_delta: bool) -> (Table, FrozenKeyedState) {
-    let state = snapshot(&mut table, is_delta);
+#[bench::everything(args = (table(1), SnapshotScope::Full), config = at_most(7_000_000), teardown = check_everything)]
+#[bench::all_values(args = (table(1), SnapshotScope::Differential), config = at_most(3_100_000), teardown = check_all_values)]
+#[bench::a_tenth(args = (table(10), SnapshotScope::Incremental), config = at_most(1_150_000), teardown = check_a_tenth)]
+fn a_hundred_thousand_keys(mut table: Table, scope: SnapshotScope) -> (Table, FrozenKeyedState) {
+    let state = snapshot(&mut table, scope);
     (table, state)
 }
 
 /// A table in which few entries have changed between two freezes, and those that will change next.
 fn few_changes() -> (Table, Vec<(KeyHash, SmallString)>) {
     let mut table = table(10);
-    snapshot(&mut table, true);
+    snapshot(&mut table, SnapshotScope::Incremental);
     (table, (0..KEYS).step_by(10).map(word).map(|key| (key.key_hash(), key)).collect())
 }
 
@@ -66,7 +66,7 @@ fn a_tenth_changes((mut table, keys): (Table, Vec<(KeyHash, SmallString)>)) -> (
             table.change_located(&located, i, *hash, key, |n| *n += 1).expect("it is there");
         }
     }
-    let state = snapshot(&mut table, true);
+    let state = snapshot(&mut table, SnapshotScope::Incremental);
     (table, state)
 }
 
@@ -75,25 +75,25 @@ fn check_written_down((table, state): (Table, FrozenKeyedState)) {
     check_a_tenth((table, state));
 }
 
-/// How many entries it has, and how many bytes these take, and whether that is only what has changed.
-fn told(state: &FrozenKeyedState) -> (u64, u64, bool) {
+/// How many entries it has, and how many bytes these take.
+fn told(state: &FrozenKeyedState) -> (u64, u64) {
     let sum = |of: fn(&Extent) -> u64| state.extents.iter().map(of).sum();
-    (sum(|extent| extent.entries), sum(|extent| extent.len), state.is_delta)
+    (sum(|extent| extent.entries), sum(|extent| extent.len))
 }
 
 fn check_everything((_, state): (Table, FrozenKeyedState)) {
-    let (entries, bytes, is_delta) = told(&state);
-    assert!(entries == KEYS && bytes > 7 * KEYS && !is_delta, "{entries} entries, {bytes} bytes");
+    let (entries, bytes) = told(&state);
+    assert!(entries == KEYS && bytes > 7 * KEYS, "{entries} entries, {bytes} bytes");
 }
 
 fn check_all_values((_, state): (Table, FrozenKeyedState)) {
-    let (entries, bytes, is_delta) = told(&state);
-    assert!(entries == KEYS && bytes < 2 * KEYS && is_delta, "{entries} entries, {bytes} bytes");
+    let (entries, bytes) = told(&state);
+    assert!(entries == KEYS && bytes < 2 * KEYS, "{entries} entries, {bytes} bytes");
 }
 
 fn check_a_tenth((_, state): (Table, FrozenKeyedState)) {
-    let (entries, bytes, is_delta) = told(&state);
-    assert!(entries == KEYS / 10 && bytes < KEYS / 2 && is_delta, "{entries} entries, {bytes} bytes");
+    let (entries, bytes) = told(&state);
+    assert!(entries == KEYS / 10 && bytes < KEYS / 2, "{entries} entries, {bytes} bytes");
 }
 
 library_benchmark_group!(name = of_state, benchmarks = [a_hundred_thousand_keys, a_tenth_changes]);

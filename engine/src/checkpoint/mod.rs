@@ -28,6 +28,6 @@ pub use pending::PendingCheckpoint;
 pub use recovery::{RestoreChoice, RestoreMode, choose_restore_point, validate_manifest};
 pub use retention::Retention;
 pub use sink_transaction::SinkTransactions;
-pub use snapshot_chain::SnapshotChain;
+pub use snapshot_chain::{SnapshotChain, SnapshotPlan};
 pub use snapshot_handle::SnapshotHandle;
 pub use snapshot_ledger::SnapshotLedger;

@@ -40,7 +40,7 @@ impl SnapshotLedger {
     /// in the order in which they are to be read.
     ///
     /// # Panics
-    /// If there is no snapshot for `builds_on`.
+    /// If what was written for `builds_on` is in no snapshot that may still be asked for.
     pub fn written(
         &mut self,
         checkpoint: CheckpointId,
@@ -48,8 +48,13 @@ impl SnapshotLedger {
         file: SnapshotFile,
     ) -> Vec<SnapshotFile> {
         let mut files = builds_on.map_or_else(Vec::new, |base| {
-            let snapshot = self.snapshots.get(&base);
-            snapshot.unwrap_or_else(|| panic!("checkpoint {checkpoint} builds on {base}, which is gone")).clone()
+            // Those of a checkpoint that is gone may be part of a newer snapshot, which goes back through the same files.
+            let up_to_base = |files: &Vec<SnapshotFile>| {
+                let last = files.iter().position(|file| file.written_for == base)?;
+                Some(files[..=last].to_vec())
+            };
+            let files = self.snapshots.values().find_map(up_to_base);
+            files.unwrap_or_else(|| panic!("checkpoint {checkpoint} builds on {base}, which is gone"))
         });
         files.push(file);
         self.snapshots.insert(checkpoint, files.clone());
@@ -128,6 +133,26 @@ mod tests {
         write(&mut ledger, 6, None, "d");
         begin(&mut ledger, 7, 6, Some(6));
         assert_eq!(needed(&ledger), "d");
+    }
+
+    /// What lies between is free as soon as the checkpoints are gone that need it.
+    #[test]
+    fn a_difference_builds_on_a_file_of_a_checkpoint_that_is_gone() {
+        let mut ledger = SnapshotLedger::default();
+        begin(&mut ledger, 3, 3, None);
+        write(&mut ledger, 3, None, "a");
+        begin(&mut ledger, 4, 3, Some(3));
+        write(&mut ledger, 4, Some(3), "b");
+        begin(&mut ledger, 5, 4, Some(4));
+        assert_eq!(write(&mut ledger, 5, Some(3), "c"), ["a", "c"]);
+        assert_eq!(needed(&ledger), "abc");
+        begin(&mut ledger, 6, 5, Some(5));
+        assert_eq!(needed(&ledger), "ac");
+        assert_eq!(write(&mut ledger, 6, Some(5), "d"), ["a", "c", "d"]);
+        begin(&mut ledger, 7, 6, Some(6));
+        assert_eq!(write(&mut ledger, 7, Some(3), "b"), ["a", "b"]);
+        begin(&mut ledger, 8, 7, Some(7));
+        assert_eq!(needed(&ledger), "ab");
     }
 
     #[test]

@@ -24,6 +24,8 @@ struct State {
     live: BTreeMap<PathBuf, Node>,
     durable: BTreeMap<PathBuf, Node>,
     fault: Option<Fault>,
+    /// A file, and how many reads of it pass before one gives a wrong bit.
+    misread: Option<(PathBuf, u32)>,
     /// Bytes that can still be written.
     space: Option<u64>,
     /// Operations until the node dies.
@@ -41,6 +43,38 @@ enum Node {
 struct Contents {
     live: Vec<u8>,
     durable: Vec<u8>,
+    /// What the next sync makes durable.
+    unwritten: Vec<Change>,
+}
+
+/// What was done to a file.
+enum Change {
+    Emptied,
+    Written { offset: usize, data: Bytes },
+}
+
+impl Change {
+    fn apply(&self, contents: &mut Vec<u8>) {
+        match self {
+            Self::Emptied => contents.clear(),
+            Self::Written { offset, data } => {
+                let end = offset + data.len();
+                contents.resize(contents.len().max(end), 0);
+                contents[*offset..end].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+impl Contents {
+    fn durable(contents: &[u8]) -> Self {
+        Self { live: contents.to_vec(), durable: contents.to_vec(), unwritten: Vec::new() }
+    }
+
+    fn change(&mut self, change: Change) {
+        change.apply(&mut self.live);
+        self.unwritten.push(change);
+    }
 }
 
 /// The next operation of this name on a path that ends with this text fails.
@@ -66,7 +100,7 @@ impl MemoryDisk {
     pub fn put(&self, path: impl AsRef<Path>, contents: &[u8]) {
         let (mut state, path) = (self.state.lock().unwrap(), path.as_ref());
         let file = state.files.len();
-        state.files.push(Contents { live: contents.to_vec(), durable: contents.to_vec() });
+        state.files.push(Contents::durable(contents));
         for ancestor in path.ancestors().skip(1).filter(|a| !a.as_os_str().is_empty()) {
             state.live.insert(ancestor.to_owned(), Node::Directory);
             state.durable.insert(ancestor.to_owned(), Node::Directory);
@@ -91,7 +125,7 @@ impl MemoryDisk {
         };
         state.live = state.durable.iter().filter(|(p, _)| reachable(p)).map(|(p, n)| (p.clone(), *n)).collect();
         state.durable = state.live.clone();
-        state.files.iter_mut().for_each(|f| f.live = f.durable.clone());
+        state.files.iter_mut().for_each(|f| *f = Contents::durable(&f.durable));
     }
 
     /// Makes the next `operation` on a path that ends with `path` fail.
@@ -102,6 +136,16 @@ impl MemoryDisk {
     /// Makes an `operation` on a path that ends with `path` fail, once so many have passed.
     pub fn fail_after(&self, spared: u32, operation: &'static str, path: &str, kind: ErrorKind) {
         self.state.lock().unwrap().fault = Some(Fault { operation, path: path.to_owned(), kind, spared });
+    }
+
+    /// Makes a read of this file give a wrong bit, once so many have passed; the next one is right again.
+    pub fn misread_after(&self, spared: u32, path: impl AsRef<Path>) {
+        self.state.lock().unwrap().misread = Some((path.as_ref().to_owned(), spared));
+    }
+
+    /// Whether that is still to come.
+    pub fn will_misread(&self) -> bool {
+        self.state.lock().unwrap().misread.is_some()
     }
 
     /// Lets so many operations pass and no more, as if the node died then; `None` brings it back to life.
@@ -139,13 +183,18 @@ fn is_root(path: &Path) -> bool {
     path.as_os_str().is_empty() || path == Path::new("/") || path == Path::new(".")
 }
 
+/// Counts down, and says whether it has come to the end.
+fn is_over(spared: &mut u32) -> bool {
+    spared.checked_sub(1).map(|left| *spared = left).is_none()
+}
+
 impl State {
     fn check(&mut self, operation: &'static str, path: &Path) -> io::Result<()> {
         if let Some(life) = &mut self.life {
             *life = life.checked_sub(1).ok_or_else(|| io::Error::other("the node is dead"))?;
         }
         let hit = |f: &Fault| f.operation == operation && path.to_string_lossy().ends_with(&f.path);
-        let mut is_due = |f: &mut Fault| hit(f) && f.spared.checked_sub(1).map(|left| f.spared = left).is_none();
+        let mut is_due = |f: &mut Fault| hit(f) && is_over(&mut f.spared);
         match self.fault.take_if(&mut is_due) {
             Some(fault) => Err(fault.kind.into()),
             None => Ok(()),
@@ -176,7 +225,7 @@ impl Disk for MemoryDisk {
             (Some(Node::Directory), _) => return Err(ErrorKind::IsADirectory.into()),
             (Some(Node::File(_)), OpenMode::CreateNew) => return Err(ErrorKind::AlreadyExists.into()),
             (Some(Node::File(file)), OpenMode::Create) => {
-                state.files[file].live.clear();
+                state.files[file].change(Change::Emptied);
                 file
             }
             (Some(Node::File(file)), OpenMode::Read | OpenMode::Write) => file,
@@ -291,7 +340,12 @@ impl DiskFile for MemoryFile {
         let start = contents.len().min(offset as usize);
         // As a real disk may do it: half of what was asked for.
         let end = contents.len().min(start + len.div_ceil(2));
-        Ok(Bytes::copy_from_slice(&contents[start..end]))
+        let mut read = contents[start..end].to_vec();
+        let mut is_due = |(path, spared): &mut (PathBuf, u32)| *path == self.path && is_over(spared);
+        if state.misread.take_if(&mut is_due).is_some() {
+            *read.last_mut().expect("it is not read at its end") ^= 1;
+        }
+        Ok(read.into())
     }
 
     async fn write_at(&mut self, offset: u64, data: Bytes) -> io::Result<()> {
@@ -300,19 +354,20 @@ impl DiskFile for MemoryFile {
         if let Some(space) = &mut state.space {
             *space = space.checked_sub(data.len() as u64).ok_or(ErrorKind::StorageFull)?;
         }
-        let contents = &mut state.files[self.file].live;
-        let end = offset as usize + data.len();
-        contents.resize(contents.len().max(end), 0);
-        contents[offset as usize..end].copy_from_slice(&data);
+        state.files[self.file].change(Change::Written { offset: offset as usize, data });
         Ok(())
     }
 
     async fn sync(&mut self) -> io::Result<()> {
         let mut state = self.disk.state.lock().unwrap();
-        state.check("sync", &self.path)?;
+        let checked = state.check("sync", &self.path);
         let contents = &mut state.files[self.file];
-        contents.durable = contents.live.clone();
-        Ok(())
+        // What could not be written counts as written from then on: no later sync tries it again, as on Linux.
+        let unwritten = std::mem::take(&mut contents.unwritten);
+        if checked.is_ok() {
+            unwritten.iter().for_each(|change| change.apply(&mut contents.durable));
+        }
+        checked
     }
 
     async fn length(&mut self) -> io::Result<u64> {

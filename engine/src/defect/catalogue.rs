@@ -87,6 +87,14 @@ defects! {
         ["Milvus 49013" "https://github.com/milvus-io/milvus/issues/49013",
          "Formance Ledger 2044" "https://github.com/formancehq/ledger/pull/2044"],
         needs "a key that is removed between two checkpoints, and a look at the second";
+    /// A differential snapshot is written although keys were removed since the full one, and a restore brings them back.
+    RemovedNotInDifference: "removed-not-in-difference",
+        ["Bitcask 82" "https://github.com/basho/bitcask/issues/82"],
+        needs "a key that is removed between a full snapshot and a differential one";
+    /// A differential snapshot holds of what is not in the full one only what has changed since the snapshot before.
+    DifferenceOfMarkedOnly: "difference-of-marked-only",
+        ["Bareos 1785" "https://github.com/bareos/bareos/issues/1785"],
+        needs "a key that comes after a full snapshot, and two checkpoints later is as it was";
     /// An incremental snapshot builds on the newest completed one although a later one, which took its changes, was aborted.
     DeltaOnAbortedBase: "delta-on-aborted-base",
         ["FLINK-6533" "https://github.com/apache/flink/pull/3870"],

@@ -19,7 +19,7 @@ use crate::{
     id::{AttemptId, CheckpointId, SubtaskId, TaskId},
     operator::{SourceStatus, SubtaskContext, SubtaskProgram},
     probe::{Actor, Fact, NoProbe, Probe, Reached, Reporter, Step},
-    state::{Freeze, RestoredState, SubtaskSnapshot, redistribute_operator},
+    state::{Freeze, RestoredState, SnapshotScope, SubtaskSnapshot, redistribute_operator},
     storage::{decode_snapshot, seal_snapshot, snapshot_buffer},
     stream::Outbox,
 };
@@ -166,9 +166,8 @@ impl LocalJob {
         let mut snapshots = vec![Vec::new(); self.graph.vertices.len()];
         for (subtask, program) in &mut self.programs {
             now(program.prepare_commit(id))?;
-            let freeze =
-                Freeze { checkpoint: id, delta: false, wants_content: false, buffer: snapshot_buffer(Vec::new()) };
-            program.freeze(freeze)?;
+            let (scope, buffer) = (SnapshotScope::Full, snapshot_buffer(Vec::new()));
+            program.freeze(Freeze { checkpoint: id, scope, wants_content: false, buffer })?;
             let frozen = program.sweep(u64::MAX)?.expect("the budget is larger than any state");
             let contents = seal_snapshot(frozen, id, None, SnapshotCompression::None)?.contents;
             let (_, snapshot) = decode_snapshot(&contents, "snapshot".as_ref())?;

@@ -4,7 +4,7 @@ use crate::{
     error::{Context, Result},
     key_group::KeyGroupRange,
     probe::{GivenState, Share},
-    state::{AnyTable, Freeze, FrozenOperator, FrozenSnapshot, StateSize},
+    state::{AnyTable, DeltaSize, Freeze, FrozenOperator, FrozenSnapshot, StateSize},
     stream::hash_bytes,
 };
 
@@ -17,13 +17,14 @@ pub(crate) struct OperatorTables<'a> {
 
 /// How much there is in these tables, and how much of it has changed.
 pub(crate) fn size_of(operators: &[OperatorTables<'_>]) -> StateSize {
-    let mut all = StateSize { entries: 0, changed: Some(0), keyed: 0 };
-    for StateSize { entries, changed, keyed } in operators.iter().flat_map(|o| &o.tables).map(|table| table.size()) {
-        all.entries += entries;
-        all.changed = all.changed.zip(changed).map(|(all, more)| all + more);
-        all.keyed += keyed;
-    }
-    all
+    let sum = |all: Option<DeltaSize>, more: Option<DeltaSize>| Some(all? + more?);
+    let nothing = Some(DeltaSize::default());
+    let none = StateSize { entries: 0, incremental: nothing, differential: nothing };
+    operators.iter().flat_map(|o| &o.tables).map(|table| table.size()).fold(none, |all, more| StateSize {
+        entries: all.entries + more.entries,
+        incremental: sum(all.incremental, more.incremental),
+        differential: sum(all.differential, more.differential),
+    })
 }
 
 /// What is in these tables.
@@ -65,7 +66,7 @@ pub(crate) fn freeze(
         frozen.operators.push(FrozenOperator { uid, key_groups, keyed: Vec::new(), lists: Vec::new() });
         for table in tables {
             // The first table writes where the file begins, the others elsewhere.
-            table.freeze(freeze.delta, std::mem::take(&mut frozen.buffer));
+            table.freeze(freeze.scope, std::mem::take(&mut frozen.buffer));
         }
     }
     Ok((frozen, content))

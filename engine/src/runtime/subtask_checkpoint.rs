@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{alignment::Alignment, result_partition::ResultPartition, rpc::ToJobManager};
 use crate::{
-    checkpoint::{InlineSnapshot, SnapshotChain, SnapshotCompression, SnapshotHandle, SnapshotPolicy},
+    checkpoint::{InlineSnapshot, SnapshotChain, SnapshotCompression, SnapshotHandle, SnapshotPlan, SnapshotPolicy},
     env::{AbortOnDrop, Env, Site, spawner::panic_message},
     error::{Context, Error, Result},
     id::{ChannelId, CheckpointId, TaskId},
@@ -61,7 +61,7 @@ pub(crate) struct SubtaskCheckpoint {
 /// A snapshot that is frozen and not yet encoded.
 struct Sweeping {
     checkpoint: CheckpointId,
-    builds_on: Option<CheckpointId>,
+    plan: SnapshotPlan,
     size: StateSize,
     alignment: Alignment,
     /// When the last barrier had come.
@@ -133,12 +133,12 @@ impl SubtaskCheckpoint {
         let size = program.state_size();
         // What stands in a manifest is small, and goes with it: nothing builds on that.
         let base = barrier.base.filter(|base| self.files.hold(*base));
-        let builds_on = self.chain.base_for(base, size, self.policy);
-        let (delta, wants_content) = (builds_on.is_some(), self.reporter.wants_content());
-        let freeze = Freeze { checkpoint, delta, wants_content, buffer: self.buffer() };
+        let plan = self.chain.plan(base, size, self.policy);
+        let (scope, wants_content) = (plan.scope, self.reporter.wants_content());
+        let freeze = Freeze { checkpoint, scope, wants_content, buffer: self.buffer() };
         let content = program.freeze(freeze).at(place)?;
         self.chain.frozen(checkpoint);
-        self.sweeping = Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut: None });
+        self.sweeping = Some(Sweeping { checkpoint, plan, size, alignment, since, cut: None });
         self.reporter.report_for(checkpoint, Step::StateFrozen { content, reflected }).await;
         self.sweep(program, if self.is_slow() { 0 } else { SWEPT_AT_BARRIER })?;
         self.sweeping.iter_mut().for_each(|sweeping| sweeping.cut = Some(self.env.clock.now()));
@@ -164,15 +164,16 @@ impl SubtaskCheckpoint {
     }
 
     fn sweep(&mut self, program: &mut dyn SubtaskProgram, budget: u64) -> Result<()> {
-        let Some(Sweeping { checkpoint, builds_on, size, alignment, since, cut }) = self.sweeping else {
+        let Some(Sweeping { checkpoint, plan, size, alignment, since, cut }) = self.sweeping else {
             return Ok(());
         };
         let Some(frozen) = program.sweep(budget).at(|| format!("checkpoint {checkpoint}"))? else { return Ok(()) };
         self.sweeping = None;
         // The tables may have decided that nothing can be left out.
-        let builds_on = builds_on.filter(|_| frozen.is_delta());
+        let (whole, deltas) = frozen.whole_and_delta();
+        let SnapshotPlan { scope, builds_on } = if deltas == 0 { SnapshotPlan::FULL } else { plan };
         let encoded = frozen.buffer.len() as u64;
-        self.chain.encoded(size, encoded, frozen.value_bytes(), builds_on);
+        self.chain.encoded(size, encoded, frozen.value_bytes(), scope, whole > 0 && deltas > 0);
         let state_bytes = self.chain.full_bytes(size);
         let name = format!("snapshot {}@{checkpoint}", self.task);
         let cut = cut.unwrap_or_else(|| self.env.clock.now());

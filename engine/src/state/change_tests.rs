@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 
 use super::{
-    tests::{alone, change, entries, freeze, full, read_back, sweep_all, table},
+    tests::{alone, change, changes, entries, freeze, full, read_back, sweep_all, table},
     *,
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// What has changed since the freeze before.
 fn delta<V: crate::stream::Data>(table: &mut ValueTable<u64, V>) -> KeyedStateSnapshot {
-    freeze(table, true);
+    freeze(table, SnapshotScope::Incremental);
     sweep_all(table);
     read_back(table)
 }
@@ -54,12 +54,12 @@ proptest! {
                 }
                 model.insert(key, round as u32);
             }
-            let StateSize { changed, keyed, .. } = table.size();
+            let DeltaSize { changes, keyed } = table.size().incremental.unwrap();
             prop_assert_eq!(keyed, 0);
             let delta = delta(&mut table);
             // Who decides what is written, and how much a restore may go through, is told no less than there will be.
             let held: u64 = delta.groups.iter().flat_map(|g| &g.pieces).map(|p| p.entries).sum();
-            prop_assert!(Some(held) <= changed, "{} of {:?}", held, changed);
+            prop_assert!(held <= changes, "{} of {}", held, changes);
             snapshots.push(delta);
         }
         prop_assert_eq!(entries::<u64, u32>(&together(snapshots)), model);
@@ -71,13 +71,17 @@ proptest! {
 fn keys_are_written_where_they_must_be() {
     const KEYS: u64 = 10_000;
     let mut table = table((0..KEYS).map(|key| (key, 1_u8)));
-    assert_eq!(table.size(), StateSize { entries: KEYS, changed: Some(KEYS), keyed: KEYS });
+    let size = |changes, keyed| {
+        let delta = Some(DeltaSize { changes, keyed });
+        StateSize { entries: KEYS, incremental: delta, differential: delta }
+    };
+    assert_eq!(table.size(), size(KEYS, KEYS));
     let whole = full(&mut table);
     let change_all = |table: &mut ValueTable<u64, u8>, value| {
         (0..KEYS).for_each(|key| *table.get_mut(key.key_hash(), &key).unwrap() = value);
     };
     change_all(&mut table, 2);
-    assert_eq!(table.size(), StateSize { entries: KEYS, changed: Some(KEYS), keyed: 0 });
+    assert_eq!(table.size(), size(KEYS, 0));
     let by_place = delta(&mut table);
     let segments = table.segments.len();
     assert!(bytes(&by_place) < KEYS as usize + 8 * segments, "{} bytes for as many values", bytes(&by_place));
@@ -86,7 +90,7 @@ fn keys_are_written_where_they_must_be() {
         table.insert_new(key.key_hash(), key, 3);
     }
     change_all(&mut table, 3);
-    let StateSize { keyed, .. } = table.size();
+    let keyed = table.size().incremental.unwrap().keyed;
     assert!((KEYS + 1..=2 * KEYS).contains(&keyed), "{keyed}");
     let by_key = delta(&mut table);
     assert!(bytes(&by_key) > 3 * KEYS as usize);
@@ -130,8 +134,8 @@ fn few_changes_are_written_down() {
         for key in (0..changed).chain(0..again) {
             assert!(change(&mut table, &key, round + key as u32));
         }
-        let told = table.size().changed;
-        freeze(&mut table, true);
+        let told = changes(&table);
+        freeze(&mut table, SnapshotScope::Incremental);
         while !table.sweep(&mut 1).unwrap() {}
         let delta = read_back(&mut table);
         assert_eq!((count(&delta, ExtentKind::Logged), count(&delta, ExtentKind::Changes)), expected, "round {round}");
@@ -150,6 +154,61 @@ fn few_changes_are_written_down() {
     assert!((0..=KEYS).all(|key| Some(&all[&key]) == table.get(key.key_hash(), &key)));
 }
 
+/// A difference takes the place of all that was written since the full snapshot.
+#[test]
+fn a_difference_needs_the_full_snapshot_alone() {
+    const KEYS: u64 = 20_000;
+    let (mut table, [whole, first]) = logging(KEYS);
+    // A change that is written down, a key that comes, a segment that grows; and a delta of that.
+    (0..100).for_each(|key| assert!(change(&mut table, &key, 7)));
+    (KEYS..KEYS + 500).for_each(|key| table.insert_new(key.key_hash(), key, 8));
+    let second = delta(&mut table);
+    // Another change, which is in no delta.
+    (50..60).for_each(|key| assert!(change(&mut table, &key, 9)));
+    let told = table.size().differential.unwrap();
+    freeze(&mut table, SnapshotScope::Differential);
+    (0..KEYS).for_each(|key| assert!(change(&mut table, &key, 10)));
+    while !table.sweep(&mut 1).unwrap() {}
+    let difference = read_back(&mut table);
+    assert_eq!((count(&difference, ExtentKind::Logged), count(&difference, ExtentKind::Changes)), (0, told.changes));
+    assert!(bytes(&difference) < 2 * KEYS as usize, "most of it without keys");
+    let expected: BTreeMap<_, _> = (0..KEYS + 500)
+        .map(|key| match key {
+            50..60 => (key, 9),
+            0..100 => (key, 7),
+            100..KEYS => (key, 1),
+            _ => (key, 8),
+        })
+        .collect();
+    assert_eq!(entries::<u64, u32>(&together([whole.clone(), difference.clone()])), expected);
+    assert_eq!(entries::<u64, u32>(&together([whole.clone(), first, second, difference.clone()])), expected);
+    // And more may be built on it.
+    let next = delta(&mut table);
+    let expected = expected.into_iter().map(|(key, value)| (key, if key < KEYS { 10 } else { value })).collect();
+    assert_eq!(entries::<u64, u32>(&together([whole, difference, next])), expected);
+}
+
+/// Which keys are gone, nobody remembers until the next full snapshot.
+#[test]
+fn there_is_no_difference_once_a_key_is_removed() {
+    let (mut table, _) = logging(1000);
+    assert_eq!(table.size().differential, Some(DeltaSize { changes: 1000, keyed: 0 }));
+    table.remove(5_u64.key_hash(), &5);
+    delta(&mut table);
+    assert_eq!(table.size().differential, None);
+    freeze(&mut table, SnapshotScope::Differential);
+    // While it is written, another one goes.
+    table.remove(6_u64.key_hash(), &6);
+    sweep_all(&mut table);
+    let whole = read_back(&mut table);
+    assert!(!whole.is_delta);
+    assert_eq!((entries::<u64, u32>(&whole).len(), table.size().differential), (999, None));
+    full(&mut table);
+    assert!(table.size().differential.is_some());
+    // Values that take memory of their own are not written without need.
+    assert_eq!(tests::table([(1_u64, String::new())]).size().differential, None);
+}
+
 /// What was written down stays true when its entry moves, is marked as well, goes, and comes back.
 #[test]
 fn what_is_written_down_outlives_its_entry() {
@@ -164,7 +223,7 @@ fn what_is_written_down_outlives_its_entry() {
     (third..2 * third).for_each(|key| assert!(table.remove(key.key_hash(), &key).is_some()));
     (third..third + 20).for_each(|key| table.insert_new(key.key_hash(), key, 10));
     // Those that come and those that go while the sweep is under way have nothing to do with it.
-    freeze(&mut table, true);
+    freeze(&mut table, SnapshotScope::Incremental);
     (third..third + 20).for_each(|key| assert!(change(&mut table, &key, 11)));
     few.for_each(|key| assert_eq!(table.remove(key.key_hash(), &key).is_none(), (120..200).contains(&key)));
     while !table.sweep(&mut 1).unwrap() {}
@@ -197,24 +256,24 @@ impl Serialize for Even {
 fn a_value_that_cannot_be_encoded_may_be_replaced_in_time() {
     for dealt in [10, 3000] {
         let mut table = table((0..20_000_u64).map(|key| (key, Even(0))));
-        freeze(&mut table, false);
+        freeze(&mut table, SnapshotScope::Full);
         sweep_all(&mut table);
         read_back(&mut table);
-        freeze(&mut table, true);
+        freeze(&mut table, SnapshotScope::Incremental);
         sweep_all(&mut table);
         read_back(&mut table);
         // Enough changes that the first ones are encoded, or too few for that.
         assert!(change(&mut table, &1, Even(3)));
         (0..dealt).for_each(|key| assert!(change(&mut table, &key, Even(4))));
-        assert_eq!(table.size().changed.is_none(), dealt == 3000);
-        freeze(&mut table, true);
+        assert_eq!(changes(&table).is_none(), dealt == 3000);
+        freeze(&mut table, SnapshotScope::Incremental);
         sweep_all(&mut table);
         let whole = read_back(&mut table);
         assert!(!whole.is_delta);
         let expected = (0..20_000).map(|key| (key, if key < dealt { 4 } else { 0 })).collect();
         assert_eq!(entries::<u64, u32>(&whole), expected);
         assert!(change(&mut table, &1, Even(3)));
-        freeze(&mut table, true);
+        freeze(&mut table, SnapshotScope::Incremental);
         let error = table.sweep(&mut u64::MAX.clone()).unwrap_err().to_string();
         assert!(error.contains("cannot be encoded"), "{error}");
     }
@@ -228,7 +287,7 @@ fn a_full_snapshot_forgets_what_was_written_down() {
     let whole = full(&mut table);
     assert_eq!(count(&whole, ExtentKind::Logged), 0);
     (0..100).for_each(|key| assert!(change(&mut table, &key, 8)));
-    table.freeze(true, Vec::new());
+    table.freeze(SnapshotScope::Incremental, Vec::new());
     table.abandon();
     let again = full(&mut table);
     let expected: BTreeMap<_, _> = (0..1000).map(|key| (key, if key < 100 { 8 } else { 1 })).collect();

@@ -70,21 +70,41 @@ pub(super) fn encode_changes<K: Key, V: Data>(
     ahead: Option<impl Iterator<Item = [usize; 2]>>,
     out: &mut Vec<u8>,
 ) -> postcard::Result<u64> {
-    encode_these(segment, &segment.marks.and(segment.known.entries()), ahead, out)
+    encode_these(segment, &segment.marks.and(segment.known.entries()), &segment.marks, ahead, out)
 }
 
 /// Likewise, but if there is a change, the values of all known entries are written: most of them have changed, and to tell which
 /// would take longer than to write the others, too.
 pub(super) fn encode_many_changes<K: Key, V: Data>(
     segment: &Segment<K, V>,
-    mut ahead: Option<impl Iterator<Item = [usize; 2]>>,
+    ahead: Option<impl Iterator<Item = [usize; 2]>>,
     out: &mut Vec<u8>,
 ) -> postcard::Result<u64> {
     if segment.marks.is_empty() {
         return encode_changes(segment, ahead, out);
     }
+    encode_all_known(segment, &segment.marks, ahead, out)
+}
+
+/// Likewise, whatever has changed, and with all entries that are not known: it is all in which the segment differs from the run.
+pub(super) fn encode_difference<K: Key, V: Data>(
+    segment: &Segment<K, V>,
+    ahead: Option<impl Iterator<Item = [usize; 2]>>,
+    out: &mut Vec<u8>,
+) -> postcard::Result<u64> {
+    let others = if planted!(DifferenceOfMarkedOnly) { &segment.marks } else { &segment.occupied };
+    encode_all_known(segment, others, ahead, out)
+}
+
+/// Appends the values of all known entries, and, with their keys, those in the buckets `others` that are not known.
+fn encode_all_known<K: Key, V: Data>(
+    segment: &Segment<K, V>,
+    others: &Marks,
+    mut ahead: Option<impl Iterator<Item = [usize; 2]>>,
+    out: &mut Vec<u8>,
+) -> postcard::Result<u64> {
     if !segment.known.is_complete() || *segment.known.entries() != segment.occupied {
-        return encode_these(segment, segment.known.entries(), ahead, out);
+        return encode_these(segment, segment.known.entries(), others, ahead, out);
     }
     encode_numbers([segment.known.run << 2 | ALL], out)?;
     // A loop of its own, in which what is asked for next stays in registers: a tenth fewer instructions.
@@ -99,15 +119,16 @@ pub(super) fn encode_many_changes<K: Key, V: Data>(
     Ok(segment.entries.len() as u64)
 }
 
-/// Appends the values of some known entries, and, with their keys, the changed ones that are not known.
+/// Appends the values of some known entries, and, with their keys, those in the buckets `others` that are not known.
 fn encode_these<K: Key, V: Data>(
     segment: &Segment<K, V>,
     known: &Marks,
+    others: &Marks,
     mut ahead: Option<impl Iterator<Item = [usize; 2]>>,
     out: &mut Vec<u8>,
 ) -> postcard::Result<u64> {
     let mut ask_ahead = || ahead.as_mut().and_then(Iterator::next).map(prefetch_both);
-    let unknown = segment.marks.without(segment.known.entries());
+    let unknown = others.without(segment.known.entries());
     let (values, keyed) = (known.count(), segment.entries_in(&unknown).count());
     if values + keyed > 0 {
         encode_places(segment, known, values, out)?;

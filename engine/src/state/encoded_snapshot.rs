@@ -10,6 +10,6 @@ pub struct EncodedSnapshot {
     /// The whole file.
     pub contents: Bytes,
     /// `None` if the file holds all state. Else it holds what changed since the task's snapshot for this checkpoint, which has
-    /// completed.
+    /// completed, and at least its file is needed still.
     pub builds_on: Option<CheckpointId>,
 }

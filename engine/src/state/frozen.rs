@@ -1,5 +1,7 @@
 //! The state of one subtask on its way from the freeze into a file.
 
+use std::ops::Add;
+
 use serde::{Deserialize, Serialize};
 
 use super::ListStateSnapshot;
@@ -8,12 +10,23 @@ use crate::{
     key_group::{KeyGroup, KeyGroupRange},
 };
 
+/// How much of a state a snapshot holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotScope {
+    /// Everything.
+    Full,
+    /// All in which it differs from the newest full snapshot, and maybe more: together with that one it is everything.
+    Differential,
+    /// What has changed since the freeze before.
+    Incremental,
+}
+
 /// How the state of a subtask shall be frozen.
 pub struct Freeze {
     /// For which checkpoint.
     pub checkpoint: CheckpointId,
-    /// Whether what has not changed since the freeze before may be left out.
-    pub delta: bool,
+    /// What may be left out. A table that cannot tell what that is leaves out nothing.
+    pub scope: SnapshotScope,
     /// Whether to say what is frozen.
     pub wants_content: bool,
     /// What is frozen is appended to this.
@@ -25,11 +38,27 @@ pub struct Freeze {
 pub struct StateSize {
     /// Entries of keyed state.
     pub entries: u64,
-    /// How many of them, and of removed keys, a snapshot would hold that leaves out what has not changed since the freeze
-    /// before; `None` if it is not known any more what has changed.
-    pub changed: Option<u64>,
-    /// Of how many of these such a snapshot would hold the key, at most.
+    /// What an incremental snapshot would hold; `None` if it is not known any more what has changed.
+    pub incremental: Option<DeltaSize>,
+    /// What a differential one would hold; `None` if there can be none.
+    pub differential: Option<DeltaSize>,
+}
+
+/// How much a snapshot would hold that builds on another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeltaSize {
+    /// Entries and removed keys.
+    pub changes: u64,
+    /// Of how many of these the key, at most.
     pub keyed: u64,
+}
+
+impl Add for DeltaSize {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { changes: self.changes + other.changes, keyed: self.keyed + other.keyed }
+    }
 }
 
 /// What was frozen: keyed state from the end of the sweep on, everything else at once.
@@ -61,8 +90,8 @@ pub struct FrozenKeyedState {
     pub name: String,
     /// The key and value types.
     pub type_name: String,
-    /// Whether it holds only what has changed since the snapshot that this one builds on.
-    pub is_delta: bool,
+    /// How much of the state it holds.
+    pub scope: SnapshotScope,
     /// Its parts, by key group; for each group what was removed first.
     pub extents: Vec<Extent>,
     /// How many of its bytes are values; 0 if it holds only what has changed.
@@ -100,10 +129,12 @@ pub enum ExtentKind {
 }
 
 impl FrozenSnapshot {
-    /// Whether it can be used only together with the snapshot before.
+    /// The keyed states that are there as a whole, and those that are of use only together with another snapshot.
     #[must_use]
-    pub fn is_delta(&self) -> bool {
-        self.operators.iter().flat_map(|o| &o.keyed).any(|k| k.is_delta)
+    pub fn whole_and_delta(&self) -> (usize, usize) {
+        let keyed = || self.operators.iter().flat_map(|o| &o.keyed);
+        let whole = keyed().filter(|state| state.scope == SnapshotScope::Full).count();
+        (whole, keyed().count() - whole)
     }
 
     /// How many of its bytes are values of keyed state; of a delta it is not known.

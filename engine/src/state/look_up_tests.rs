@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    tests::{alone, entries, freeze, full, read_back, sweep_all, table},
+    tests::{alone, changes, entries, freeze, full, read_back, sweep_all, table},
     *,
 };
 use crate::{
@@ -49,11 +49,11 @@ fn a_shortcut_is_a_way_to_a_key_and_no_way_around_a_snapshot() {
     let place = shortcuts.get(hash);
     assert_eq!(table.get_mut_at(place, &8), None, "another key stands there");
     let mut whole = alone(full(&mut table));
-    assert_eq!(table.size().changed, Some(0));
+    assert_eq!(changes(&table), Some(0));
     *table.get_mut_at(place, &key).expect("it has not moved") = 2;
-    assert_eq!(table.size().changed, Some(1));
+    assert_eq!(changes(&table), Some(1));
     // Before the sweep comes to it.
-    freeze(&mut table, true);
+    freeze(&mut table, SnapshotScope::Incremental);
     *table.get_mut_at(place, &key).expect("it has not moved") = 3;
     sweep_all(&mut table);
     whole.apply(alone(read_back(&mut table))).unwrap();

@@ -37,7 +37,9 @@ mod whereabouts;
 
 pub use descriptor::ValueStateDescriptor;
 pub use encoded_snapshot::EncodedSnapshot;
-pub use frozen::{Extent, ExtentKind, Freeze, FrozenKeyedState, FrozenOperator, FrozenSnapshot, StateSize};
+pub use frozen::{
+    DeltaSize, Extent, ExtentKind, Freeze, FrozenKeyedState, FrozenOperator, FrozenSnapshot, SnapshotScope, StateSize,
+};
 pub use keyed_states::{KeyedContext, KeyedStates, ValueState};
 pub use redistribute::redistribute_operator;
 pub use snapshot::{

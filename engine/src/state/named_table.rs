@@ -6,7 +6,7 @@
 use std::any::Any;
 
 use super::{
-    FrozenKeyedState, KeyedStateSnapshot, RestoredOperator, StateSize, ValueStateDescriptor, ValueTable,
+    FrozenKeyedState, KeyedStateSnapshot, RestoredOperator, SnapshotScope, StateSize, ValueStateDescriptor, ValueTable,
     restore::check_types,
 };
 use crate::{
@@ -42,7 +42,7 @@ pub(crate) trait AnyTable: Any + Send {
     /// See [`ValueTable::size`].
     fn size(&self) -> StateSize;
     /// See [`ValueTable::freeze`].
-    fn freeze(&mut self, delta: bool, buffer: Vec<u8>);
+    fn freeze(&mut self, scope: SnapshotScope, buffer: Vec<u8>);
     /// See [`ValueTable::sweep`].
     fn sweep(&mut self, budget: &mut u64) -> Result<bool>;
     /// See [`ValueTable::collect`].
@@ -104,9 +104,9 @@ impl<K: Key, V: Data> AnyTable for NamedTable<K, V> {
         self.table.size()
     }
 
-    fn freeze(&mut self, delta: bool, buffer: Vec<u8>) {
+    fn freeze(&mut self, scope: SnapshotScope, buffer: Vec<u8>) {
         assert!(self.restored.is_none(), "state {} is frozen before it is restored", self.name());
-        self.table.freeze(delta, buffer);
+        self.table.freeze(scope, buffer);
     }
 
     fn sweep(&mut self, budget: &mut u64) -> Result<bool> {

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
     use crate::{
         key_group::DEFAULT_MAX_PARALLELISM as MAX,
-        state::tests::{ALL, entries, full, join, table},
+        state::tests::{ALL, changes, entries, full, join, table},
     };
 
     /// Keys of one group, which is larger than all others together.
@@ -226,7 +226,7 @@ mod tests {
                 (0..keys).map(|key| (key, key)).chain(in_group(group, large)).collect();
             let snapshot = full(&mut table(all.clone()));
             let mut joined = join::<u32, u32>(&snapshot, ALL, bytes);
-            prop_assert_eq!((joined.len(), joined.size().changed), (all.len(), Some(all.len() as u64)));
+            prop_assert_eq!((joined.len(), changes(&joined)), (all.len(), Some(all.len() as u64)));
             prop_assert!(all.iter().all(|(key, value)| joined.get(key.key_hash(), key) == Some(value)));
             let mut model = all.clone();
             for key in (0..u32::MAX).filter(|key| !all.contains_key(key)).take(2000) {

@@ -7,9 +7,9 @@
 use super::{
     ValueStateDescriptor, ValueTable,
     change_log::{ChangeLog, Logged, is_small_and_plain},
-    changes::{encode_changes, encode_many_changes, encode_run},
+    changes::{encode_changes, encode_difference, encode_many_changes, encode_run},
     codec,
-    frozen::{Extent, ExtentKind, FrozenKeyedState, StateSize},
+    frozen::{DeltaSize, Extent, ExtentKind, FrozenKeyedState, SnapshotScope, StateSize},
     marks::Marks,
     prefetch::prefetch_both,
     segment::Segment,
@@ -46,11 +46,17 @@ enum What {
     Changes,
     /// Likewise, and the values of all other known entries.
     ManyChanges,
+    /// The values of all known entries, and all others with their keys.
+    Difference,
 }
 
 impl What {
-    fn is_delta(self) -> bool {
-        self != Self::Everything
+    fn scope(self) -> SnapshotScope {
+        match self {
+            Self::Everything => SnapshotScope::Full,
+            Self::Changes | Self::ManyChanges => SnapshotScope::Incremental,
+            Self::Difference => SnapshotScope::Differential,
+        }
     }
 }
 
@@ -130,22 +136,26 @@ impl<K, V: Data> Sweep<K, V> {
 }
 
 impl<K: Key, V: Data> ValueTable<K, V> {
-    /// Fixes what the next snapshot holds: everything, or, if `delta` allows it, what has changed since the freeze before.
-    /// What is encoded is appended to `buffer`.
+    /// Fixes what the next snapshot holds: what `scope` says, or everything if the table cannot tell what may be left out. What is
+    /// encoded is appended to `buffer`.
     ///
     /// # Panics
     /// If the table is frozen.
-    pub fn freeze(&mut self, delta: bool, buffer: Vec<u8>) {
+    pub fn freeze(&mut self, scope: SnapshotScope, buffer: Vec<u8>) {
         assert!(self.sweep.is_none(), "a table is frozen twice");
+        let can_differ = self.differential().is_some();
         let removed = std::mem::take(&mut self.removed);
         let (few, changed) = (self.len / FEW, self.touched + self.log.len());
         let mut log = std::mem::replace(&mut self.log, std::mem::take(&mut self.spare_log));
         log.finish();
-        let what = match delta && !removed.overflowed && !log.is_broken() {
-            false => What::Everything,
-            true if self.has_many_changes() => What::ManyChanges,
-            true => What::Changes,
+        let is_told = !removed.overflowed && !log.is_broken();
+        let what = match scope {
+            SnapshotScope::Differential if can_differ => What::Difference,
+            SnapshotScope::Incremental if is_told && self.has_many_changes() => What::ManyChanges,
+            SnapshotScope::Incremental if is_told => What::Changes,
+            _ => What::Everything,
         };
+        self.has_removed &= what != What::Everything;
         // As many as the last time, most likely.
         self.log.begin(self.owned, if changed <= few { few } else { 0 });
         // With everything in the log, there is nothing to be looked for in the segments.
@@ -154,10 +164,12 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             self.freezes = self.freezes.wrapping_add(1);
         }
         self.touched = 0;
-        let runs = if what.is_delta() { Vec::new() } else { vec![0; self.owned.len() as usize] };
+        let runs = if what == What::Everything { vec![0; self.owned.len() as usize] } else { Vec::new() };
+        // The values of all known entries are among the others.
+        let needs_log = matches!(what, What::Changes | What::ManyChanges);
         self.sweep = Some(Box::new(Sweep {
             what,
-            next_logged: KeyGroup(if what.is_delta() { self.owned.start } else { self.owned.end }),
+            next_logged: KeyGroup(if needs_log { self.owned.start } else { self.owned.end }),
             log,
             buffer,
             extents: Vec::new(),
@@ -175,11 +187,19 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let changed = self.touched + self.log.len() + self.removed.count;
         let keyed = (self.touched + self.removed.count).min(self.len - self.known + self.removed.count);
         let held = if self.has_many_changes() { self.log.len() + self.known + keyed } else { changed };
+        let is_told = !self.removed.overflowed && !self.log.is_broken();
         StateSize {
             entries: self.len as u64,
-            changed: (!self.removed.overflowed && !self.log.is_broken()).then_some(held as u64),
-            keyed: keyed as u64,
+            incremental: is_told.then_some(DeltaSize { changes: held as u64, keyed: keyed as u64 }),
+            differential: self.differential(),
         }
+    }
+
+    /// What a differential snapshot would hold. There is none once a key was removed since the newest full one: which, nobody
+    /// remembers for so long. Nor of values that take many bytes, most of which may not have changed.
+    fn differential(&self) -> Option<DeltaSize> {
+        let can_differ = is_small_and_plain::<V>() && !(self.has_removed && !planted!(RemovedNotInDifference));
+        can_differ.then_some(DeltaSize { changes: self.len as u64, keyed: (self.len - self.known) as u64 })
     }
 
     /// Whether a delta would hold the values of all known entries: they take few bytes, and most of them have changed, so that to tell
@@ -241,8 +261,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         // values of the freeze.
         extents.sort_by_key(|e| (e.group, e.kind, e.position));
         let type_name = descriptor.type_name::<K>();
-        let (name, is_delta) = (descriptor.name().to_owned(), what.is_delta());
-        (buffer, FrozenKeyedState { name, type_name, is_delta, extents, value_bytes })
+        let (name, scope) = (descriptor.name().to_owned(), what.scope());
+        (buffer, FrozenKeyedState { name, type_name, scope, extents, value_bytes })
     }
 
     /// Forgets what is frozen. The next snapshot must be written in full.
@@ -317,6 +337,10 @@ impl<K: Key, V: Data> ValueTable<K, V> {
                 let ahead = ahead.map(Segment::lines);
                 (ExtentKind::Changes, encode_many_changes(segment, ahead, &mut sweep.buffer))
             }
+            What::Difference => {
+                let ahead = ahead.map(Segment::lines);
+                (ExtentKind::Changes, encode_difference(segment, ahead, &mut sweep.buffer))
+            }
         };
         let entries = encoded.unwrap_or_else(|e| {
             sweep.error = Some(e);
@@ -340,7 +364,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     fn encode_removed(&mut self, group: usize) -> u64 {
         let sweep = self.sweep.as_mut().expect("only what is frozen is encoded");
         let keys = sweep.removed.groups.get_mut(group).map(std::mem::take).unwrap_or_default();
-        if !sweep.what.is_delta() || planted!(RemovedNotInDelta) {
+        if sweep.what == What::Everything || planted!(RemovedNotInDelta) {
             return 0;
         }
         let start = sweep.buffer.len();

@@ -42,6 +42,8 @@ pub struct ValueTable<K, V> {
     /// How many entries can be written without their keys.
     pub(super) known: usize,
     pub(super) removed: Removed<K>,
+    /// Whether keys were removed since everything was frozen.
+    pub(super) has_removed: bool,
     /// How often the table was frozen.
     pub(super) freezes: u32,
     pub(super) sweep: Option<Box<Sweep<K, V>>>,
@@ -97,6 +99,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             spare_log: ChangeLog::default(),
             known: 0,
             removed: Removed::default(),
+            has_removed: false,
             freezes: 0,
             sweep: None,
             layout: 0,
@@ -273,6 +276,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let group = (segment.group.0 - self.owned.start) as usize;
         self.len -= 1;
         self.layout += 1;
+        self.has_removed = true;
         self.removed.push(group, key, self.owned.len() as usize, self.len);
         Some(value)
     }

@@ -41,13 +41,18 @@ pub(super) fn sweep_all<K: Key, V: Data>(table: &mut ValueTable<K, V>) {
 }
 
 /// Freezes a table: what is written after this is not in the snapshot.
-pub(super) fn freeze<K: Key, V: Data>(table: &mut ValueTable<K, V>, is_delta: bool) {
-    table.freeze(is_delta, snapshot_buffer(Vec::new()));
+pub(super) fn freeze<K: Key, V: Data>(table: &mut ValueTable<K, V>, scope: SnapshotScope) {
+    table.freeze(scope, snapshot_buffer(Vec::new()));
+}
+
+/// How many changes an incremental snapshot would hold now.
+pub(super) fn changes<K: Key, V: Data>(table: &ValueTable<K, V>) -> Option<u64> {
+    table.size().incremental.map(|delta| delta.changes)
 }
 
 /// A snapshot of everything.
 pub(super) fn full<K: Key, V: Data>(table: &mut ValueTable<K, V>) -> KeyedStateSnapshot {
-    freeze(table, false);
+    freeze(table, SnapshotScope::Full);
     sweep_all(table);
     read_back(table)
 }
@@ -93,8 +98,8 @@ enum Action {
     Put(u16, u16, u32),
     /// Keys from this one on, so many, lose theirs.
     Remove(u16, u16),
-    /// All state is fixed, in full if told so.
-    Freeze(bool),
+    /// All state is fixed, and so much of it written.
+    Freeze(SnapshotScope),
     /// Goes on with this budget.
     Sweep(u64),
     /// The checkpoint fails.
@@ -105,7 +110,9 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     let action = prop_oneof![
         6 => (0u16..3000, prop_oneof![3 => 0u16..20, 1 => 0u16..1500], any::<u32>()).prop_map(|(k, n, v)| Action::Put(k, n, v)),
         3 => (0u16..3000, prop_oneof![3 => 0u16..20, 1 => 0u16..1500]).prop_map(|(k, n)| Action::Remove(k, n)),
-        4 => any::<bool>().prop_map(Action::Freeze),
+        4 => prop_oneof![
+            2 => Just(SnapshotScope::Incremental), 1 => Just(SnapshotScope::Differential), 1 => Just(SnapshotScope::Full),
+        ].prop_map(Action::Freeze),
         6 => prop_oneof![2 => 1u64..4, 1 => 1u64..400, 2 => Just(1 << 40)].prop_map(Action::Sweep),
         1 => Just(Action::Abandon),
     ];
@@ -159,9 +166,9 @@ fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRa
     let (mut table, mut model) = (ValueTable::<K, u32>::new(MAX, owned), BTreeMap::<K, u32>::new());
     let owns = |key: &K| owned.contains(KeyGroup::of(key.key_hash(), MAX));
     let mut shortcuts = Shortcuts::new();
-    // What was frozen; the files of the newest snapshot, taken together; whether it is of use as a base.
-    let mut frozen: Option<BTreeMap<K, u32>> = None;
-    let mut newest: Option<SubtaskSnapshot> = None;
+    // What was frozen, and how; the newest snapshot that holds everything; and the newest of all, with all that it builds on.
+    let mut frozen: Option<(BTreeMap<K, u32>, SnapshotScope)> = None;
+    let (mut newest_full, mut newest): (Option<SubtaskSnapshot>, Option<SubtaskSnapshot>) = (None, None);
     for action in actions {
         match action {
             Action::Put(from, n, value) => {
@@ -179,23 +186,27 @@ fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRa
                     assert_eq!(table.remove(key.key_hash(), &key), model.remove(&key));
                 }
             }
-            Action::Freeze(delta) if frozen.is_none() => {
-                freeze(&mut table, delta && newest.is_some());
-                frozen = Some(model.clone());
+            Action::Freeze(scope) if frozen.is_none() => {
+                let scope = if newest.is_none() { SnapshotScope::Full } else { scope };
+                freeze(&mut table, scope);
+                frozen = Some((model.clone(), scope));
             }
             Action::Sweep(budget) if frozen.is_some() => {
                 let mut budget = budget;
                 if table.sweep(&mut budget).unwrap() {
                     let state = read_back(&mut table);
-                    let whole = match newest.take() {
-                        Some(mut older) => {
-                            older.apply(alone(state)).unwrap();
-                            older
-                        }
-                        None => alone(state),
+                    let (expected, scope) = frozen.take().unwrap();
+                    let mut whole = match scope {
+                        _ if !state.is_delta => SubtaskSnapshot::default(),
+                        SnapshotScope::Differential => newest_full.clone().unwrap(),
+                        _ => newest.take().unwrap(),
                     };
+                    let is_full = !state.is_delta;
+                    whole.apply(alone(state)).unwrap();
                     whole.check_complete().unwrap();
-                    let expected = frozen.take().unwrap();
+                    if is_full {
+                        newest_full = Some(whole.clone());
+                    }
                     let state = &whole.operators[0].keyed[0];
                     assert_eq!(entries::<K, u32>(state), expected);
                     let (at_once, in_pieces) = (restore::<K, u32>(state, owned).unwrap(), join(state, owned, 1000));
@@ -254,7 +265,7 @@ proptest! {
 #[test]
 fn large_entries_count_for_many_in_a_sweep() {
     let mut table = table((0..64_u64).map(|key| (key, "a".repeat(100_000))));
-    freeze(&mut table, false);
+    freeze(&mut table, SnapshotScope::Full);
     let mut sweeps = 1;
     while !table.sweep(&mut 1000).unwrap() {
         sweeps += 1;
@@ -268,7 +279,7 @@ fn large_entries_count_for_many_in_a_sweep() {
 fn a_delta_holds_what_has_changed_and_no_more() {
     let mut counts = table((0..100_000_u64).map(|n| (n, n)));
     full(&mut counts);
-    assert_eq!(counts.size().changed, Some(0));
+    assert_eq!(changes(&counts), Some(0));
     for n in 0..100_u64 {
         *counts.get_mut(n.key_hash(), &n).unwrap() += 1;
         *counts.get_mut(n.key_hash(), &n).unwrap() += 1;
@@ -276,8 +287,8 @@ fn a_delta_holds_what_has_changed_and_no_more() {
     for n in 100..110_u64 {
         counts.remove(n.key_hash(), &n);
     }
-    assert_eq!(counts.size().changed, Some(110));
-    freeze(&mut counts, true);
+    assert_eq!(changes(&counts), Some(110));
+    freeze(&mut counts, SnapshotScope::Incremental);
     sweep_all(&mut counts);
     let delta = read_back(&mut counts);
     let pieces = |kind| -> u64 {
@@ -296,15 +307,15 @@ fn more_removals_than_can_be_remembered_are_written_in_full() {
     for n in 0..9000_u64 {
         counts.remove(n.key_hash(), &n);
     }
-    assert_eq!(counts.size().changed, None);
-    freeze(&mut counts, true);
+    assert_eq!(changes(&counts), None);
+    freeze(&mut counts, SnapshotScope::Incremental);
     sweep_all(&mut counts);
     let rest = read_back(&mut counts);
     assert!(!rest.is_delta);
     let mut both = alone(whole);
     both.apply(alone(rest)).unwrap();
     assert_eq!(entries::<u64, u64>(&both.operators[0].keyed[0]), (9000..10_000).map(|n| (n, n)).collect());
-    assert_eq!(counts.size().changed, Some(0));
+    assert_eq!(changes(&counts), Some(0));
 }
 
 /// No segment grows with the state: what a write has to encode first, and what an insertion moves, is bounded.
@@ -345,7 +356,7 @@ fn places_of_removed_keys_are_used_again() {
 #[test]
 fn a_sweep_keeps_to_its_budget() {
     let mut counts = table((0..100_000_u64).map(|n| (n, n)));
-    freeze(&mut counts, false);
+    freeze(&mut counts, SnapshotScope::Full);
     let mut times = 1;
     while !counts.sweep(&mut 1_000).unwrap() {
         times += 1;

@@ -16,7 +16,7 @@ use crate::{
     key_group::KeyGroup,
     state::{
         Extent, FrozenKeyedState, FrozenOperator, FrozenSnapshot, KeyedStateSnapshot, OperatorSnapshot, Piece,
-        SubtaskSnapshot,
+        SnapshotScope, SubtaskSnapshot,
     },
     stream::hash_bytes,
 };
@@ -78,7 +78,8 @@ pub fn seal_snapshot(
         StoredExtent { group, kind, entries, len, position: position - start as u64, stored_len, checksum }
     };
     let mut store_state = |state: FrozenKeyedState| {
-        let FrozenKeyedState { name, type_name, is_delta, extents, .. } = state;
+        let FrozenKeyedState { name, type_name, scope, extents, .. } = state;
+        let is_delta = scope != SnapshotScope::Full;
         StoredKeyedState { name, type_name, is_delta, extents: extents.into_iter().map(&mut store).collect() }
     };
     let store_operator = |operator: FrozenOperator| {
@@ -122,7 +123,7 @@ pub fn encode_snapshot(snapshot: &SubtaskSnapshot) -> Result<Bytes> {
     let mut state = |s: &KeyedStateSnapshot| FrozenKeyedState {
         name: s.name.clone(),
         type_name: s.type_name.clone(),
-        is_delta: s.is_delta,
+        scope: if s.is_delta { SnapshotScope::Incremental } else { SnapshotScope::Full },
         extents: extents(s),
         value_bytes: 0,
     };
@@ -151,8 +152,8 @@ mod tests {
         buffer.extend_from_slice(&bytes);
         let (group, kind, checksum) = (KeyGroup(1), ExtentKind::Entries, hash_bytes(&bytes).0);
         let extents = vec![Extent { group, kind, entries: 100, position, len: len as u64, checksum }];
-        let keyed =
-            FrozenKeyedState { name: "s".into(), type_name: "t".into(), is_delta: true, extents, value_bytes: 0 };
+        let (name, type_name, scope) = ("s".into(), "t".into(), SnapshotScope::Incremental);
+        let keyed = FrozenKeyedState { name, type_name, scope, extents, value_bytes: 0 };
         let operator = FrozenOperator { uid: "o".into(), key_groups: None, keyed: vec![keyed], lists: Vec::new() };
         FrozenSnapshot { buffer, operators: vec![operator] }
     }
