@@ -11,7 +11,7 @@ use crate::{
     state::{DeltaSize, SnapshotScope, StateSize},
 };
 
-/// A restore goes through at most so many changes for each entry.
+/// A restore goes through at most so many changes for each entry, beside those of a differential snapshot, which lie in order.
 const MOST_CHANGES: u64 = 3;
 
 /// A snapshot consists of at most so many files: each is read at a restore.
@@ -29,9 +29,11 @@ pub struct SnapshotChain {
     entries: u64,
     full_bytes: u64,
     value_bytes: u64,
-    /// The bytes of those that hold what has changed since, and how many changes that are.
+    /// The bytes of the others, and how many changes there are in those of them that are incremental.
     delta_bytes: u64,
     changes: u64,
+    /// How many keys were written since then of entries that were there before.
+    again: u64,
 }
 
 /// What the next snapshot shall be.
@@ -59,22 +61,31 @@ impl SnapshotChain {
             return SnapshotPlan::FULL;
         }
         let by_cost = policy == SnapshotPolicy::ByCost;
+        let pays = |delta: &DeltaSize| !by_cost || self.pays(*delta);
         let fits = |delta: &DeltaSize| self.files < MOST_FILES && !(by_cost && self.is_long_with(*delta, size.entries));
-        let incremental = size.incremental.filter(fits);
-        let differential = size.differential.filter(|_| self.full.is_some());
+        let incremental = size.incremental.filter(pays).filter(fits);
+        // At the end of a chain of small ones, a full snapshot is dearer, but then no key is written again, and with nothing but values
+        // no table needs to be searched for what has changed.
+        let is_enough = self.full.is_some() && (incremental.is_some() || self.again == 0);
+        let differential = size.differential.filter(pays).filter(|_| is_enough);
         // If both cost the same, that with which a restore has less to read.
         let plans =
             [(SnapshotScope::Differential, differential, self.full), (SnapshotScope::Incremental, incremental, base)];
         let plans = plans
             .into_iter()
             .filter_map(|(scope, delta, builds_on)| Some((self.cost(delta?), SnapshotPlan { scope, builds_on })));
-        let cheapest = plans.min_by_key(|(cost, _)| *cost);
-        let cheaper = cheapest.filter(|(cost, _)| !by_cost || *cost < u128::from(self.full_bytes));
-        cheaper.map_or(SnapshotPlan::FULL, |(_, plan)| plan)
+        plans.min_by_key(|(cost, _)| *cost).map_or(SnapshotPlan::FULL, |(_, plan)| plan)
+    }
+
+    /// Whether it costs less than to write everything, and what the latter would spare is not written for so long already that it
+    /// might as well have been written in full.
+    fn pays(&self, delta: DeltaSize) -> bool {
+        self.cost(delta) < u128::from(self.full_bytes)
+            && self.again.saturating_add(delta.again).saturating_mul(2) < self.entries
     }
 
     /// How many bytes it takes, about: keys with their values, and values alone.
-    fn bytes(&self, DeltaSize { changes, keyed }: DeltaSize) -> (u128, u128) {
+    fn bytes(&self, DeltaSize { changes, keyed, .. }: DeltaSize) -> (u128, u128) {
         let bytes = |n: u64, of: u64| u128::from(n) * u128::from(of) / u128::from(self.entries.max(1));
         (bytes(keyed, self.full_bytes), bytes(changes.saturating_sub(keyed), self.value_bytes))
     }
@@ -112,17 +123,18 @@ impl SnapshotChain {
         match scope {
             SnapshotScope::Full => {
                 let (newest, full, entries) = (self.newest, self.newest, size.entries);
-                let (full_bytes, delta_bytes, changes) = (bytes, 0, 0);
-                *self = Self { newest, full, files: 1, entries, full_bytes, value_bytes, delta_bytes, changes };
+                *self = Self { newest, full, files: 1, entries, full_bytes: bytes, value_bytes, ..Self::default() };
             }
             SnapshotScope::Differential => {
-                let changes = size.differential.map_or(0, |delta| delta.changes);
-                (self.files, self.delta_bytes, self.changes) = (2, bytes, changes);
+                (self.files, self.delta_bytes, self.changes) = (2, bytes, 0);
+                self.again += size.differential.unwrap_or_default().again;
             }
             SnapshotScope::Incremental => {
+                let DeltaSize { changes, again, .. } = size.incremental.unwrap_or_default();
                 self.files += 1;
                 self.delta_bytes += bytes;
-                self.changes += size.incremental.map_or(0, |delta| delta.changes);
+                self.changes += changes;
+                self.again += again;
             }
         }
         self.full = self.full.filter(|_| !is_mixed);
@@ -136,14 +148,15 @@ mod tests {
     /// Of a thousand entries a hundred have changed, and all of these are written with their keys.
     const SIZE: StateSize = changed(100, 100);
 
-    /// So many of a thousand entries have changed, so many of these are written with their keys.
+    /// So many of a thousand entries have changed, so many of these are new.
     const fn changed(changes: u64, keyed: u64) -> StateSize {
-        StateSize { entries: 1000, incremental: Some(DeltaSize { changes, keyed }), differential: None }
+        let incremental = DeltaSize { changes, keyed, again: 0 };
+        StateSize { entries: 1000, incremental: Some(incremental), differential: None }
     }
 
     /// Likewise, and so many are not in the newest full snapshot.
     fn differing(changes: u64, keyed: u64, all_keyed: u64) -> StateSize {
-        let differential = Some(DeltaSize { changes: 1000, keyed: all_keyed });
+        let differential = Some(DeltaSize { changes: 1000, keyed: all_keyed, again: all_keyed.saturating_sub(keyed) });
         StateSize { differential, ..changed(changes, keyed) }
     }
 
@@ -258,6 +271,22 @@ mod tests {
         assert_eq!(chain.after(101, differing(900, 900, 500)), SnapshotPlan::FULL);
     }
 
+    /// Until a full snapshot is due that costs no more than what it spares.
+    #[test]
+    fn keys_are_not_written_again_for_ever() {
+        for (again, most) in [(0, 1000), (1, 499), (50, 9), (300, 1), (500, 0)] {
+            let mut chain = chain(1000);
+            let delta = Some(DeltaSize { changes: 1000, keyed: again, again });
+            let size = StateSize { entries: 1000, incremental: delta, differential: delta };
+            let mut n = 1;
+            while n <= 1000 && chain.after(n, size) == differential(1) {
+                chain.add(n + 1, size, 1000, SnapshotScope::Differential);
+                n += 1;
+            }
+            assert_eq!(n - 1, most, "{again} of a thousand");
+        }
+    }
+
     #[test]
     fn a_chain_that_has_become_long_goes_on_from_a_difference() {
         let mut chain = chain(1000);
@@ -268,8 +297,12 @@ mod tests {
             n += 1;
         }
         assert_eq!((n, chain.after(n, few)), (u64::from(MOST_FILES), differential(1)));
+        let mut with_again = chain.clone();
         chain.add(n + 1, few, 1000, SnapshotScope::Differential);
         assert_eq!(chain.after(n + 1, few), incremental(n + 1));
+        // Unless there are entries that have to be looked for, for want of a full snapshot that has them.
+        with_again.again = 1;
+        assert_eq!(with_again.after(n, few), SnapshotPlan::FULL);
     }
 
     /// There must be one file that holds all of every state.

@@ -51,13 +51,16 @@ pub struct DeltaSize {
     pub changes: u64,
     /// Of how many of these the key, at most.
     pub keyed: u64,
+    /// How many of these would not need it had the snapshot before been a full one: they were there already.
+    pub again: u64,
 }
 
 impl Add for DeltaSize {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { changes: self.changes + other.changes, keyed: self.keyed + other.keyed }
+        let (changes, keyed) = (self.changes + other.changes, self.keyed + other.keyed);
+        Self { changes, keyed, again: self.again + other.again }
     }
 }
 

@@ -163,7 +163,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         if !nothing_else {
             self.freezes = self.freezes.wrapping_add(1);
         }
-        self.touched = 0;
+        (self.touched, self.inserted) = (0, 0);
         let runs = if what == What::Everything { vec![0; self.owned.len() as usize] } else { Vec::new() };
         // The values of all known entries are among the others.
         let needs_log = matches!(what, What::Changes | What::ManyChanges);
@@ -184,22 +184,29 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// How much there is, and how much of it a delta would hold if the table were frozen now.
     #[must_use]
     pub fn size(&self) -> StateSize {
-        let changed = self.touched + self.log.len() + self.removed.count;
-        let keyed = (self.touched + self.removed.count).min(self.len - self.known + self.removed.count);
-        let held = if self.has_many_changes() { self.log.len() + self.known + keyed } else { changed };
+        let unknown = self.touched.min(self.len - self.known);
+        let (log, removed) = (self.log.len(), self.removed.count);
+        let changed = if self.has_many_changes() { self.known + unknown } else { self.touched };
         let is_told = !self.removed.overflowed && !self.log.is_broken();
         StateSize {
             entries: self.len as u64,
-            incremental: is_told.then_some(DeltaSize { changes: held as u64, keyed: keyed as u64 }),
+            incremental: is_told.then(|| self.delta(changed + log + removed, unknown, removed)),
             differential: self.differential(),
         }
+    }
+
+    /// So many changes, of which so many are entries that are not known, and so many are removed keys.
+    fn delta(&self, changes: usize, unknown: usize, removed: usize) -> DeltaSize {
+        let [changes, keyed, again] =
+            [changes, unknown + removed, unknown.saturating_sub(self.inserted)].map(|n| n as u64);
+        DeltaSize { changes, keyed, again }
     }
 
     /// What a differential snapshot would hold. There is none once a key was removed since the newest full one: which, nobody
     /// remembers for so long. Nor of values that take many bytes, most of which may not have changed.
     fn differential(&self) -> Option<DeltaSize> {
         let can_differ = is_small_and_plain::<V>() && !(self.has_removed && !planted!(RemovedNotInDifference));
-        can_differ.then_some(DeltaSize { changes: self.len as u64, keyed: (self.len - self.known) as u64 })
+        can_differ.then(|| self.delta(self.len, self.len - self.known, 0))
     }
 
     /// Whether a delta would hold the values of all known entries: they take few bytes, and most of them have changed, so that to tell

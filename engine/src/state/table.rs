@@ -42,6 +42,8 @@ pub struct ValueTable<K, V> {
     /// How many entries can be written without their keys.
     pub(super) known: usize,
     pub(super) removed: Removed<K>,
+    /// How many keys have come since the last freeze.
+    pub(super) inserted: usize,
     /// Whether keys were removed since everything was frozen.
     pub(super) has_removed: bool,
     /// How often the table was frozen.
@@ -99,6 +101,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             spare_log: ChangeLog::default(),
             known: 0,
             removed: Removed::default(),
+            inserted: 0,
             has_removed: false,
             freezes: 0,
             sweep: None,
@@ -263,6 +266,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             segment = self.directory.segment(hash);
         }
         self.touched += usize::from(self.segments[segment].insert(hash, Entry { key, value }, true));
+        self.inserted += 1;
         self.len += 1;
     }
 
