@@ -9,7 +9,7 @@ use crate::{
     error::{Context, Error, Result},
     graph::{JobGraph, PrepareContext, SplitAssignment},
     id::{CheckpointId, VertexId},
-    storage::{CheckpointStore, checkpoint_path, read_manifest, settle_manifest},
+    storage::{CheckpointStore, checkpoint_path, parse_checkpoint_path, read_manifest, settle_manifest},
 };
 
 /// All that an attempt needs before it can be deployed.
@@ -57,7 +57,8 @@ pub(crate) async fn prepare(
             }
             RestoreChoice::At(path) => {
                 let manifest = settle_manifest(&**disk, &path).await?;
-                Some(RestorePoint { directory: path.parent().unwrap_or(Path::new(".")).to_owned(), manifest })
+                let (directory, _) = parse_checkpoint_path(&path).expect("its manifest was found");
+                Some(RestorePoint { directory: directory.to_owned(), manifest })
             }
         };
         (prepared.completed, prepared.reserved) = (survey.completed, survey.reserved);
