@@ -92,7 +92,7 @@ pub(super) fn encode_difference<K: Key, V: Data>(
     ahead: Option<impl Iterator<Item = [usize; 2]>>,
     out: &mut Vec<u8>,
 ) -> postcard::Result<u64> {
-    let others = if planted!(DifferenceOfMarkedOnly) { &segment.marks } else { &segment.occupied };
+    let others = if planted!(DifferenceOfMarkedOnly) { &segment.marks } else { &segment.occupied }; // Bareos 1785
     encode_all_known(segment, others, ahead, out)
 }
 

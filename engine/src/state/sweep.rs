@@ -205,7 +205,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     /// What a differential snapshot would hold. There is none once a key was removed since the newest full one: which, nobody
     /// remembers for so long. Nor of values that take many bytes, most of which may not have changed.
     fn differential(&self) -> Option<DeltaSize> {
-        let can_differ = is_small_and_plain::<V>() && !(self.has_removed && !planted!(RemovedNotInDifference));
+        let none_is_gone = !self.has_removed || planted!(RemovedNotInDifference); // Bitcask 82
+        let can_differ = is_small_and_plain::<V>() && none_is_gone;
         can_differ.then(|| self.delta(self.len, self.len - self.known, 0))
     }
 
