@@ -35,6 +35,8 @@ const MOST_FEW: usize = 32;
 
 /// Appends all entries of a segment, as a run. Says how many bytes of this are values. Asks the processor for what is at the
 /// addresses `ahead`, two with each entry: in so many lines it may lie, if it is small.
+// By itself, so that what else its caller holds takes no register of the loop.
+#[inline(never)]
 pub(super) fn encode_run<K: Key, V: Data>(
     segment: &Segment<K, V>,
     mut ahead: Option<impl Iterator<Item = [usize; 2]>>,
