@@ -99,16 +99,22 @@ mod tests {
         files.into_iter().map(|f| f.name).collect()
     }
 
+    /// The snapshot of the first checkpoint is in file a, the second one has begun.
+    fn at_the_second() -> SnapshotLedger {
+        let mut ledger = SnapshotLedger::default();
+        begin(&mut ledger, 3, 3, None);
+        write(&mut ledger, 3, None, "a");
+        begin(&mut ledger, 4, 3, Some(3));
+        ledger
+    }
+
     fn needed(ledger: &SnapshotLedger) -> String {
         ["a", "b", "c", "d"].into_iter().filter(|name| ledger.needs(name)).collect()
     }
 
     #[test]
     fn a_file_is_free_once_no_checkpoint_names_it() {
-        let mut ledger = SnapshotLedger::default();
-        begin(&mut ledger, 3, 3, None);
-        write(&mut ledger, 3, None, "a");
-        begin(&mut ledger, 4, 3, Some(3));
+        let mut ledger = at_the_second();
         write(&mut ledger, 4, None, "b");
         assert_eq!(needed(&ledger), "ab");
         // 4 has completed, but 3 is not yet gone; so it is still at the next one.
@@ -121,10 +127,7 @@ mod tests {
 
     #[test]
     fn a_base_is_needed_longer_than_its_checkpoint() {
-        let mut ledger = SnapshotLedger::default();
-        begin(&mut ledger, 3, 3, None);
-        write(&mut ledger, 3, None, "a");
-        begin(&mut ledger, 4, 3, Some(3));
+        let mut ledger = at_the_second();
         assert_eq!(write(&mut ledger, 4, Some(3), "b"), ["a", "b"]);
         begin(&mut ledger, 5, 4, Some(4));
         assert_eq!(write(&mut ledger, 5, Some(4), "c"), ["a", "b", "c"]);
@@ -138,10 +141,7 @@ mod tests {
     /// What lies between is free as soon as the checkpoints are gone that need it.
     #[test]
     fn a_difference_builds_on_a_file_of_a_checkpoint_that_is_gone() {
-        let mut ledger = SnapshotLedger::default();
-        begin(&mut ledger, 3, 3, None);
-        write(&mut ledger, 3, None, "a");
-        begin(&mut ledger, 4, 3, Some(3));
+        let mut ledger = at_the_second();
         write(&mut ledger, 4, Some(3), "b");
         begin(&mut ledger, 5, 4, Some(4));
         assert_eq!(write(&mut ledger, 5, Some(3), "c"), ["a", "c"]);

@@ -51,7 +51,7 @@ pub struct DeltaSize {
     pub changes: u64,
     /// Of how many of these the key, at most.
     pub keyed: u64,
-    /// How many of these would not need it had the snapshot before been a full one: they were there already.
+    /// How many of these, at least, would not need it had the snapshot before been a full one: they were there already.
     pub again: u64,
 }
 

@@ -58,6 +58,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             table.owned.end = piece.owned.end;
             table.len += piece.len;
             table.touched += piece.touched;
+            table.inserted += piece.inserted;
         }
         table
     }
