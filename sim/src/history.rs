@@ -78,8 +78,17 @@ impl History {
 }
 
 /// A history that is being written. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Recorder(Arc<Mutex<History>>);
+
+/// So many events are room enough for most runs of the small scenarios.
+const ROOM: usize = 2048;
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(History { entries: Vec::with_capacity(ROOM) })))
+    }
+}
 
 impl Recorder {
     /// Adds an event; gives its place.

@@ -83,7 +83,9 @@ impl<T, F> FileSinkWriter<T, F> {
             self.open_part().await?;
         }
         let open = self.open.as_mut().expect("just opened");
-        let lines = std::mem::replace(&mut self.buffer, Vec::with_capacity(BLOCK));
+        // As many as this time, most likely.
+        let room = Vec::with_capacity(self.buffer.len());
+        let lines = std::mem::replace(&mut self.buffer, room);
         let len = lines.len() as u64;
         open.file.write_at(open.len, Bytes::from(lines)).await.map_err(|e| failed("written", &open.path, e))?;
         open.len += len;
