@@ -30,9 +30,9 @@ use crate::{
     stream::CheckpointBarrier,
 };
 
-/// So much is encoded while the stream waits at the barrier, in small entries: a millisecond or two. What is left is encoded
+/// So much is encoded while the stream waits at the barrier, in small entries: about half a millisecond. What is left is encoded
 /// segment by segment where the stream touches it, in no good order for the processor's caches.
-const SWEPT_AT_BARRIER: u64 = 1 << 17;
+const SWEPT_AT_BARRIER: u64 = 1 << 16;
 
 /// So many after each batch, and in one go while the task has nothing else to do.
 const SWEPT_PER_BATCH: u64 = 1 << 14;
