@@ -44,7 +44,8 @@ pub(super) struct Ground {
 
 #[derive(Default)]
 struct Decoded {
-    slots: BTreeMap<View, Arc<OpenSlots>>,
+    /// With the disk's version at which they were looked at last.
+    slots: BTreeMap<View, (Option<u64>, Arc<OpenSlots>)>,
     manifests: BTreeMap<(View, CheckpointId), (Bytes, Arc<NamedFiles>)>,
     /// By the names of the snapshot files. A file is part of many checkpoints, and several checkers ask for each.
     snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
@@ -170,17 +171,22 @@ impl Ground {
 
     /// The slots of the checkpoint directory. A file that a fault has taken away is there to those who ask for it.
     fn slots(&self, view: View, disk: &dyn DiskView) -> Arc<OpenSlots> {
+        let version = disk.version();
+        let mut decoded = self.decoded();
+        let last = decoded.slots.get(&view);
+        if let Some((_, slots)) = last.filter(|(seen, _)| version.is_some() && *seen == version) {
+            return slots.clone();
+        }
         let listed = view.list(disk, &self.root).iter().filter_map(|name| parse_slot(name)).max();
         let all = 0..=listed.unwrap_or_default().max(self.retained() as u64);
         let paths = all.map(|number| slot_path(&self.root, number));
         let contents: Vec<_> = paths.filter_map(|path| view.read(disk, &path).map(|bytes| (path, bytes))).collect();
-        let mut decoded = self.decoded();
-        if let Some(last) = decoded.slots.get(&view).filter(|last| last.were_made_from(&contents)) {
-            return last.clone();
-        }
-        let slots = contents.iter().map(|(path, bytes)| Slot::new(path.clone(), bytes));
-        let slots = Arc::new(OpenSlots { slots: ManifestSlots::new(slots.collect()), contents });
-        decoded.slots.insert(view, slots.clone());
+        let same = last.filter(|(_, slots)| slots.were_made_from(&contents)).map(|(_, slots)| slots.clone());
+        let slots = same.unwrap_or_else(|| {
+            let slots = contents.iter().map(|(path, bytes)| Slot::new(path.clone(), bytes));
+            Arc::new(OpenSlots { slots: ManifestSlots::new(slots.collect()), contents })
+        });
+        decoded.slots.insert(view, (version, slots.clone()));
         slots
     }
 

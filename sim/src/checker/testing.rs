@@ -339,6 +339,10 @@ struct Files {
 }
 
 impl DiskView for Files {
+    fn version(&self) -> Option<u64> {
+        None
+    }
+
     fn read(&self, path: &Path) -> Option<Bytes> {
         self.visible.get(path).cloned()
     }

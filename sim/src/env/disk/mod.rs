@@ -125,6 +125,8 @@ struct State {
     next: u64,
     writes: u64,
     capacity: Option<u64>,
+    /// Goes up whenever somebody might change something.
+    version: u64,
 }
 
 /// The file system that all nodes see.
@@ -147,6 +149,7 @@ impl SimDisk {
             next: 0,
             writes: 0,
             capacity: settings.capacity,
+            version: 0,
         };
         Self { time: TimeHandle::current(), settings, ledger, state: Mutex::new(state) }
     }
@@ -156,7 +159,15 @@ impl SimDisk {
         Arc::new(NodeDisk { disk: self.clone(), incarnation })
     }
 
+    /// For whoever may change something.
     fn lock(&self) -> MutexGuard<'_, State> {
+        let mut state = self.look();
+        state.version += 1;
+        state
+    }
+
+    /// For those who only look.
+    fn look(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nobody panics while holding this lock")
     }
 

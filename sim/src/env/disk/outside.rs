@@ -33,7 +33,7 @@ impl SimDisk {
     /// The contents of a file as every node gets them.
     #[must_use]
     pub fn read_file_now(&self, path: &Path) -> Option<Bytes> {
-        let state = self.lock();
+        let state = self.look();
         let ino = state.file(path).ok()?;
         Some(Bytes::copy_from_slice(state.inodes[&ino].contents()))
     }
@@ -41,7 +41,7 @@ impl SimDisk {
     /// The contents that the file would have if every node lost its power now, and nothing un-synced were kept.
     #[must_use]
     pub fn read_durable(&self, path: &Path) -> Option<Bytes> {
-        let state = self.lock();
+        let state = self.look();
         let ino = state.durable_file(path)?;
         Some(Bytes::copy_from_slice(state.inodes[&ino].durable_contents()))
     }
@@ -49,14 +49,14 @@ impl SimDisk {
     /// The names in a directory as everybody sees them, sorted; empty if there is no such directory.
     #[must_use]
     pub fn list_now(&self, path: &Path) -> Vec<String> {
-        let state = self.lock();
+        let state = self.look();
         state.directory(path).map(|d| d.visible.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// All files as every node gets them.
     #[must_use]
     pub fn tree_now(&self) -> BTreeMap<PathBuf, Bytes> {
-        let state = self.lock();
+        let state = self.look();
         let mut tree = BTreeMap::new();
         for (path, directory) in state.directories.iter() {
             for (name, entry) in &directory.visible {
@@ -71,8 +71,12 @@ impl SimDisk {
 
 /// Checkers see what the engine has stored, and not what the medium made of it: they judge the engine.
 impl DiskView for SimDisk {
+    fn version(&self) -> Option<u64> {
+        Some(self.look().version)
+    }
+
     fn read(&self, path: &Path) -> Option<Bytes> {
-        let mut state = self.lock();
+        let mut state = self.look();
         let ino = state.file(path).ok().or_else(|| state.removed.get(path).copied())?;
         Some(state.inode(ino).written())
     }
@@ -82,7 +86,7 @@ impl DiskView for SimDisk {
     }
 
     fn read_durable(&self, path: &Path) -> Option<Bytes> {
-        let mut state = self.lock();
+        let mut state = self.look();
         let ino = state.durable_file(path).or_else(|| state.removed.get(path).copied())?;
         Some(state.inode(ino).synced())
     }
@@ -92,7 +96,7 @@ impl DiskView for SimDisk {
     }
 
     fn list_durable(&self, path: &Path) -> Vec<String> {
-        self.lock().directories.get(path).into_iter().flat_map(|d| d.durable.keys().cloned()).collect()
+        self.look().directories.get(path).into_iter().flat_map(|d| d.durable.keys().cloned()).collect()
     }
 }
 
