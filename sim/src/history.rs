@@ -78,17 +78,8 @@ impl History {
 }
 
 /// A history that is being written. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<History>>);
-
-/// So many events are room enough for most runs of the small scenarios.
-const ROOM: usize = 2048;
-
-impl Default for Recorder {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(History { entries: Vec::with_capacity(ROOM) })))
-    }
-}
 
 impl Recorder {
     /// Adds an event; gives its place.
