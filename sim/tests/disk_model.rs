@@ -11,7 +11,10 @@ use bytes::Bytes;
 use proptest::{collection::vec, prelude::*};
 use support::in_world;
 use tidegate::env::{Env, OpenMode};
-use tidegate_sim::env::{Crash, World, WorldSettings};
+use tidegate_sim::{
+    checker::DiskView,
+    env::{Crash, World, WorldSettings},
+};
 
 type Name = usize;
 const NAMES: Name = 3;
@@ -177,7 +180,42 @@ fn compare(world: &World, model: &Model, lost: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// All that a checker can see of the names.
+fn seen(disk: &dyn DiskView) -> impl PartialEq {
+    let directory = Path::new("/d");
+    let files: Vec<_> = (0..NAMES).map(|name| path(name)).map(|p| (disk.read(&p), disk.read_durable(&p))).collect();
+    (disk.list(directory), disk.list_durable(directory), files)
+}
+
 proptest! {
+    /// A checker does not look again as long as the version is the same.
+    #[test]
+    fn what_changes_has_another_version(seed in any::<u64>(), ops in ops()) {
+        let outcome = in_world(seed, WorldSettings::default(), async |world| {
+            world.disk.create_directory_now(Path::new("/d"));
+            let env = world.boot("a");
+            let mut model = Model::new();
+            let (mut before, mut version) = (seen(&*world.disk), DiskView::version(&*world.disk));
+            for op in ops.iter().map(Some).chain([None]) {
+                match op {
+                    Some(op) => carry_out(op, &env, &mut model).await.map_err(|e| format!("{op:?} fails: {e}"))?,
+                    None => world.crash("a", Crash::Power),
+                }
+                let new = DiskView::version(&*world.disk);
+                let now = seen(&*world.disk);
+                if DiskView::version(&*world.disk) != new {
+                    return Err("to look makes another version".to_owned());
+                }
+                if now != before && new == version {
+                    return Err(format!("{op:?} has changed something, and the version is that of before"));
+                }
+                (before, version) = (now, new);
+            }
+            Ok(())
+        });
+        prop_assert_eq!(outcome, Ok(()));
+    }
+
     #[test]
     fn a_loss_of_power_leaves_what_was_synced(seed in any::<u64>(), ops in ops()) {
         let outcome = in_world(seed, WorldSettings::default(), async |world| {

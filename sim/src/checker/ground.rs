@@ -45,7 +45,7 @@ pub(super) struct Ground {
 #[derive(Default)]
 struct Decoded {
     /// With the disk's version at which they were looked at last.
-    slots: BTreeMap<View, (Option<u64>, Arc<OpenSlots>)>,
+    slots: BTreeMap<View, (u64, Arc<OpenSlots>)>,
     manifests: BTreeMap<(View, CheckpointId), (Bytes, Arc<NamedFiles>)>,
     /// By the names of the snapshot files. A file is part of many checkpoints, and several checkers ask for each.
     snapshots: BTreeMap<String, (Bytes, Arc<SubtaskSnapshot>)>,
@@ -174,7 +174,7 @@ impl Ground {
         let version = disk.version();
         let mut decoded = self.decoded();
         let last = decoded.slots.get(&view);
-        if let Some((_, slots)) = last.filter(|(seen, _)| version.is_some() && *seen == version) {
+        if let Some((_, slots)) = last.filter(|(seen, _)| *seen == version) {
             return slots.clone();
         }
         let listed = view.list(disk, &self.root).iter().filter_map(|name| parse_slot(name)).max();

@@ -78,8 +78,8 @@ pub struct Violation {
 /// The disk as a checker may look at it: at once, without leaving a trace, and as the engine left it: what a fault has
 /// damaged on the medium itself is the engine's to find, and not its fault.
 pub trait DiskView {
-    /// A number that is another one when anything here may have changed, if it keeps count.
-    fn version(&self) -> Option<u64>;
+    /// Another number whenever anything here may have changed.
+    fn version(&self) -> u64;
     /// A file's contents as everybody sees them.
     fn read(&self, path: &Path) -> Option<Bytes>;
     /// What every node gets that reads it, whatever the medium has made of it.

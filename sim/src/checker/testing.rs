@@ -298,6 +298,7 @@ impl Story {
     pub(super) fn told_to(self, checker: &mut dyn Checker) -> Result<(), String> {
         let mut files = Files::default();
         for event in self.0 {
+            files.version += u64::from(!matches!(event, Event::Fact(_) | Event::End { .. }));
             match event {
                 Event::Fact(fact) => checker.observe(&fact, &files)?,
                 Event::End { finished } => checker.finish(finished, &files)?,
@@ -336,11 +337,12 @@ pub(super) fn all_hold<C: Checker>(checker: impl Fn() -> C, stories: impl IntoIt
 struct Files {
     visible: BTreeMap<PathBuf, Bytes>,
     durable: BTreeMap<PathBuf, Bytes>,
+    version: u64,
 }
 
 impl DiskView for Files {
-    fn version(&self) -> Option<u64> {
-        None
+    fn version(&self) -> u64 {
+        self.version
     }
 
     fn read(&self, path: &Path) -> Option<Bytes> {
