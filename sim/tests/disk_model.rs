@@ -183,7 +183,7 @@ fn compare(world: &World, model: &Model, lost: bool) -> Result<(), String> {
 /// All that a checker can see of the names.
 fn seen(disk: &dyn DiskView) -> impl PartialEq {
     let directory = Path::new("/d");
-    let files: Vec<_> = (0..NAMES).map(|name| path(name)).map(|p| (disk.read(&p), disk.read_durable(&p))).collect();
+    let files: Vec<_> = (0..NAMES).map(path).map(|p| (disk.read(&p), disk.read_durable(&p))).collect();
     (disk.list(directory), disk.list_durable(directory), files)
 }
 
