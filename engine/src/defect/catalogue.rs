@@ -57,6 +57,10 @@ defects! {
     BarrierDoesNotBlock: "barrier-does-not-block",
         ["FLINK-2406" "https://github.com/apache/flink/pull/938"],
         needs "a task with two input channels, one slower than the other";
+    /// A barrier is sent before the records that are held back for a fuller batch.
+    BarrierOvertakesData: "barrier-overtakes-data",
+        ["FLINK-18252" "https://github.com/apache/flink/pull/12617"],
+        needs "records that are held back when a barrier comes";
     /// A source takes an old trigger after a newer one.
     OldTriggerTaken: "old-trigger-taken",
         ["FLINK-17994" "https://github.com/apache/flink/pull/12406"],
@@ -191,6 +195,10 @@ defects! {
     LiveFilesCollected: "live-files-collected",
         ["ZeroFS 453" "https://github.com/Barre/ZeroFS/issues/453", "SlateDB 604" "https://github.com/slatedb/slatedb/issues/604"],
         needs "a clean-up while a snapshot is written";
+    /// The entries of a snapshot are restored whether or not they are those whose checksum was written.
+    ChecksumNotChecked: "checksum-not-checked",
+        ["CubeFS 993" "https://github.com/cubefs/cubefs/issues/993"],
+        needs "a bit of an entry that rots in a snapshot, which still can be decoded and is restored";
     /// What a file held before, and is longer than what it holds now, is read as if it belonged to it.
     StaleTailRead: "stale-tail-read",
         ["Pebble 580" "https://github.com/cockroachdb/pebble/pull/580", "RocksDB 12403" "https://github.com/facebook/rocksdb/pull/12403"],

@@ -205,6 +205,7 @@ where
             let n = rest.len().min(LOOK_AHEAD).min(out.room());
             let keys = rest.as_slice()[..n].iter().map(|keyed| (keyed.hash, &keyed.key));
             table.locate(keys, &mut self.located);
+            table.before_changes(&self.located);
             let located = &self.located;
             for (i, keyed) in rest.by_ref().take(n).enumerate() {
                 in_order.ask_ahead();

@@ -47,6 +47,11 @@ pub(crate) fn encode<T: Data>(value: &T, out: &mut Vec<u8>) -> Result<()> {
     postcard::serialize_with_flavor(value, Appending(out))
 }
 
+/// What is told of a key or a value that refuses to be encoded.
+pub(super) fn refused(error: &Error) -> crate::error::Error {
+    crate::error::Error::user_code(format!("a key or a value cannot be encoded: {error}"))
+}
+
 /// Takes a key or a value off the front of the bytes.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ mod change_log;
 mod change_tests;
 mod changes;
 mod codec;
+mod content;
 mod descriptor;
 mod directory;
 mod encoded_snapshot;

@@ -16,9 +16,8 @@ use super::{
     table::Removed,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     key_group::{KeyGroup, KeyGroupRange},
-    probe::KeyGroupContent,
     stream::{Data, Key, hash_bytes},
 };
 
@@ -251,7 +250,7 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         }
         match self.sweep.as_mut().and_then(|s| s.error.take()) {
             None => Ok(true),
-            Some(e) => Err(Error::user_code(format!("a key or a value cannot be encoded: {e}"))),
+            Some(e) => Err(codec::refused(&e)),
         }
     }
 
@@ -282,8 +281,26 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[cold]
     #[inline(never)]
     pub(super) fn copy_before_write(&mut self, segment: usize) {
-        self.ask_for_segment(segment);
-        self.encode_segment(segment, None);
+        self.copy_before_writes(std::iter::once(segment));
+    }
+
+    /// Encodes segments that are about to be changed, as far as that is not done. The processor is asked for each while the one before
+    /// is encoded.
+    #[inline(never)]
+    pub(super) fn copy_before_writes(&mut self, segments: impl Iterator<Item = usize>) {
+        let mut asked = None;
+        for segment in segments {
+            if asked == Some(segment) || !self.is_unswept(segment) {
+                continue;
+            }
+            match asked.replace(segment) {
+                None => self.ask_for_segment(segment),
+                Some(before) => _ = self.encode_segment(before, Some(segment)),
+            }
+        }
+        if let Some(last) = asked {
+            self.encode_segment(last, None);
+        }
     }
 
     fn is_unswept(&self, segment: usize) -> bool {
@@ -296,9 +313,11 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         slot + self.directory.slots_of_depth(self.segments[*segment as usize].depth)
     }
 
-    /// Asks the processor for the segment that begins at this slot. Gives the slot of the one after it.
+    /// Asks the processor for the segment that begins at this slot, if it is still to be encoded. Gives the slot of the one after it.
     fn ask_for(&self, slot: usize) -> usize {
-        if let Some(segment) = self.directory.slots().get(slot) {
+        if let Some(segment) = self.directory.slots().get(slot)
+            && self.is_unswept(*segment as usize)
+        {
             self.ask_for_segment(*segment as usize);
         }
         self.slot_after(slot)
@@ -382,33 +401,5 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         let group = KeyGroup(self.owned.start + group as u32);
         sweep.close_extent(group, ExtentKind::Removed, keys.len() as u64, start);
         keys.len() as u64
-    }
-
-    /// What the table holds, whatever the order: for each key group with entries the sum of their checksums.
-    ///
-    /// # Errors
-    /// `UserCode` if a key or a value refuses to be encoded.
-    pub fn content(&self) -> Result<Vec<KeyGroupContent>> {
-        let mut groups: Vec<KeyGroupContent> = Vec::new();
-        let mut bytes = Vec::new();
-        let mut previous = None;
-        for index in self.directory.slots() {
-            let segment = &self.segments[*index as usize];
-            if previous.replace(*index) == Some(*index) || segment.entries.is_empty() {
-                continue;
-            }
-            if groups.last().is_none_or(|g| g.group != segment.group) {
-                groups.push(KeyGroupContent { group: segment.group, sum: 0 });
-            }
-            let into = groups.last_mut().expect("just pushed");
-            for entry in &segment.entries {
-                bytes.clear();
-                codec::encode(&entry.key, &mut bytes)
-                    .and_then(|()| codec::encode(&entry.value, &mut bytes))
-                    .map_err(|e| Error::user_code(format!("a key or a value cannot be encoded: {e}")))?;
-                into.sum = into.sum.wrapping_add(hash_bytes(&bytes).0);
-            }
-        }
-        Ok(groups)
     }
 }

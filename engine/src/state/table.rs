@@ -232,6 +232,14 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         }
     }
 
+    /// To be called before some of the keys that were looked up are changed: what is frozen of their segments is encoded now, one
+    /// after the other, which takes a third less than to do so at each change.
+    pub fn before_changes(&mut self, located: &Located) {
+        if self.sweep.is_some() && !planted!(CopyOnWriteForgotten) {
+            self.copy_before_writes(located.places.iter().map(|(segment, _)| *segment as usize)); // FLINK-9269
+        }
+    }
+
     /// Changes the value of the key that was the `i`th to be looked up; also if the table has changed since. `None` if it has none.
     #[inline]
     pub fn change_located<R>(

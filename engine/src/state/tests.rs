@@ -146,6 +146,18 @@ pub(super) fn change<K: Key, V: Data>(table: &mut ValueTable<K, V>, key: &K, val
     table.change_located(&located, 0, key.key_hash(), key, |old| *old = value).is_some()
 }
 
+/// Gives these keys a value as such an operator does.
+fn put_located<K: Key>(table: &mut ValueTable<K, u32>, keys: &[K], value: u32) {
+    let mut located = Located::default();
+    table.locate(keys.iter().map(|key| (key.key_hash(), key)), &mut located);
+    table.before_changes(&located);
+    for (i, key) in keys.iter().enumerate() {
+        if table.change_located(&located, i, key.key_hash(), key, |old| *old = value).is_none() {
+            table.insert_new(key.key_hash(), key.clone(), value);
+        }
+    }
+}
+
 /// Likewise, by shortcuts that nobody tells of what is done otherwise.
 fn put_by<K: Key>(shortcuts: &mut Shortcuts, table: &mut ValueTable<K, u32>, key: &K, value: u32) {
     let hash = key.key_hash();
@@ -172,14 +184,13 @@ fn run<K: Key + Ord + std::fmt::Debug>(key: impl Fn(u16) -> K, owned: KeyGroupRa
     for action in actions {
         match action {
             Action::Put(from, n, value) => {
-                for key in (from..from + n).map(&key).filter(owns) {
-                    if value % 2 == 0 {
-                        put(&mut table, &key, value);
-                    } else {
-                        put_by(&mut shortcuts, &mut table, &key, value);
-                    }
-                    model.insert(key, value);
+                let keys: Vec<K> = (from..from + n).map(&key).filter(owns).collect();
+                match value % 4 {
+                    0 => put_located(&mut table, &keys, value),
+                    2 => keys.iter().for_each(|key| put(&mut table, key, value)),
+                    _ => keys.iter().for_each(|key| put_by(&mut shortcuts, &mut table, key, value)),
                 }
+                model.extend(keys.into_iter().map(|key| (key, value)));
             }
             Action::Remove(from, n) => {
                 for key in (from..from + n).map(&key).filter(owns) {

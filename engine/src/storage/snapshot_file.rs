@@ -196,7 +196,8 @@ impl SnapshotIndex {
             let group = extent.group.0;
             let stored = fetch(extent.position, extent.stored_len);
             let stored = stored.ok_or_else(|| location.damaged(&format!("key group {group} lies outside of it")))?;
-            if hash_bytes(&stored).0 != extent.checksum {
+            // CubeFS 993
+            if hash_bytes(&stored).0 != extent.checksum && !planted!(ChecksumNotChecked) {
                 return Err(location.damaged(&format!("the checksum of key group {group} does not match")));
             }
             let bytes = decompressor.decompress(stored, extent.len).map_err(|what| location.damaged(&what))?;
