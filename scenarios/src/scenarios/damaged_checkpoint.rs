@@ -24,11 +24,24 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
         let damage = if random.chance(25) {
             let step = if file == FileKind::Manifest { StepKind::AllAcknowledged } else { StepKind::StateFrozen };
             fault(at(step, random.between(1, 8)), Action::MisdirectWrite { victim: Victim::Here, file })
+        } else if random.chance(40) {
+            // The newest snapshot is that of the task which acknowledges it.
+            let damage = rot_of_entries(random);
+            let step = at(StepKind::Acknowledged, random.between(1, 8));
+            fault(step, Action::DamageFile { file: FileKind::Snapshot, damage })
         } else {
+            // The newest snapshot is that of a sink, as a rule.
             let damage = Damage::draw(random);
             fault(at(StepKind::CheckpointCompleted, occurrence), Action::DamageFile { file, damage })
         };
         let victim = if random.chance(50) { Victim::JobManager } else { Victim::Here };
         vec![damage, fault(at(StepKind::CompletionNotified, occurrence), crash(random, victim))]
     })
+}
+
+/// A bit of the first entries of a snapshot, which follow its header: most of a small file is its index, and most of the rest says which
+/// entries there are, so that bits anywhere would hardly ever be those of a value, which only its checksum can tell.
+fn rot_of_entries(random: &mut impl Draw) -> Damage {
+    let byte = random.between(12, 48);
+    if random.chance(30) { Damage::FlipBitOnRead { byte } } else { Damage::FlipBit { byte } }
 }

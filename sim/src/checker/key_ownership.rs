@@ -128,10 +128,11 @@ impl KeyOwnership {
         Ok(())
     }
 
-    fn opened(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Arc<OpenCheckpoint>, String> {
-        let checkpoint = self.ground.open(id, disk)?;
+    /// One that cannot be opened is the business of others.
+    fn opened(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Option<Arc<OpenCheckpoint>>, String> {
+        let Ok(checkpoint) = self.ground.open(id, disk) else { return Ok(None) };
         self.judge(&checkpoint).map_err(|e| format!("checkpoint {id}: {e}"))?;
-        Ok(checkpoint)
+        Ok(Some(checkpoint))
     }
 }
 
@@ -145,7 +146,9 @@ impl Checker for KeyOwnership {
             (Step::CheckpointCompleted, Some(id), _) => self.opened(id, disk).map(drop),
             (Step::RestorePointChosen { restored }, ..) => {
                 self.restored = None;
-                self.restored = restored.map(|id| self.opened(id, disk)).transpose()?;
+                if let Some(id) = restored {
+                    self.restored = self.opened(*id, disk)?;
+                }
                 Ok(())
             }
             (Step::StateRestored { restored: Some(id), given }, _, Actor::Task(task)) => {
@@ -154,6 +157,11 @@ impl Checker for KeyOwnership {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A task is given what was written, or nothing: what the medium has made of it since is never given out.
+    fn holds_beyond(&self) -> bool {
+        true
     }
 }
 

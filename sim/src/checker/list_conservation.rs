@@ -99,8 +99,8 @@ impl Checker for ListConservation {
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         if let Step::RestorePointChosen { restored } = &fact.step {
-            self.restored = None;
-            self.restored = restored.map(|id| self.ground.open(id, disk)).transpose()?;
+            // One that cannot be opened is the business of others.
+            self.restored = restored.and_then(|id| self.ground.open(id, disk).ok());
         }
         let (Some((attempt, Some(id), given)), Some(checkpoint)) = (self.restoring.observe(fact), &self.restored)
         else {
@@ -111,6 +111,11 @@ impl Checker for ListConservation {
         } else {
             Ok(())
         }
+    }
+
+    /// A task is given what was written, or nothing: what the medium has made of it since is never given out.
+    fn holds_beyond(&self) -> bool {
+        true
     }
 }
 
