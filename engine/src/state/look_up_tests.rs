@@ -94,3 +94,18 @@ fn located_keys_of_a_large_table_are_found() {
     assert_eq!(table.len(), keys as usize + 1);
     assert_eq!(entries::<u32, u32>(&full(&mut table)), (0..keys).map(|k| (k, 0)).chain([(keys, keys)]).collect());
 }
+
+/// Whatever is changed next of what was looked up, nothing of it is still to be encoded.
+#[test]
+fn what_was_looked_up_is_encoded_before_it_changes() {
+    let mut table = table((0..20_000_u64).map(|key| (key, 1_u32)));
+    let (mut located, few) = (Located::default(), [3_u64, 4, 3, 5]);
+    freeze(&mut table, SnapshotScope::Full);
+    table.locate(few.iter().map(|key| (key.key_hash(), key)), &mut located);
+    table.before_changes(&located);
+    let encoded = |table: &ValueTable<u64, u32>, key: &u64| {
+        table.segments[table.directory.segment(key.key_hash())].swept == table.freezes
+    };
+    assert!(few.iter().all(|key| encoded(&table, key)));
+    assert!(!(0..20_000).all(|key| encoded(&table, &key)), "only these");
+}

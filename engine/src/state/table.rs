@@ -232,8 +232,8 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         }
     }
 
-    /// To be called before some of the keys that were looked up are changed: what is frozen of their segments is encoded now, one
-    /// after the other, which takes a third less than to do so at each change.
+    /// To be called before keys that were looked up are changed: what is frozen of their segments is encoded now, one after the other,
+    /// so that each is fetched while the one before is encoded. Without it, each change sees to its own segment, and waits for it.
     pub fn before_changes(&mut self, located: &Located) {
         if self.sweep.is_some() && !planted!(CopyOnWriteForgotten) {
             self.copy_before_writes(located.places.iter().map(|(segment, _)| *segment as usize)); // FLINK-9269

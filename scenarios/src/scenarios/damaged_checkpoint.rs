@@ -42,6 +42,7 @@ pub fn spec(seed: Seed) -> Result<RunSpec> {
 /// A bit of the first entries of a snapshot, which follow its header: most of a small file is its index, and most of the rest says which
 /// entries there are, so that bits anywhere would hardly ever be those of a value, which only its checksum can tell.
 fn rot_of_entries(random: &mut impl Draw) -> Damage {
-    let byte = random.between(12, 48);
+    const HEADER: u64 = 12;
+    let byte = random.between(HEADER, HEADER + 36);
     if random.chance(30) { Damage::FlipBitOnRead { byte } } else { Damage::FlipBit { byte } }
 }

@@ -128,7 +128,7 @@ impl KeyOwnership {
         Ok(())
     }
 
-    /// One that cannot be opened is the business of others.
+    /// One that cannot be opened is the business of `state_fold`.
     fn opened(&self, id: CheckpointId, disk: &dyn DiskView) -> Result<Option<Arc<OpenCheckpoint>>, String> {
         let Ok(checkpoint) = self.ground.open(id, disk) else { return Ok(None) };
         self.judge(&checkpoint).map_err(|e| format!("checkpoint {id}: {e}"))?;

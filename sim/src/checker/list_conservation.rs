@@ -99,7 +99,7 @@ impl Checker for ListConservation {
 
     fn observe(&mut self, fact: &Fact, disk: &dyn DiskView) -> Result<(), String> {
         if let Step::RestorePointChosen { restored } = &fact.step {
-            // One that cannot be opened is the business of others.
+            // One that cannot be opened is the business of `state_fold`.
             self.restored = restored.and_then(|id| self.ground.open(id, disk).ok());
         }
         let (Some((attempt, Some(id), given)), Some(checkpoint)) = (self.restoring.observe(fact), &self.restored)
