@@ -61,8 +61,9 @@ where
     }
 }
 
-/// So many keys are looked up before the first of them is updated: few enough for their entries to stay in the nearest cache.
-const LOOK_AHEAD: usize = 512;
+/// So many keys are looked for before the first of them is updated: enough to wait for memory once, and few enough for all that they touch
+/// (a line of tags, one or two of the segment, and the entry) to stay in the nearest cache.
+const LOOK_AHEAD: usize = 64;
 
 /// Folds the records of a key into one value of type `V`, and emits something made of it after each record.
 pub(crate) struct Aggregate<K, V, First, Fold, Emit> {
@@ -70,7 +71,7 @@ pub(crate) struct Aggregate<K, V, First, Fold, Emit> {
     pub context: OperatorContext,
     /// The state, and what it is called in a snapshot.
     state: NamedTable<K, V>,
-    /// Where the keys of the records in hand stand.
+    /// Where the keys of the records in hand are likely to stand.
     located: Located,
     /// Where those of earlier ones stood.
     shortcuts: Shortcuts,
@@ -201,11 +202,11 @@ where
             }
             return out.pass_on_if_full();
         }
+        table.before_changes(rest.as_slice().iter().map(|keyed| keyed.hash));
         while !rest.as_slice().is_empty() {
             let n = rest.len().min(LOOK_AHEAD).min(out.room());
             let keys = rest.as_slice()[..n].iter().map(|keyed| (keyed.hash, &keyed.key));
             table.locate(keys, &mut self.located);
-            table.before_changes(&self.located);
             let located = &self.located;
             for (i, keyed) in rest.by_ref().take(n).enumerate() {
                 in_order.ask_ahead();

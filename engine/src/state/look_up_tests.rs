@@ -85,7 +85,7 @@ fn located_keys_of_a_large_table_are_found() {
                 Some(value) => assert_eq!((key % 2, value), (0, *key), "the value of another key"),
                 None => {
                     assert_eq!(key % 2, 1, "{key} is not found");
-                    // From here on what was located is of an older layout, now and then.
+                    // From here on an entry may be elsewhere than where it was located.
                     table.insert_new(key.key_hash(), *key, 0);
                 }
             }
@@ -95,14 +95,12 @@ fn located_keys_of_a_large_table_are_found() {
     assert_eq!(entries::<u32, u32>(&full(&mut table)), (0..keys).map(|k| (k, 0)).chain([(keys, keys)]).collect());
 }
 
-/// Whatever is changed next of what was looked up, nothing of it is still to be encoded.
+/// Whatever is changed next of these keys, nothing of it is still to be encoded.
 #[test]
-fn what_was_looked_up_is_encoded_before_it_changes() {
-    let mut table = table((0..20_000_u64).map(|key| (key, 1_u32)));
-    let (mut located, few) = (Located::default(), [3_u64, 4, 3, 5]);
+fn segments_are_encoded_before_their_keys_change() {
+    let (mut table, few) = (table((0..20_000_u64).map(|key| (key, 1_u32))), [3_u64, 4, 3, 5]);
     freeze(&mut table, SnapshotScope::Full);
-    table.locate(few.iter().map(|key| (key.key_hash(), key)), &mut located);
-    table.before_changes(&located);
+    table.before_changes(few.iter().map(Key::key_hash));
     let encoded = |table: &ValueTable<u64, u32>, key: &u64| {
         table.segments[table.directory.segment(key.key_hash())].swept == table.freezes
     };

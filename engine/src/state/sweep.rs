@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    key_group::{KeyGroup, KeyGroupRange},
+    key_group::{KeyGroup, KeyGroupRange, KeyHash},
     stream::{Data, Key, hash_bytes},
 };
 
@@ -281,15 +281,17 @@ impl<K: Key, V: Data> ValueTable<K, V> {
     #[cold]
     #[inline(never)]
     pub(super) fn copy_before_write(&mut self, segment: usize) {
-        self.copy_before_writes(std::iter::once(segment));
+        self.ask_for_segment(segment);
+        self.encode_segment(segment, None);
     }
 
-    /// Encodes segments that are about to be changed, as far as that is not done. The processor is asked for each while the one before
-    /// is encoded.
+    /// Encodes the segments of keys that are about to be changed, as far as that is not done. The processor is asked for each while the
+    /// one before is encoded.
     #[inline(never)]
-    pub(super) fn copy_before_writes(&mut self, segments: impl Iterator<Item = usize>) {
+    pub(super) fn copy_before_writes(&mut self, hashes: impl Iterator<Item = KeyHash>) {
         let mut asked = None;
-        for segment in segments {
+        for hash in hashes {
+            let segment = self.directory.segment(hash);
             if asked == Some(segment) || !self.is_unswept(segment) {
                 continue;
             }

@@ -49,8 +49,6 @@ pub struct ValueTable<K, V> {
     /// How often the table was frozen.
     pub(super) freezes: u32,
     pub(super) sweep: Option<Box<Sweep<K, V>>>,
-    /// Rises when entries have changed their buckets.
-    layout: u64,
 }
 
 /// The keys that were removed since the last freeze.
@@ -68,18 +66,17 @@ impl<K> Default for Removed<K> {
     }
 }
 
-/// Where keys of a batch were found, if they were looked for; see [`ValueTable::locate`]. Kept by the caller, so that its
-/// memory is used again.
+/// Where keys of a batch are likely to stand; see [`ValueTable::locate`]. Kept by the caller, so that its memory is used again.
 #[derive(Default)]
 pub struct Located {
     /// Segment and bucket.
     places: Vec<(u32, u32)>,
-    layout: u64,
 }
 
 /// Up to so many entries are taken to be in a cache of the processor, so that none has to be waited for.
 pub(super) const IN_CACHE: usize = 1 << 14;
 
+/// No segment has such a bucket.
 const NOWHERE: u32 = u32::MAX;
 
 impl<K: Key, V: Data> ValueTable<K, V> {
@@ -105,7 +102,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
             has_removed: false,
             freezes: 0,
             sweep: None,
-            layout: 0,
         }
     }
 
@@ -195,52 +191,51 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         self.len <= IN_CACHE
     }
 
-    /// Looks up the keys of some records, all before any of them is changed: with a large table, the processor then waits for
+    /// Looks for the keys of some records, all before any of them is changed: with a large table, the processor then waits for
     /// all of them together.
     ///
-    /// In two passes: the first reads tags only and guesses from them, the second compares. What a tag has made the processor
-    /// expect wrongly is known only when the entry has come from memory; it then costs that look-up, and not all those that
-    /// were begun after it.
+    /// Reads tags only, asks for the entries to which they point, and leaves it to who uses one to compare. What a tag has made the
+    /// processor expect wrongly then costs that look-up, and not all those that were begun after it.
     #[inline]
-    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)> + Clone, into: &mut Located)
+    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>, into: &mut Located)
     where
         K: 'k,
     {
-        into.layout = self.layout;
         into.places.clear();
-        into.places.extend(keys.clone().map(|(hash, _)| {
+        into.places.extend(keys.map(|(hash, _)| {
             let segment = self.directory.segment(hash);
             let bucket = self.segments[segment].guess(hash);
             (segment as u32, bucket.map_or(NOWHERE, |b| b as u32))
         }));
-        for ((segment, bucket), (_, key)) in into.places.iter_mut().zip(keys) {
-            if *bucket != NOWHERE && !self.segments[*segment as usize].holds(*bucket as usize, key) {
-                // It will be looked up when its turn comes.
-                *bucket = NOWHERE;
-            }
-        }
     }
 
-    /// Where the key is that was the `i`th to be looked up; also if the table has changed since.
+    /// Where the key is that was the `i`th to be looked for; also if the table has changed since.
     #[inline]
     pub(crate) fn located(&self, located: &Located, i: usize, hash: KeyHash, key: &K) -> Option<(usize, usize)> {
-        match located.places.get(i) {
-            Some((segment, bucket)) if *bucket != NOWHERE && located.layout == self.layout => {
-                Some((*segment as usize, *bucket as usize))
-            }
-            _ => self.find(hash, key),
+        if let Some((segment, bucket)) = located.places.get(i)
+            && self.segments[*segment as usize].holds(*bucket as usize, key)
+        {
+            return Some((*segment as usize, *bucket as usize));
         }
+        self.find_elsewhere(hash, key)
     }
 
-    /// To be called before keys that were looked up are changed: what is frozen of their segments is encoded now, one after the other,
+    /// The segment and the bucket of a key that is not where it was expected. Apart, because that is so for few.
+    #[inline(never)]
+    fn find_elsewhere(&self, hash: KeyHash, key: &K) -> Option<(usize, usize)> {
+        self.find(hash, key)
+    }
+
+    /// To be called before keys of these hashes are changed: what is frozen of their segments is encoded now, one after the other,
     /// so that each is fetched while the one before is encoded. Without it, each change sees to its own segment, and waits for it.
-    pub fn before_changes(&mut self, located: &Located) {
+    #[inline]
+    pub fn before_changes(&mut self, hashes: impl Iterator<Item = KeyHash>) {
         if self.sweep.is_some() && !planted!(CopyOnWriteForgotten) {
-            self.copy_before_writes(located.places.iter().map(|(segment, _)| *segment as usize)); // FLINK-9269
+            self.copy_before_writes(hashes); // FLINK-9269
         }
     }
 
-    /// Changes the value of the key that was the `i`th to be looked up; also if the table has changed since. `None` if it has none.
+    /// Changes the value of the key that was the `i`th to be looked for; also if the table has changed since. `None` if it has none.
     #[inline]
     pub fn change_located<R>(
         &mut self,
@@ -287,7 +282,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         self.known -= usize::from(was_known);
         let group = (segment.group.0 - self.owned.start) as usize;
         self.len -= 1;
-        self.layout += 1;
         self.has_removed = true;
         self.removed.push(group, key, self.owned.len() as usize, self.len);
         Some(value)
@@ -303,7 +297,6 @@ impl<K: Key, V: Data> ValueTable<K, V> {
 
     /// Makes a segment ready for an entry of this hash, or another one in its place.
     fn make_room(&mut self, index: usize, hash: KeyHash) {
-        self.layout += 1;
         let (slots, most_slots) = (self.directory.slots().len() * 2, self.segments.len() * SLOTS_PER_SEGMENT);
         let segment = &mut self.segments[index];
         // Whatever is done: entries move.
