@@ -35,8 +35,10 @@ pub const CELLS: [Cell; 4] = [
 /// cold memory and new files.
 const CHECKPOINTS_A_WINDOW: u64 = 7;
 
-/// A phase with checkpoints takes at least so long, and the one without after it as long.
+/// A phase with checkpoints takes at least so long, and the one without after it as long,
 const PHASE_MS: u64 = 500;
+/// or shorter if it holds so many checkpoints: what the neighbours do then meets both alike, and more pairs take the same time.
+const CHECKPOINTS_A_PHASE: u64 = 20;
 
 /// Where recovery is measured, and one checkpoint.
 pub const LARGE: Cell = CELLS[0];
@@ -52,8 +54,8 @@ fn whole_run(seconds: f64) -> f64 {
 pub struct Campaign {
     cells: Vec<Cell>,
     rounds: u32,
-    /// How many phases with checkpoints a round has of Tidegate at each interval, each between two without: differences of a few per
-    /// cent need more repetitions than those between engines.
+    /// How many phases of [`PHASE_MS`] with checkpoints a round has of Tidegate at each interval, each between two without, or shorter
+    /// ones in the same time: differences of a few per cent need more repetitions than those between engines.
     pairs: u32,
     /// Of a steady window; `None` takes the first records only.
     seconds: Option<f64>,
@@ -109,7 +111,8 @@ impl Campaign {
                 let rate = off.records as f64 / whole_run(seconds);
                 // Each with the way back to small snapshots; one with, in which most keys come, and one without more than there are pairs.
                 let pair = 2.1 * PHASE_MS.max(interval_ms) as f64 / 1e3;
-                (PHASE_MS, (rate * pair * f64::from(self.pairs + 1)) as u64 + off.cell.keys * RECORDS_PER_KEY)
+                let records = (rate * pair * f64::from(self.pairs + 1)) as u64 + off.cell.keys * RECORDS_PER_KEY;
+                (PHASE_MS.min(CHECKPOINTS_A_PHASE * interval_ms), records)
             }
             None => (PHASE_MS / 50, 4 * off.records),
         };

@@ -53,8 +53,8 @@ struct Options {
     /// Rounds: how often each run is repeated, in turn with the others
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// How many phases with checkpoints a round has of Tidegate at each interval, each between two without
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many phases with checkpoints a round has of Tidegate at each interval, each between two without; more at short intervals
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
     /// About how long the steady part of a run shall take
     #[arg(long, default_value_t = 3.0)]
