@@ -93,7 +93,7 @@ fn large_records_take_less_than(mib: u64, test: &str, deal: impl FnOnce(DataStre
     }
     let place = Place::new();
     let mut worker = Command::new(std::env::current_exe().unwrap());
-    worker.args(["--exact", test, "--nocapture"]).env(WORKER, "1");
+    worker.args(["--exact", &format!("hostile_input::{test}"), "--nocapture"]).env(WORKER, "1");
     let (peak, said) = peak_memory(worker, &place);
     // Some 40 in the chain of a source (4,096 records of 10 KiB), some 100 behind an edge. Batches that only the time they take
     // makes smaller had 130 to 490 of them, as the machine was busy; those that never shrink, more than 600.
