@@ -111,7 +111,7 @@ fn start(options: &Options) -> Result<()> {
         .only_cells(options.cells.as_deref().unwrap_or(""))?;
     let out = match &options.out {
         Some(directory) => directory.clone(),
-        None if is_full => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs"),
+        None if is_full => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")),
         None => scratch::directory("quick")?,
     };
     let measured = if options.again { samples::Campaigned::load(is_full)? } else { campaign.run()? };

@@ -205,8 +205,7 @@ where
         table.before_changes(rest.as_slice().iter().map(|keyed| keyed.hash));
         while !rest.as_slice().is_empty() {
             let n = rest.len().min(LOOK_AHEAD).min(out.room());
-            let keys = rest.as_slice()[..n].iter().map(|keyed| (keyed.hash, &keyed.key));
-            table.locate(keys, &mut self.located);
+            table.locate(rest.as_slice()[..n].iter().map(|keyed| keyed.hash), &mut self.located);
             let located = &self.located;
             for (i, keyed) in rest.by_ref().take(n).enumerate() {
                 in_order.ask_ahead();

@@ -27,7 +27,7 @@ proptest! {
         let (mut table, mut located, mut model) = (ValueTable::new(MAX, owned), Located::default(), BTreeMap::new());
         for batch in [first, second] {
             let batch: Vec<u32> = of_group(batch).flat_map(|k| [k, k]).collect();
-            table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
+            table.locate(batch.iter().map(Key::key_hash), &mut located);
             for (i, key) in batch.iter().enumerate() {
                 if table.change_located(&located, i, key.key_hash(), key, |n| *n += 1).is_none() {
                     table.insert_new(key.key_hash(), *key, 1);
@@ -79,7 +79,7 @@ fn located_keys_of_a_large_table_are_found() {
     table.insert_new(keys.key_hash(), keys, keys);
     assert!(!table.is_small());
     for batch in (0..keys).collect::<Vec<_>>().chunks(4_096) {
-        table.locate(batch.iter().map(|k| (k.key_hash(), k)), &mut located);
+        table.locate(batch.iter().map(Key::key_hash), &mut located);
         for (i, key) in batch.iter().enumerate() {
             match table.change_located(&located, i, key.key_hash(), key, std::mem::take) {
                 Some(value) => assert_eq!((key % 2, value), (0, *key), "the value of another key"),

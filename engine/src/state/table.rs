@@ -191,18 +191,15 @@ impl<K: Key, V: Data> ValueTable<K, V> {
         self.len <= IN_CACHE
     }
 
-    /// Looks for the keys of some records, all before any of them is changed: with a large table, the processor then waits for
+    /// Looks for keys of these hashes, all before any of them is changed: with a large table, the processor then waits for
     /// all of them together.
     ///
     /// Reads tags only, asks for the entries to which they point, and leaves it to who uses one to compare. What a tag has made the
     /// processor expect wrongly then costs that look-up, and not all those that were begun after it.
     #[inline]
-    pub fn locate<'k>(&self, keys: impl Iterator<Item = (KeyHash, &'k K)>, into: &mut Located)
-    where
-        K: 'k,
-    {
+    pub fn locate(&self, hashes: impl Iterator<Item = KeyHash>, into: &mut Located) {
         into.places.clear();
-        into.places.extend(keys.map(|(hash, _)| {
+        into.places.extend(hashes.map(|hash| {
             let segment = self.directory.segment(hash);
             let bucket = self.segments[segment].guess(hash);
             (segment as u32, bucket.map_or(NOWHERE, |b| b as u32))

@@ -150,7 +150,7 @@ pub(super) fn change<K: Key, V: Data>(table: &mut ValueTable<K, V>, key: &K, val
 fn put_located<K: Key>(table: &mut ValueTable<K, u32>, keys: &[K], value: u32) {
     let mut located = Located::default();
     table.before_changes(keys.iter().map(Key::key_hash));
-    table.locate(keys.iter().map(|key| (key.key_hash(), key)), &mut located);
+    table.locate(keys.iter().map(Key::key_hash), &mut located);
     for (i, key) in keys.iter().enumerate() {
         if table.change_located(&located, i, key.key_hash(), key, |old| *old = value).is_none() {
             table.insert_new(key.key_hash(), key.clone(), value);
