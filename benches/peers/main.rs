@@ -29,7 +29,10 @@ mod samples;
 mod scratch;
 mod timely;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -111,7 +114,7 @@ fn start(options: &Options) -> Result<()> {
         .only_cells(options.cells.as_deref().unwrap_or(""))?;
     let out = match &options.out {
         Some(directory) => directory.clone(),
-        None if is_full => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")),
+        None if is_full => Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("docs"),
         None => scratch::directory("quick")?,
     };
     let measured = if options.again { samples::Campaigned::load(is_full)? } else { campaign.run()? };
