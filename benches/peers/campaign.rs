@@ -35,9 +35,10 @@ pub const CELLS: [Cell; 4] = [
 /// cold memory and new files.
 const CHECKPOINTS_A_WINDOW: u64 = 7;
 
-/// A phase with checkpoints takes at least so long, and the one without after it as long,
+/// A phase with checkpoints takes at least so long, or [`CHECKPOINTS_A_PHASE`], and the one without after it as long.
 const PHASE_MS: u64 = 500;
-/// or shorter if it holds so many checkpoints: what the neighbours do then meets both alike, and more pairs take the same time.
+/// A phase that holds so many checkpoints is long enough: the shorter it is, the more alike the neighbours are to it and to the one
+/// that it is compared with, and the more pairs the same time gives.
 const CHECKPOINTS_A_PHASE: u64 = 20;
 
 /// Where recovery is measured, and one checkpoint.

@@ -94,9 +94,9 @@ fn method(measured: &Campaigned) -> String {
          \x20 whole process, in user mode and in the kernel. Figures are medians of {rounds} rounds, with the smallest and the largest.\n\
          - Contenders run in turn, with as many records each as it needs for a run of about the same time; Flink with checkpoints, as far as\n\
          \x20 its first runs tell, for seven of them in the steady part.\n\
-         - What Tidegate loses to checkpoints is told by phases of one run, {pairs} a round at each interval and more at short ones: whole\n\
-         \x20 intervals, twenty or for half a second, from one completed checkpoint to another; as long without any; and what has changed meanwhile is written by one\n\
-         \x20 checkpoint that counts for neither. Each phase is compared with the mean of the two without around it. For Flink the\n\
+         - What Tidegate loses to checkpoints is told by phases of one run, {pairs} a round at each interval, more at short\n\
+         \x20 ones: whole intervals, twenty of them or for half a second, from one completed checkpoint to another; as long without any; and\n\
+         \x20 what has changed meanwhile is written by one checkpoint that counts for neither. Each phase is compared with the mean of the two without around it. For Flink the\n\
          \x20 neighbour is the run without checkpoints of the same round.\n\
          - A run of Tidegate is a process of its own, and so is one of timely or of a loop. Flink runs all jobs of a cell in one process, after three\n\
          \x20 to warm up: {flink}, state on the heap, 256 MiB for the network, one task manager with P slots. With a failure, its\n\

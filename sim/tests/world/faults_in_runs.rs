@@ -27,7 +27,7 @@ use tidegate_sim::{
     workload::{Lines, StateEntry, Workload, entries_of},
 };
 
-use crate::support::counts::elements_split;
+use crate::support::counts::{elements_split, put_line};
 
 const WORDS: u64 = 60;
 
@@ -68,9 +68,7 @@ impl Workload for Letters {
         env.set_restart_strategy(RestartStrategy::FixedDelay { attempts: u32::MAX, delay });
         let words = env.from_elements((0..WORDS).map(letter));
         let counts = words.key_by(String::clone).sum(|_| 1_u64).set_parallelism(2);
-        let sink = FileSink::new(self.output_directory(), |(word, n): &(String, u64), line: &mut Vec<u8>| {
-            line.extend(format!("{word}\t{n}").bytes());
-        });
+        let sink = FileSink::new(self.output_directory(), put_line);
         counts.sink_to(sink).set_parallelism(2);
         env.job_graph("Letters")
     }

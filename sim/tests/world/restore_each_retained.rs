@@ -23,7 +23,7 @@ use tidegate::{
 use tidegate_sim::env::{DiskSettings, World, WorldSettings};
 use tokio::sync::oneshot;
 
-use crate::support::in_world;
+use crate::support::{counts::put_line, in_world};
 
 const INPUTS: [&str; 2] = ["/input/1", "/input/2"];
 const RETAINED: u32 = 4;
@@ -60,8 +60,7 @@ fn graph(output: &Path, policy: SnapshotPolicy) -> Arc<JobGraph> {
     let lines = env.from_source(TextFileSource::new(INPUTS).split_size(512));
     let words = lines.flat_map(|line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
     let counts = words.uid("words").key_by(String::clone).sum(|_| 1_u64).uid("count");
-    let line = |(word, n): &(String, u64), line: &mut Vec<u8>| line.extend(format!("{word}\t{n}").bytes());
-    counts.sink_to(FileSink::new(output, line)).uid("sink");
+    counts.sink_to(FileSink::new(output, put_line)).uid("sink");
     Arc::new(env.job_graph("Words").expect("the job makes sense"))
 }
 

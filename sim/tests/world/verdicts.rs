@@ -27,7 +27,7 @@ use tidegate_sim::{
     workload::{Lines, StateEntry, Workload, entries_of},
 };
 
-use crate::support::counts::elements_split;
+use crate::support::counts::{elements_split, put_line};
 
 /// Counts the words `a b a c`, each sent through a function first.
 #[derive(Clone)]
@@ -63,9 +63,7 @@ impl Workload for Letters {
             .set_restart_strategy(self.restart.clone());
         let words = env.from_elements(["a", "b", "a", "c"].map(str::to_owned)).map(self.map);
         let counts = words.key_by(String::clone).sum(|_| 1_u64);
-        counts.sink_to(FileSink::new(self.output_directory(), |(word, n): &(String, u64), line: &mut Vec<u8>| {
-            line.extend(format!("{word}\t{n}").bytes());
-        }));
+        counts.sink_to(FileSink::new(self.output_directory(), put_line));
         env.job_graph("Letters")
     }
 

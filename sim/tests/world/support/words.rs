@@ -23,6 +23,8 @@ use tidegate_sim::{
     workload::{Lines, StateEntry, Workload, entries_of},
 };
 
+use super::counts::put_line;
+
 const FILES: [(&str, &str); 2] = [("/input/1", "a b a c\nd e\na\nf a b\n"), ("/input/2", "b\nc a\ne e e f\nd d b\n")];
 
 pub struct Words(BTreeMap<PathBuf, Vec<u8>>);
@@ -41,9 +43,7 @@ impl Workload for Words {
         let lines = env.from_source(TextFileSource::new(self.0.keys().cloned()));
         let words = lines.flat_map(|line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
         let counts = words.key_by(String::clone).sum(|_| 1_u64);
-        counts.sink_to(FileSink::new(self.output_directory(), |(word, n): &(String, u64), line: &mut Vec<u8>| {
-            line.extend(format!("{word}\t{n}").bytes());
-        }));
+        counts.sink_to(FileSink::new(self.output_directory(), put_line));
         env.job_graph("Words")
     }
 
